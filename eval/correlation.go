@@ -1,0 +1,78 @@
+package eval
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// correlation keeps score and label pairs. A model with one output per row is
+// a regressor: its score is that output; with more, the expected class index.
+type correlation struct {
+	name string
+	x, y []float64
+}
+
+// Pearson is the linear correlation of score and label: for regression heads
+// (one output) the output itself, else the expected class under the softmax.
+func Pearson([]string) Metric { return &correlation{name: "pearson"} }
+
+// Spearman is Pearson's correlation of ranks, ties given their mean rank.
+func Spearman([]string) Metric { return &correlation{name: "spearman"} }
+
+func (c *correlation) Name() string { return c.name }
+
+func (c *correlation) Add(r Rows) {
+	r.each(func(_ int, row []float32, gold int) {
+		score := float64(row[0])
+		if len(row) > 1 {
+			score = 0
+			z := logSumExp(row)
+			for k, v := range row {
+				score += float64(k) * math.Exp(float64(v)-z)
+			}
+		}
+		c.x, c.y = append(c.x, score), append(c.y, float64(gold))
+	})
+}
+
+func (c *correlation) Value() float64 {
+	if len(c.x) < 2 {
+		return math.NaN()
+	}
+	x, y := c.x, c.y
+	if c.name == "spearman" {
+		x, y = ranks(x), ranks(y)
+	}
+	return stat.Correlation(x, y, nil)
+}
+
+// ranks gives each value its rank from 1, equal values their mean rank.
+func ranks(v []float64) []float64 {
+	order := make([]int, len(v))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case v[a] < v[b]:
+			return -1
+		case v[a] > v[b]:
+			return 1
+		}
+		return 0
+	})
+	out := make([]float64, len(v))
+	for i := 0; i < len(order); {
+		j := i
+		for j < len(order) && v[order[j]] == v[order[i]] {
+			j++
+		}
+		for k := i; k < j; k++ {
+			out[order[k]] = float64(i+j+1) / 2
+		}
+		i = j
+	}
+	return out
+}
