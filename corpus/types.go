@@ -1,0 +1,61 @@
+package corpus
+
+// Span is a half-open range of byte offsets [Start, End) into a text.
+type Span struct{ Start, End int }
+
+// Len returns the number of bytes covered.
+func (s Span) Len() int { return s.End - s.Start }
+
+// Overlaps reports whether the two spans share at least one byte.
+func (s Span) Overlaps(o Span) bool { return s.Start < o.End && o.Start < s.End }
+
+// Word is one linguistic word of a text.
+type Word struct {
+	Span
+	POS    string // universal part-of-speech tag (see UPOS); "" unknown
+	Entity string // BIO tag: "O", "B-PER", "I-PER" …; "" unknown
+}
+
+// Example is one item of a corpus: a sentence, a sentence pair or a document.
+type Example struct {
+	Text      string // first or only text
+	Pair      string // second text of a pair task; "" none
+	Label     int    // index into Corpus.Labels; −1 none
+	Target    string // the label as it was read; "" none
+	Sentences []Span // sentence bounds in Text, in order; nil unknown (see SplitSentences)
+	Words     []Word // words of Text, in order, not overlapping; nil not annotated
+}
+
+// Corpus is a finite sequence of examples with random access. Implementations
+// are safe for concurrent reading.
+type Corpus interface {
+	// Len returns the number of examples.
+	Len() int
+	// At returns example i, 0 ≤ i < Len.
+	At(i int) (Example, error)
+	// Labels returns the class names, index = Example.Label; empty when the
+	// corpus is not labelled. The caller must not change the slice.
+	Labels() []string
+}
+
+// Batch is one training or evaluation batch. B rows, S positions in each, R
+// selected flat positions b·S+s. Slices are row-major and owned by the caller.
+type Batch struct {
+	B, S, R int
+	Index   []int   // [B] example numbers, −1 on a padding row
+	IDs     []int64 // [B,S] token ids; masked in a denoise view
+	Mask    []int64 // [B,S] 1 on real tokens, 0 on padding
+	Types   []int64 // [B,S] segment (token type) ids
+	Labels  []int32 // [B] class, −1 none
+
+	// The rest is filled by denoise views, and by task views with
+	// ViewOptions.TokenLabels; empty (R = 0) otherwise.
+
+	// Rows holds the flat positions of the targets [R], ascending. Padding rows
+	// repeat the first position with MLM = POS = NER = −1.
+	Rows  []int64
+	MLM   []int32 // [R] original token id; −1 not masked
+	POS   []int32 // [R] index into View.POSTags of the original word; −1 unknown
+	NER   []int32 // [R] index into View.NERTags of the original piece; −1 unknown
+	Order []int32 // [B] sentence order: 0 in order, 1 swapped, −1 none
+}
