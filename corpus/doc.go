@@ -33,7 +33,7 @@
 //
 // # Annotation
 //
-//	var/func UPOS() []string                                         // the 17 universal tags
+//	func UPOS() []string                                         // the 17 universal tags
 //	func NERTags(c Corpus) ([]string, error)                         // "O", "B-LOC", "I-LOC", … of a corpus
 //	type Annotator interface{ Annotate(text string) ([]Word, error) }
 //	func Annotate(ctx context.Context, c Corpus, a Annotator, workers int) (Corpus, error)

@@ -1,0 +1,138 @@
+package corpus
+
+// addTask appends the one sequence of an example for the task view.
+func (v *View) addTask(s *store, sc *scratch, e Example, i int) error {
+	words := e.Words
+	if !v.opts.TokenLabels {
+		words = nil
+	}
+	q := sequence{example: int32(i), label: int32(e.Label), pair: e.Pair != ""}
+	return v.addWhole(s, sc, e, q, words)
+}
+
+// addWhole appends an example as one sequence, cut to the maximum length.
+func (v *View) addWhole(s *store, sc *scratch, e Example, q sequence, words []Word) error {
+	a := append([]piece(nil), v.tok.run(sc, e.Text)...)
+	var b []piece
+	tpl := v.tok.single
+	if q.pair {
+		b, tpl = v.tok.run(sc, e.Pair), v.tok.pair
+	}
+	na, nb := fit(len(a), len(b), v.opts.MaxLength, overhead(tpl))
+	var err error
+	if q.lo, q.mid, err = s.text(a[:na], words, nil, v.tagger); err != nil {
+		return err
+	}
+	if _, q.hi, err = s.text(b[:nb], nil, nil, v.tagger); err != nil {
+		return err
+	}
+	s.seqs = append(s.seqs, q)
+	return nil
+}
+
+// addSegments cuts an example into segments for the denoise view: consecutive
+// sentences are packed up to the maximum length, a longer sentence is cut, and
+// nothing crosses the example.
+func (v *View) addSegments(s *store, sc *scratch, e Example, i int) error {
+	q := sequence{example: int32(i), label: int32(e.Label)}
+	if e.Pair != "" {
+		q.pair = true
+		n := len(s.seqs)
+		if err := v.addWhole(s, sc, e, q, e.Words); err != nil {
+			return err
+		}
+		if last := s.seqs[n]; !v.hasMaskable(s, last.lo, last.hi) {
+			s.seqs = s.seqs[:n]
+		}
+		return nil
+	}
+	sentences := e.Sentences
+	if sentences == nil {
+		sentences = SplitSentences(e.Text)
+	}
+	lo, hi, err := s.text(v.tok.run(sc, e.Text), e.Words, sentences, v.tagger)
+	if err != nil {
+		return err
+	}
+	room := int32(v.opts.MaxLength - overhead(v.tok.single))
+	if v.opts.SentencePairs {
+		room = int32(v.opts.MaxLength - overhead(v.tok.pair))
+	}
+	for lo < hi {
+		end := v.cut(s, lo, hi, room)
+		q.lo, q.mid, q.hi = lo, end, end
+		q.split = v.opts.SentencePairs && nextSentence(s, lo, end) < end
+		if v.hasMaskable(s, lo, end) {
+			s.seqs = append(s.seqs, q)
+		}
+		lo = end
+	}
+	return nil
+}
+
+// cut returns the end of the segment that starts at lo: the last sentence start
+// within room, else a word start, else lo+room.
+func (v *View) cut(s *store, lo, hi, room int32) int32 {
+	if hi-lo <= room {
+		return hi
+	}
+	for _, flag := range []uint8{sentenceStart, groupStart} {
+		for k := lo + room; k > lo; k-- {
+			if s.flags[k]&flag != 0 {
+				return k
+			}
+		}
+	}
+	return lo + room
+}
+
+// nextSentence returns the first sentence start after lo, or hi.
+func nextSentence(s *store, lo, hi int32) int32 {
+	for k := lo + 1; k < hi; k++ {
+		if s.flags[k]&sentenceStart != 0 {
+			return k
+		}
+	}
+	return hi
+}
+
+func (v *View) hasMaskable(s *store, lo, hi int32) bool {
+	for _, id := range s.ids[lo:hi] {
+		if v.masker.maskable(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// layout resolves the segments of a sequence for one epoch: their ranges in
+// reading order and the order label. Split segments (Lan et al., ALBERT, arXiv
+// 1909.11942, section 3.1) are cut at a random sentence start and swapped in
+// half of the cases.
+func (v *View) layout(n, epoch int) (first, second [2]int32, pair bool, order int32) {
+	q := v.store.seqs[n]
+	if !q.split {
+		return [2]int32{q.lo, q.mid}, [2]int32{q.mid, q.hi}, q.pair, -1
+	}
+	r := stream(v.opts.Seed, purposeSplit, epoch, n)
+	var starts []int32
+	for k := nextSentence(v.store, q.lo, q.hi); k < q.hi; k = nextSentence(v.store, k, q.hi) {
+		starts = append(starts, k)
+	}
+	mid := starts[r.IntN(len(starts))]
+	first, second = [2]int32{q.lo, mid}, [2]int32{mid, q.hi}
+	if r.Uint64()&1 == 1 {
+		return second, first, true, 1
+	}
+	return first, second, true, 0
+}
+
+// length returns the number of tokens of sequence n, special ones included.
+func (v *View) length(n int) int {
+	q := v.store.seqs[n]
+	tpl := v.tok.single
+	if q.pair || q.split {
+		tpl = v.tok.pair
+	}
+	return int(q.hi-q.lo) + overhead(tpl)
+}
