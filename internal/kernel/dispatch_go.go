@@ -1,0 +1,55 @@
+package kernel
+
+// Class names the set of kernels that runs here: "go".
+func Class() string { return "go" }
+
+func microKernel(h, k int, a []float32, rs, cs int, b []float32, ldb int, c []float32, ldc int, alpha, beta float32) {
+	microKernelGo(h, k, a, rs, cs, b, ldb, c, ldc, alpha, beta)
+}
+func packColumns(dst, b []float32, ldb, k, w int)  { packColumnsGo(dst, b, ldb, k, w) }
+func packColumnsT(dst, b []float32, ldb, k, w int) { packColumnsTGo(dst, b, ldb, k, w) }
+func packRows(dst, a []float32, ld, k, w int)      { packRowsGo(dst, a, ld, k, w) }
+func vecMat(y, x, b []float32, ldb int, alpha, beta float32) {
+	vecMatGo(y, x, b, ldb, alpha, beta)
+}
+
+func vAdd(dst, a, b []float32)                          { addGo(dst, a, b) }
+func vAxpy(alpha float32, x, y []float32)               { axpyGo(alpha, x, y) }
+func vScale(alpha float32, x []float32)                 { scaleGo(alpha, x) }
+func vAffine(alpha, beta float32, x []float32)          { affineGo(alpha, beta, x) }
+func vShift(y, x []float32, a, b float32)               { shiftGo(y, x, a, b) }
+func vBlend(y, x []float32, alpha, beta float32)        { blendGo(y, x, alpha, beta) }
+func vSum(x []float32) float32                          { return sumGo(x) }
+func vDot(a, b []float32) float32                       { return dotGo(a, b) }
+func vDotDiff(e, u, s []float32, shift float32) float32 { return dotDiffGo(e, u, s, shift) }
+func vSumSquares(x []float32) float64                   { return sumSquaresGo(x) }
+func vSquaredDiff(x []float32, mean float32) float32    { return squaredDiffGo(x, mean) }
+func vMax(x []float32) float32                          { return maxGo(x) }
+func vMinMax(x []float32) (low, high float32)           { return minMaxGo(x) }
+func vScaleBiasMax(x, bias []float32, scale float32) float32 {
+	return scaleBiasMaxGo(x, bias, scale)
+}
+func vExpSum(y, x []float32, top, scale float32) float32 { return expSumGo(y, x, top, scale) }
+func vSoftmaxGrad(d, p []float32, dot, scale float32)    { softmaxGradGo(d, p, dot, scale) }
+func vColSum(dst, x []float32, rows, ld int, beta float32) {
+	colSumGo(dst, x, rows, ld, beta)
+}
+func vNormalize(y, x, gamma, beta []float32, mean, rstd float32) {
+	normalizeGo(y, x, gamma, beta, mean, rstd)
+}
+func vNormGradSums(dgamma, dbeta, dy, x, gamma []float32, mean, rstd float32) (sg, sgh float32) {
+	return normGradSumsGo(dgamma, dbeta, dy, x, gamma, mean, rstd)
+}
+func vNormGradDx(dx, dy, x, gamma []float32, mean, rstd, c1, c2 float32) {
+	normGradDxGo(dx, dy, x, gamma, mean, rstd, c1, c2)
+}
+func vAct(act Act, y, x []float32)                     { actGo(act, y, x) }
+func vActGrad(act Act, dx, x, dy []float32)            { actGradGo(act, dx, x, dy) }
+func vBiasAct(act Act, y, bias []float32)              { biasActGo(act, y, bias) }
+func vAdamW(w, g, m, v []float32, c *adamConst)        { adamWGo(w, g, m, v, c) }
+func vWiden(dst []int16, a []uint8) int32              { return widenGo(dst, a) }
+func vSubScaled(row, sums []int32, z, c int32)         { subScaledGo(row, sums, z, c) }
+func vQuantize(dst []uint8, x []float32, s, z float32) { quantizeGo(dst, x, s, z) }
+func int8Kernel(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {
+	int8KernelGo(h, k, a, lda, b, c, ldc)
+}

@@ -1,0 +1,162 @@
+package kernel
+
+// Packed is a right-hand side laid out for the microkernel: panels of nr
+// columns, each holding its k rows of nr consecutive floats, the last panel
+// filled up with zeros. It is read-only and may be shared.
+type Packed struct {
+	k, n int
+	data []float32
+}
+
+// K returns the number of rows of the packed matrix.
+func (p *Packed) K() int { return p.k }
+
+// N returns the number of columns of the packed matrix.
+func (p *Packed) N() int { return p.n }
+
+// Pack lays out op(B)[k,n] for GemmPacked; transB says that b is [n,k].
+func Pack(transB bool, k, n int, b []float32, ldb int) *Packed {
+	if transB {
+		needMatrix("B", len(b), n, k, ldb)
+	} else {
+		needMatrix("B", len(b), k, n, ldb)
+	}
+	p := &Packed{k: k, n: n, data: make([]float32, k*roundUp(n, nr))}
+	packB(p.data, transB, k, n, b, ldb, true)
+	return p
+}
+
+// GemmPacked computes C[m,n] = act(A[m,k]·B + bias[n]); bias may be nil. Row i
+// of the result depends on row i of A only, and has the same bits for every m.
+func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act, c []float32, ldc int) {
+	k, n := b.k, b.n
+	if m <= 0 || n <= 0 {
+		return
+	}
+	needMatrix("A", len(a), m, k, lda)
+	needMatrix("C", len(c), m, n, ldc)
+	if bias != nil {
+		need("bias", len(bias), n)
+	}
+	if k <= 0 {
+		for i := range m {
+			row := c[i*ldc : i*ldc+n]
+			clear(row)
+			finishRow(row, bias, 0, act)
+		}
+		return
+	}
+	t := gemmTasks.get()
+	*t = gemmTask{
+		a: a, rs: lda, cs: 1, b: b.data, c: c, ldc: ldc, m: m, n: n, k: k, alpha: 1,
+		bias: bias, act: act, epilogue: bias != nil || act != ActNone,
+	}
+	t.launch(true)
+	gemmTasks.put(t)
+}
+
+type packTask struct {
+	dst, b []float32
+	trans  bool
+	k, n   int
+	ldb    int
+}
+
+var packTasks taskPool[packTask]
+
+// packB lays out op(B)[k,n] in dst as described at Packed.
+func packB(dst []float32, trans bool, k, n int, b []float32, ldb int, wide bool) {
+	if k <= 0 || n <= 0 {
+		return
+	}
+	t := packTasks.get()
+	*t = packTask{dst: dst, b: b, trans: trans, k: k, n: n, ldb: ldb}
+	panels := tiles(n, nr)
+	if wide {
+		parallel(panels, rowGrain(k*nr, 1<<15), t)
+	} else {
+		t.run(0, panels)
+	}
+	packTasks.put(t)
+}
+
+func (t *packTask) run(lo, hi int) {
+	for p := lo; p < hi; p++ {
+		j := p * nr
+		w := min(nr, t.n-j)
+		dst := t.dst[j*t.k : (j+nr)*t.k]
+		if t.trans {
+			packColumnsT(dst, t.b[j*t.ldb:], t.ldb, t.k, w)
+		} else {
+			packColumns(dst, t.b[j:], t.ldb, t.k, w)
+		}
+	}
+}
+
+// packColumnsGo copies w ≤ nr columns of b[k, …] into one panel.
+func packColumnsGo(dst, b []float32, ldb, k, w int) {
+	for p := range k {
+		row := dst[p*nr : (p+1)*nr]
+		copy(row, b[p*ldb:p*ldb+w])
+		clear(row[w:])
+	}
+}
+
+// packColumnsTGo transposes w ≤ nr rows of b[…, k] into one panel.
+func packColumnsTGo(dst, b []float32, ldb, k, w int) {
+	for j := range nr {
+		if j >= w {
+			for p := range k {
+				dst[p*nr+j] = 0
+			}
+			continue
+		}
+		for p, v := range b[j*ldb : j*ldb+k] {
+			dst[p*nr+j] = v
+		}
+	}
+}
+
+// packA copies Aᵀ, of which element (i,p) is a[i + p·ld], into panels of mr
+// rows: panel, then p, then row. Rows beyond m in the last panel are left as
+// they were, because no kernel reads them.
+func packA(dst, a []float32, ld, m, k int) {
+	for i := 0; i < m; i += mr {
+		w := min(mr, m-i)
+		packRows(dst[i*k:], a[i:], ld, k, w)
+	}
+}
+
+func packRowsGo(dst, a []float32, ld, k, w int) {
+	for p := range k {
+		copy(dst[p*mr:p*mr+w], a[p*ld:p*ld+w])
+	}
+}
+
+// microKernelGo is the plain twin of the assembly microkernel:
+// C[h,nr] = alpha·A[h,k]·B[k,nr] + beta·C, element (i,p) of A at a[i·rs+p·cs],
+// row p of B at b[p·ldb].
+func microKernelGo(h, k int, a []float32, rs, cs int, b []float32, ldb int, c []float32, ldc int, alpha, beta float32) {
+	for i := range h {
+		var acc [nr]float32
+		for p := range k {
+			v := a[i*rs+p*cs]
+			row := b[p*ldb : p*ldb+nr : p*ldb+nr]
+			for j := range nr {
+				// The conversion keeps compilers from fusing, so that
+				// every machine of this class rounds alike.
+				acc[j] += float32(v * row[j])
+			}
+		}
+		out := c[i*ldc : i*ldc+nr : i*ldc+nr]
+		if beta == 0 {
+			for j := range nr {
+				out[j] = alpha * acc[j]
+			}
+			continue
+		}
+		for j := range nr {
+			out[j] = float32(alpha*acc[j]) + float32(beta*out[j])
+		}
+	}
+}
