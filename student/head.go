@@ -1,0 +1,156 @@
+package student
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kind is what a head predicts.
+type Kind string
+
+// The kinds of heads; the values are those of the "lite" entry in config.json.
+const (
+	KindClassification Kind = "classification"
+	KindMaskedLM       Kind = "mlm"
+	KindPOS            Kind = "pos"
+	KindNER            Kind = "ner"
+	KindSentenceOrder  Kind = "sop"
+)
+
+// Head is an output layer over the encoder. The first head of a model is its
+// primary one.
+type Head struct {
+	Kind Kind `json:"kind" yaml:"kind"`
+	// Labels names the classes of classification, POS and NER heads; index = class.
+	Labels []string `json:"labels,omitempty" yaml:"labels,omitempty"`
+}
+
+// Classification is a sentence classifier over the pooled [CLS]: logits [B,C].
+func Classification(labels []string) Head {
+	return Head{Kind: KindClassification, Labels: slices.Clone(labels)}
+}
+
+// MaskedLM predicts tokens at every position, [B,S,V], through the transform
+// LN(act(W h + b)) and the transposed word embedding.
+func MaskedLM() Head { return Head{Kind: KindMaskedLM} }
+
+// POS predicts a part-of-speech tag for every token, [B,S,C].
+func POS(tags []string) Head { return Head{Kind: KindPOS, Labels: slices.Clone(tags)} }
+
+// NER predicts an entity tag for every token, [B,S,C].
+func NER(tags []string) Head { return Head{Kind: KindNER, Labels: slices.Clone(tags)} }
+
+// SentenceOrder tells two segments in order (0) from swapped ones (1), [B,2],
+// from the pooled [CLS] (ALBERT, Lan et al. 2020).
+func SentenceOrder() Head { return Head{Kind: KindSentenceOrder} }
+
+// Output is the name of the head's graph output: logits for the primary head,
+// otherwise mlm_logits, pos_logits, ner_logits or sop_logits.
+func (h Head) Output(primary bool) string {
+	if primary {
+		return "logits"
+	}
+	return string(h.Kind) + "_logits"
+}
+
+// classes is the size of the head's last dimension; the masked LM's is V.
+func (h Head) classes() int {
+	if h.Kind == KindSentenceOrder {
+		return 2
+	}
+	return len(h.Labels)
+}
+
+// pooled reports whether the head reads the pooled [CLS].
+func (h Head) pooled() bool {
+	return h.Kind == KindClassification || h.Kind == KindSentenceOrder
+}
+
+// token reports whether the head labels tokens.
+func (h Head) token() bool { return h.Kind == KindPOS || h.Kind == KindNER }
+
+// param is the Hugging Face name of the head's linear layer. A primary
+// token-labelling head is BertForTokenClassification's classifier.
+func (h Head) param(primary bool) string {
+	switch h.Kind {
+	case KindClassification:
+		return "classifier"
+	case KindSentenceOrder:
+		return "cls.seq_relationship"
+	case KindPOS, KindNER:
+		if primary {
+			return "classifier"
+		}
+		return "cls." + string(h.Kind)
+	}
+	return "cls.predictions"
+}
+
+// architecture is the Hugging Face class that a model with this primary head loads as.
+func (h Head) architecture() string {
+	switch h.Kind {
+	case KindClassification:
+		return "BertForSequenceClassification"
+	case KindPOS, KindNER:
+		return "BertForTokenClassification"
+	case KindSentenceOrder:
+		return "BertForNextSentencePrediction"
+	}
+	return "BertForMaskedLM"
+}
+
+// transformed reports whether any head reads the masked-LM transform.
+func transformed(heads []Head) bool {
+	for i, h := range heads {
+		if h.Kind == KindMaskedLM || h.token() && i > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func checkHeads(heads []Head) error {
+	seen := map[Kind]bool{}
+	for i, h := range heads {
+		if seen[h.Kind] {
+			return fmt.Errorf("student: two %s heads; give each kind once", h.Kind)
+		}
+		seen[h.Kind] = true
+		switch h.Kind {
+		case KindMaskedLM, KindSentenceOrder:
+			if len(h.Labels) > 0 {
+				return fmt.Errorf("student: the %s head takes no labels, %d given", h.Kind, len(h.Labels))
+			}
+			continue
+		case KindClassification:
+			if i > 0 {
+				return fmt.Errorf("student: the classification head must come first: it is the primary output (logits)")
+			}
+		case KindPOS, KindNER:
+		default:
+			return fmt.Errorf("student: unknown head %q; the heads are classification, mlm, pos, ner, sop", h.Kind)
+		}
+		if err := checkLabels(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkLabels(h Head) error {
+	if len(h.Labels) == 0 {
+		return fmt.Errorf("student: the %s head has no labels; name its classes", h.Kind)
+	}
+	seen := map[string]int{}
+	for i, l := range h.Labels {
+		if strings.TrimSpace(l) == "" {
+			return fmt.Errorf("student: label %d of the %s head is empty", i, h.Kind)
+		}
+		if j, ok := seen[l]; ok {
+			return fmt.Errorf("student: labels %d and %d of the %s head are both %q", j, i, h.Kind, l)
+		}
+		seen[l] = i
+	}
+	return nil
+}

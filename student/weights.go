@@ -1,0 +1,101 @@
+package student
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/litekit/lite/onnx"
+)
+
+// Weights returns the parameters of any detected encoder under the names
+// Hugging Face's BERT gives them (bert.encoder.layer.0.attention.self.query.weight,
+// bert.pooler.dense.weight, cls.predictions.transform.dense.weight,
+// classifier.weight …), whatever the exporter called them, and its shape.
+//
+// Weights of linear layers are [in,out]; embeddings [rows,H]. A tensor that is
+// float32 and stored so already shares its bytes with m. A masked-LM decoder
+// tied to the word embedding, or equal to it transposed, has no entry of its
+// own; an untied one is cls.predictions.decoder.weight. Linear layers after
+// the encoder get their role from their names and, where those say nothing,
+// their sizes. Where layers differ in size the shape is that of the first.
+//
+// The error names what was missing where no encoder is found, or the weight
+// that is not a float tensor.
+func Weights(m *onnx.Model) (map[string]*onnx.Tensor, Shape, error) {
+	a, err := dissect(m)
+	if err != nil {
+		return nil, Shape{}, err
+	}
+	shape, err := a.shape()
+	if err != nil {
+		return nil, Shape{}, err
+	}
+	out := make(map[string]*onnx.Tensor, len(a.slots))
+	for _, s := range a.slots {
+		t, err := a.tensor(s)
+		if err != nil {
+			return nil, Shape{}, err
+		}
+		out[s.name] = t
+	}
+	return out, shape, nil
+}
+
+// tensor is a parameter under the name and in the layout of its role.
+func (a *anatomy) tensor(s slot) (*onnx.Tensor, error) {
+	if t := a.inits[s.init]; t.Type == onnx.Float && !s.transB {
+		c := *t
+		c.Name = s.name
+		return &c, nil
+	}
+	v, dims, err := a.values(s)
+	if err != nil {
+		return nil, err
+	}
+	return onnx.NewFloats(s.name, v, dims...), nil
+}
+
+// Safetensors returns the parameters of an encoder as PyTorch names and stores
+// them: Hugging Face names in lexical order, linear weights [out,in]. Written
+// as model.safetensors beside config.json they load with from_pretrained; a
+// decoder tied to the word embedding is left out, as save_pretrained does.
+func Safetensors(m *onnx.Model) ([]*onnx.Tensor, error) {
+	a, err := dissect(m)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*onnx.Tensor, 0, len(a.slots))
+	for _, s := range a.slots {
+		if !matrix(s.name) {
+			t, err := a.tensor(s)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, t)
+			continue
+		}
+		t := a.inits[s.init]
+		if s.transB && t.Type == onnx.Float {
+			c := *t
+			c.Name = s.name
+			out = append(out, &c)
+			continue
+		}
+		v, dims, err := a.values(s)
+		if err != nil {
+			return nil, err
+		}
+		if len(dims) != 2 {
+			return nil, fmt.Errorf("student: %s (%s): a linear weight of dimensions %v; two are needed", s.init, s.name, dims)
+		}
+		out = append(out, onnx.NewFloats(s.name, transpose(v, int(dims[0]), int(dims[1])), dims[1], dims[0]))
+	}
+	slices.SortFunc(out, func(x, y *onnx.Tensor) int { return strings.Compare(x.Name, y.Name) })
+	return out, nil
+}
+
+// matrix reports whether a role is the weight of a linear layer.
+func matrix(name string) bool {
+	return strings.HasSuffix(name, ".weight") && !strings.Contains(name, "LayerNorm") && !strings.Contains(name, "embeddings")
+}
