@@ -1,0 +1,248 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/onnx"
+)
+
+// compiler turns a model into the steps of a session.
+type compiler struct {
+	s       *Session
+	model   *onnx.Model
+	weights map[string]*onnx.Tensor
+	packed  map[packKey]*kernel.Packed
+	// taken counts the steps that hold a prepared form of a constant.
+	taken map[int]int
+}
+
+// packKey names a packed weight, so that one used twice is packed once.
+type packKey struct {
+	value int
+	trans bool
+}
+
+func (p *compiler) compile() error {
+	p.packed, p.taken = map[packKey]*kernel.Packed{}, map[int]int{}
+	for i, in := range p.s.inputs {
+		p.s.source[p.s.id(in.Name)] = -2 - i
+	}
+	unsupported := p.link()
+	if err := p.loadWeights(&unsupported); err != nil {
+		return err
+	}
+	for _, in := range p.s.inputs {
+		if in.Type == onnx.Undefined && in.Other != nil || in.Type != onnx.Undefined && !supported(in.Type) {
+			unsupported = append(unsupported, fmt.Sprintf("input %q of type %s", in.Name, typeName(in.Type)))
+		}
+	}
+	if len(unsupported) > 0 {
+		return &UnsupportedError{Items: unsupported}
+	}
+	if err := p.foldConstants(); err != nil {
+		return err
+	}
+	for _, st := range p.s.steps {
+		if st.op.prepare == nil {
+			continue
+		}
+		prep, err := st.op.prepare(p, st)
+		if err != nil {
+			return nodeError(st.node, err)
+		}
+		st.prep = prep
+	}
+	p.dropTaken()
+	return nil
+}
+
+// link makes a step of every node and lists the nodes that have no operator.
+func (p *compiler) link() (unsupported []string) {
+	table := operators()
+	opsets := map[string]int64{}
+	for _, o := range p.model.Opsets {
+		opsets[cleanDomain(o.Domain)] = o.Version
+	}
+	for _, n := range p.model.Graph.Nodes {
+		domain := cleanDomain(n.Domain)
+		op := table[kind{domain, n.Op}]
+		if op == nil {
+			shown := domain
+			if shown == "" {
+				shown = "ai.onnx"
+			}
+			unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s)", n.Op, shown, n.Label()))
+			continue
+		}
+		st := &step{node: n, op: op, opset: opsets[domain]}
+		for _, name := range n.Inputs {
+			if name == "" {
+				st.in = append(st.in, -1)
+				continue
+			}
+			id := p.s.id(name)
+			st.in = append(st.in, id)
+			if !slices.Contains(st.reads, id) {
+				st.reads = append(st.reads, id)
+			}
+		}
+		for _, name := range n.Outputs {
+			if name == "" {
+				st.out = append(st.out, -1)
+				continue
+			}
+			st.out = append(st.out, p.s.id(name))
+		}
+		p.s.steps = append(p.s.steps, st)
+	}
+	for _, o := range p.model.Graph.Outputs {
+		p.s.id(o.Name)
+	}
+	return unsupported
+}
+
+func cleanDomain(d string) string {
+	if defaultDomain(d) {
+		return ""
+	}
+	return d
+}
+
+// loadWeights converts the initializers that something reads.
+func (p *compiler) loadWeights(unsupported *[]string) error {
+	for id, name := range p.s.names {
+		t := p.weights[name]
+		if t == nil {
+			continue
+		}
+		c, err := FromONNX(t)
+		if e := (*UnsupportedError)(nil); errors.As(err, &e) {
+			*unsupported = append(*unsupported, e.Items...)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.s.consts[id] = c
+	}
+	for _, t := range p.model.Graph.Sparse {
+		if t.Values != nil {
+			if _, used := p.s.values[t.Values.Name]; used {
+				*unsupported = append(*unsupported, fmt.Sprintf("sparse tensor %q", t.Values.Name))
+			}
+		}
+	}
+	return nil
+}
+
+// foldConstants runs the steps that depend on no input and keeps the rest. A
+// step that fails is kept: the error is Run's if the value is ever needed.
+func (p *compiler) foldConstants() error {
+	s := p.s
+	mem := &arena{limit: s.limit}
+	var unsupported []string
+	keep := s.steps[:0]
+	for _, st := range s.steps {
+		if len(st.in) < st.op.inputs || slices.Contains(st.in[:st.op.inputs], -1) {
+			return nodeError(st.node, fmt.Errorf("the first %d inputs must be given; %d are", st.op.inputs, len(st.reads)))
+		}
+		if slices.ContainsFunc(st.reads, func(id int) bool { return s.consts[id] == nil }) {
+			keep = append(keep, st)
+			continue
+		}
+		out, err := st.run(s.consts, nil, mem)
+		if err != nil {
+			if errors.Is(err, errUnsupportedType) {
+				unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s): %v", st.node.Op, "ai.onnx", st.node.Label(), errors.Unwrap(err)))
+			}
+			if e := (*UnsupportedError)(nil); errors.As(err, &e) {
+				unsupported = append(unsupported, e.Items...)
+			}
+			keep = append(keep, st)
+			continue
+		}
+		for i, id := range st.out {
+			if id >= 0 {
+				s.consts[id] = settle(out[i])
+			}
+		}
+	}
+	clear(s.steps[len(keep):])
+	s.steps = keep
+	for i, st := range s.steps {
+		for _, id := range st.out {
+			if id >= 0 {
+				s.source[id] = i
+			}
+		}
+	}
+	if len(unsupported) > 0 {
+		return &UnsupportedError{Items: unsupported}
+	}
+	return nil
+}
+
+// settle takes a value out of its arena.
+func settle(t *Tensor) *Tensor {
+	c := *t
+	c.mem = nil
+	return &c
+}
+
+// constant returns input i of a step where it is constant; an omitted input is (nil, true).
+func (p *compiler) constant(st *step, i int) (*Tensor, bool) {
+	if i >= len(st.in) || st.in[i] < 0 {
+		return nil, true
+	}
+	t := p.s.consts[st.in[i]]
+	return t, t != nil
+}
+
+// pack returns the packed form of input i where it is a constant float matrix, else nil.
+func (p *compiler) pack(st *step, i int, trans bool) (any, error) {
+	w, ok := p.constant(st, i)
+	if !ok || w == nil || w.Type != onnx.Float || len(w.Shape) != 2 || w.Len() == 0 {
+		return nil, nil
+	}
+	id := st.in[i]
+	if !slices.Contains(slices.Delete(slices.Clone(st.in), i, i+1), id) {
+		p.taken[id]++
+	}
+	key := packKey{id, trans}
+	if pk := p.packed[key]; pk != nil {
+		return pk, nil
+	}
+	k, n := w.Shape[0], w.Shape[1]
+	if trans {
+		k, n = n, k
+	}
+	pk := kernel.Pack(trans, k, n, w.F32, w.Shape[1])
+	p.packed[key] = pk
+	return pk, nil
+}
+
+// dropTaken forgets the elements of constants that every reader holds packed,
+// and large constants that nobody reads.
+func (p *compiler) dropTaken() {
+	const small = 1 << 12
+	readers := make([]int, len(p.s.names))
+	for _, st := range p.s.steps {
+		for _, id := range st.reads {
+			readers[id]++
+		}
+	}
+	for _, o := range p.s.outputs {
+		readers[p.s.id(o.Name)]++
+	}
+	for id, t := range p.s.consts {
+		if t == nil || t.Len() <= small {
+			continue
+		}
+		if readers[id] == p.taken[id] {
+			p.s.consts[id] = &Tensor{Type: t.Type, Shape: t.Shape}
+		}
+	}
+}

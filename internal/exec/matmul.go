@@ -1,0 +1,242 @@
+package exec
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/onnx"
+)
+
+// product2 describes a batched matrix product with numpy's rules: the result
+// shape, the number of matrices, and each operand's offsets per matrix.
+type product2 struct {
+	shape    []int
+	m, n, k  int
+	batch    int
+	at, bt   []int // offsets of each matrix in the operands
+	collapse bool  // B is one matrix: A's rows form one tall matrix
+}
+
+// matmulShape resolves operands of shapes a and b; transposition refers to the
+// last two dimensions (FusedMatMul) and is false for MatMul.
+func matmulShape(a, b []int, transA, transB bool) (*product2, error) {
+	bad := fmt.Errorf("shapes %v and %v cannot be multiplied", a, b)
+	if len(a) == 0 || len(b) == 0 || (transA && len(a) < 2) || (transB && len(b) < 2) {
+		return nil, bad
+	}
+	ra, rb := a, b
+	if len(a) == 1 {
+		ra = []int{1, a[0]}
+	}
+	if len(b) == 1 {
+		rb = []int{b[0], 1}
+	}
+	p := &product2{m: ra[len(ra)-2], k: ra[len(ra)-1], n: rb[len(rb)-1]}
+	kb := rb[len(rb)-2]
+	if transA {
+		p.m, p.k = p.k, p.m
+	}
+	if transB {
+		p.n, kb = kb, p.n
+	}
+	if p.k != kb {
+		return nil, bad
+	}
+	la, lb := ra[:len(ra)-2], rb[:len(rb)-2]
+	lead, err := broadcastShape(la, lb)
+	if err != nil {
+		return nil, bad
+	}
+	p.shape = slices.Clone(lead)
+	if len(a) > 1 {
+		p.shape = append(p.shape, p.m)
+	}
+	if len(b) > 1 {
+		p.shape = append(p.shape, p.n)
+	}
+	p.batch = product(lead)
+	if product(lb) == 1 && !transA {
+		p.m, p.batch, p.collapse = p.m*p.batch, 1, true
+		p.at, p.bt = []int{0}, []int{0}
+		return p, nil
+	}
+	p.at, p.bt = offsets(la, lead, p.m*p.k, p.batch), offsets(lb, lead, p.k*p.n, p.batch)
+	return p, nil
+}
+
+// offsets lists where each matrix of a batch lies in an operand whose leading
+// dimensions broadcast to lead.
+func offsets(shape, lead []int, size, batch int) []int {
+	out := make([]int, batch)
+	walkStrided(lead, broadcastStrides(shape, lead), 0, batch, func(i, at int) { out[i] = at * size })
+	return out
+}
+
+func matmul(c *call) error { return c.multiply(false, false, 1) }
+
+// multiply is MatMul with optional transpositions of the last two dimensions and a factor.
+func (c *call) multiply(transA, transB bool, alpha float32) error {
+	a, b := c.in[0], c.in[1]
+	if a.Type != b.Type {
+		return fmt.Errorf("operands are %s and %s; both must have one type", typeName(a.Type), typeName(b.Type))
+	}
+	p, err := matmulShape(a.Shape, b.Shape, transA, transB)
+	if err != nil {
+		return err
+	}
+	out, err := c.output(0, a.Type, p.shape...)
+	if err != nil {
+		return err
+	}
+	switch a.Type {
+	case onnx.Float:
+		if w, ok := c.prep.(*kernel.Packed); ok && p.collapse && alpha == 1 {
+			kernel.GemmPacked(p.m, a.F32, p.k, w, nil, kernel.ActNone, out.F32, p.n)
+			return nil
+		}
+		multiplyFloats(p, transA, transB, alpha, a.F32, b.F32, out.F32)
+		return nil
+	case onnx.Double:
+		return multiplyPlain(p, transA || transB, a.F64, b.F64, out.F64)
+	case onnx.Int64:
+		return multiplyPlain(p, transA || transB, a.I64, b.I64, out.I64)
+	case onnx.Int32:
+		return multiplyPlain(p, transA || transB, a.I32, b.I32, out.I32)
+	}
+	return errType(a.Type)
+}
+
+func multiplyFloats(p *product2, transA, transB bool, alpha float32, a, b, y []float32) {
+	lda, ldb := p.k, p.n
+	if transA {
+		lda = p.m
+	}
+	if transB {
+		ldb = p.k
+	}
+	if p.k == 0 {
+		clear(y)
+		return
+	}
+	one := func(i int) {
+		kernel.Gemm(transA, transB, p.m, p.n, p.k, alpha, a[p.at[i]:], lda, b[p.bt[i]:], ldb, 0, y[i*p.m*p.n:], p.n)
+	}
+	if p.m*p.n == 0 {
+		return
+	}
+	if p.batch < kernel.Threads() {
+		for i := range p.batch {
+			one(i)
+		}
+		return
+	}
+	kernel.Parallel(p.batch, 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			one(i)
+		}
+	})
+}
+
+// multiplyPlain serves the types that only shape arithmetic and tests use.
+func multiplyPlain[T number](p *product2, trans bool, a, b, y []T) error {
+	if trans {
+		return fmt.Errorf("transposed operands are float only: %w", errUnsupportedType)
+	}
+	for i := range p.batch {
+		a, b, y := a[p.at[i]:], b[p.bt[i]:], y[i*p.m*p.n:(i+1)*p.m*p.n]
+		clear(y)
+		for r := range p.m {
+			for k := range p.k {
+				x := a[r*p.k+k]
+				for j := range p.n {
+					y[r*p.n+j] += x * b[k*p.n+j]
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// prepareMatMul packs a constant right-hand matrix.
+func prepareMatMul(p *compiler, st *step) (any, error) {
+	return p.pack(st, 1, false)
+}
+
+func prepareGemm(p *compiler, st *step) (any, error) {
+	if st.node.Int("transA", 0) != 0 || st.node.Float("alpha", 1) != 1 {
+		return nil, nil
+	}
+	return p.pack(st, 1, st.node.Int("transB", 0) != 0)
+}
+
+func prepareLinear(p *compiler, st *step) (any, error) {
+	return p.pack(st, 1, st.node.Int("trans_b", 0) != 0)
+}
+
+// gemm is Y = alpha·op(A)·op(B) + beta·C for matrices.
+func gemm(c *call) error {
+	a, b := c.in[0], c.in[1]
+	if len(a.Shape) != 2 || len(b.Shape) != 2 {
+		return fmt.Errorf("operands have shapes %v and %v; matrices are needed", a.Shape, b.Shape)
+	}
+	transA, transB := c.node.Int("transA", 0) != 0, c.node.Int("transB", 0) != 0
+	alpha, beta := c.node.Float("alpha", 1), c.node.Float("beta", 1)
+	p, err := matmulShape(a.Shape, b.Shape, transA, transB)
+	if err != nil {
+		return err
+	}
+	x, err := c.floats(0)
+	if err != nil {
+		return err
+	}
+	w, err := c.floats(1)
+	if err != nil {
+		return err
+	}
+	out, err := c.output(0, onnx.Float, p.m, p.n)
+	if err != nil {
+		return err
+	}
+	bias := c.arg(2)
+	packed, _ := c.prep.(*kernel.Packed)
+	var row []float32
+	if bias != nil && beta == 1 && alpha == 1 && bias.Type == onnx.Float && bias.Len() == p.n && bias.Shape[len(bias.Shape)-1] == p.n {
+		row, bias = bias.F32, nil
+	}
+	if packed != nil && !transA && alpha == 1 {
+		kernel.GemmPacked(p.m, x, p.k, packed, row, kernel.ActNone, out.F32, p.n)
+	} else {
+		multiplyFloats(p, transA, transB, alpha, x, w, out.F32)
+		if row != nil {
+			kernel.BiasAct(out.F32, p.m, p.n, row, kernel.ActNone)
+		}
+	}
+	if bias == nil || beta == 0 {
+		return nil
+	}
+	if bias.Type != onnx.Float {
+		return errType(bias.Type)
+	}
+	bc, err := newBroadcast(out.Shape, bias.Shape)
+	if err != nil || !sameShape(bc.shape, out.Shape) {
+		return fmt.Errorf("C of shape %v does not broadcast to %v", bias.Shape, out.Shape)
+	}
+	step := bc.inner(1)
+	bc.rows(func(at, n int, pos []int) {
+		j := pos[1]
+		for i := range out.F32[at : at+n] {
+			out.F32[at+i] += beta * bias.F32[j]
+			j += step
+		}
+	})
+	return nil
+}
+
+// fusedMatMul is com.microsoft's MatMul with a factor and transpositions.
+func fusedMatMul(c *call) error {
+	if c.node.Int("transBatchA", 0) != 0 || c.node.Int("transBatchB", 0) != 0 {
+		return fmt.Errorf("transBatchA and transBatchB: %w", errUnsupportedType)
+	}
+	return c.multiply(c.node.Int("transA", 0) != 0, c.node.Int("transB", 0) != 0, c.node.Float("alpha", 1))
+}

@@ -1,0 +1,157 @@
+package exec
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/litekit/lite/internal/fuse"
+	"github.com/litekit/lite/onnx"
+)
+
+// Options says how a session is made. The zero value runs every output in full.
+type Options struct {
+	// Rows lists outputs [B, S, …] that are computed only for the rows named
+	// by the added int64 input "rows" [R] (flat positions b·S + s); they
+	// become [R, …].
+	Rows []string
+	// MaxBytes bounds one value, so that a malformed graph cannot take all
+	// memory; values made out of nothing (Range, Expand, …) are bounded by a
+	// quarter of it. 0 means 2 GiB.
+	MaxBytes int
+	// Unfused runs the graph node by node as it is written, for comparison.
+	Unfused bool
+}
+
+// Session is a model ready to run. It is immutable but for a list of idle
+// arenas, and safe for concurrent use.
+type Session struct {
+	inputs  []*onnx.ValueInfo
+	outputs []*onnx.ValueInfo
+	limit   int
+
+	steps  []*step
+	values map[string]int // value numbers
+	names  []string
+	consts []*Tensor // by value number; nil where not constant
+	source []int     // by value number: the step that makes it, noStep, or an input's −2−index
+
+	mu    sync.Mutex
+	idle  []*arena
+	plans map[string]*plan
+}
+
+// step is one node to run.
+type step struct {
+	node  *onnx.Node
+	op    *operator
+	in    []int // value numbers, −1 omitted
+	out   []int
+	reads []int // in without omitted and repeated values
+	opset int64
+	prep  any
+}
+
+const noStep = -1
+
+// New makes a session: it checks and fuses the model (m itself is not
+// changed), computes what depends on no input, and packs weights. What cannot
+// be run is one [UnsupportedError] that lists every node.
+func New(m *onnx.Model, opts Options) (*Session, error) {
+	if m == nil || m.Graph == nil {
+		return nil, fmt.Errorf("exec: the model has no graph")
+	}
+	if err := m.Check(); err != nil {
+		return nil, fmt.Errorf("exec: %w", err)
+	}
+	if opts.Unfused {
+		if len(opts.Rows) > 0 {
+			return nil, fmt.Errorf("exec: Options.Rows needs the fused graph; leave Unfused false")
+		}
+		m = m.Clone()
+	} else {
+		f, err := fuse.Fuse(m)
+		if err != nil {
+			return nil, fmt.Errorf("exec: %w", err)
+		}
+		m = f.Model
+		if len(opts.Rows) > 0 {
+			if m, err = fuse.SelectRows(m, opts.Rows); err != nil {
+				return nil, fmt.Errorf("exec: %w", err)
+			}
+		}
+	}
+	lower(m.Graph, !opts.Unfused)
+	s := &Session{outputs: m.Graph.Outputs, limit: opts.MaxBytes, values: map[string]int{}, plans: map[string]*plan{}}
+	if s.limit <= 0 {
+		s.limit = 2 << 30
+	}
+	weights := m.Graph.InitializerMap()
+	for _, in := range m.Graph.Inputs {
+		if weights[in.Name] == nil {
+			s.inputs = append(s.inputs, in)
+		}
+	}
+	c := &compiler{s: s, model: m, weights: weights}
+	if err := c.compile(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Inputs are the inputs to feed: those of the graph without initializers,
+// which are constants here, and "rows" where Options.Rows asked for it.
+func (s *Session) Inputs() []*onnx.ValueInfo { return slices.Clone(s.inputs) }
+
+// Outputs are the outputs of the graph.
+func (s *Session) Outputs() []*onnx.ValueInfo { return slices.Clone(s.outputs) }
+
+// Has reports whether Run can return the value.
+func (s *Session) Has(name string) bool {
+	id, ok := s.values[name]
+	return ok && name != "" && s.available(id)
+}
+
+func (s *Session) available(id int) bool {
+	if t := s.consts[id]; t != nil {
+		return t.dataLen() == t.Len()
+	}
+	return s.source[id] != noStep
+}
+
+// arena takes an idle arena or makes one.
+func (s *Session) arena() *arena {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := len(s.idle); k > 0 {
+		a := s.idle[k-1]
+		s.idle = s.idle[:k-1]
+		return a
+	}
+	return &arena{limit: s.limit}
+}
+
+// maxIdle bounds how many arenas are kept for concurrent runs.
+const maxIdle = 16
+
+func (s *Session) giveBack(a *arena) {
+	a.finish()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) < maxIdle {
+		s.idle = append(s.idle, a)
+	}
+}
+
+// id numbers a value.
+func (s *Session) id(name string) int {
+	if i, ok := s.values[name]; ok {
+		return i
+	}
+	i := len(s.names)
+	s.values[name] = i
+	s.names = append(s.names, name)
+	s.consts = append(s.consts, nil)
+	s.source = append(s.source, noStep)
+	return i
+}

@@ -1,0 +1,667 @@
+package exec
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/litekit/lite/onnx"
+)
+
+// shapeOf returns the dimensions, from start to end where those are given (opset 15).
+func shapeOf(c *call) error {
+	s := c.in[0].Shape
+	rank := int64(len(s))
+	clampDim := func(v int64) int64 {
+		if v < 0 {
+			v += rank
+		}
+		return min(max(v, 0), rank)
+	}
+	lo, hi := clampDim(c.node.Int("start", 0)), clampDim(c.node.Int("end", rank))
+	s = s[lo:max(lo, hi)]
+	out, err := c.output(0, onnx.Int64, len(s))
+	if err != nil {
+		return err
+	}
+	for i, d := range s {
+		out.I64[i] = int64(d)
+	}
+	return nil
+}
+
+func sizeOf(c *call) error {
+	out, err := c.output(0, onnx.Int64)
+	if err != nil {
+		return err
+	}
+	out.I64[0] = int64(c.in[0].Len())
+	return nil
+}
+
+func reshape(c *call) error {
+	x := c.in[0]
+	want, given, err := c.intsOr("shape", 1)
+	if err != nil {
+		return err
+	}
+	if !given {
+		return fmt.Errorf("the shape is missing")
+	}
+	shape := make([]int, len(want))
+	infer := -1
+	for i, d := range want {
+		switch {
+		case d == -1 && infer < 0:
+			infer = i
+			shape[i] = 1
+		case d == 0 && c.node.Int("allowzero", 0) == 0:
+			if i >= len(x.Shape) {
+				return fmt.Errorf("dimension %d of shape %v copies one that %v does not have", i, want, x.Shape)
+			}
+			shape[i] = x.Shape[i]
+		case d < 0:
+			return fmt.Errorf("shape %v has a negative dimension", want)
+		default:
+			shape[i] = int(d)
+		}
+	}
+	n, ok := elements(shape)
+	if ok && infer >= 0 && n > 0 {
+		shape[infer] = x.Len() / n
+		n *= shape[infer]
+	}
+	if !ok || n != x.Len() {
+		return fmt.Errorf("a value of shape %v cannot become %v", x.Shape, want)
+	}
+	c.view(0, x, shape)
+	return nil
+}
+
+func flatten(c *call) error {
+	x := c.in[0]
+	a := c.node.Int("axis", 1)
+	if a != int64(len(x.Shape)) {
+		d, err := axis(a, len(x.Shape))
+		if err != nil {
+			return err
+		}
+		a = int64(d)
+	}
+	c.view(0, x, []int{product(x.Shape[:a]), product(x.Shape[a:])})
+	return nil
+}
+
+func squeeze(c *call) error {
+	x := c.in[0]
+	list, given, err := c.intsOr("axes", 1)
+	if err != nil {
+		return err
+	}
+	ax, err := axes(list, len(x.Shape))
+	if err != nil {
+		return err
+	}
+	shape := []int{}
+	for i, d := range x.Shape {
+		switch drop := slices.Contains(ax, i); {
+		case drop && d != 1:
+			return fmt.Errorf("axis %d of shape %v is not 1", i, x.Shape)
+		case drop || !given && d == 1:
+		default:
+			shape = append(shape, d)
+		}
+	}
+	c.view(0, x, shape)
+	return nil
+}
+
+func unsqueeze(c *call) error {
+	x := c.in[0]
+	list, given, err := c.intsOr("axes", 1)
+	if err != nil {
+		return err
+	}
+	if !given {
+		return fmt.Errorf("the axes are missing")
+	}
+	rank := len(x.Shape) + len(list)
+	ax, err := axes(list, rank)
+	if err != nil {
+		return err
+	}
+	shape, rest := make([]int, 0, rank), x.Shape
+	for i := range rank {
+		if slices.Contains(ax, i) {
+			shape = append(shape, 1)
+		} else {
+			shape, rest = append(shape, rest[0]), rest[1:]
+		}
+	}
+	c.view(0, x, shape)
+	return nil
+}
+
+func transpose(c *call) error {
+	x := c.in[0]
+	rank := len(x.Shape)
+	perm := make([]int, rank)
+	if list := c.node.Ints("perm"); list != nil {
+		if len(list) != rank {
+			return fmt.Errorf("perm %v does not fit shape %v", list, x.Shape)
+		}
+		if _, err := axes(list, rank); err != nil {
+			return err
+		}
+		for i, p := range list {
+			perm[i], _ = axis(p, rank)
+		}
+	} else {
+		for i := range perm {
+			perm[i] = rank - 1 - i
+		}
+	}
+	own := strides(x.Shape)
+	shape, stride := make([]int, rank), make([]int, rank)
+	for i, p := range perm {
+		shape[i], stride[i] = x.Shape[p], own[p]
+	}
+	out, err := c.output(0, x.Type, shape...)
+	if err != nil {
+		return err
+	}
+	copyStrided(out.elems(), 0, x.elems(), 0, shape, stride)
+	return nil
+}
+
+func expand(c *call) error {
+	x := c.in[0]
+	want, err := c.ints(1)
+	if err != nil {
+		return err
+	}
+	target := make([]int, len(want))
+	for i, d := range want {
+		if d < 0 {
+			return fmt.Errorf("shape %v has a negative dimension", want)
+		}
+		target[i] = int(d)
+	}
+	shape, err := broadcastShape(x.Shape, target)
+	if err != nil {
+		return err
+	}
+	if sameShape(shape, x.Shape) {
+		return identity(c)
+	}
+	out, err := c.invent(0, x.Type, shape...)
+	if err != nil {
+		return err
+	}
+	copyStrided(out.elems(), 0, x.elems(), 0, shape, broadcastStrides(x.Shape, shape))
+	return nil
+}
+
+func tile(c *call) error {
+	x := c.in[0]
+	reps, err := c.ints(1)
+	if err != nil {
+		return err
+	}
+	if len(reps) != len(x.Shape) {
+		return fmt.Errorf("repeats %v do not fit shape %v", reps, x.Shape)
+	}
+	own := strides(x.Shape)
+	shape := make([]int, len(reps))
+	var loop, stride []int
+	for i, r := range reps {
+		if n, ok := elements([]int{x.Shape[i], int(r)}); !ok {
+			return fmt.Errorf("repeats %v of shape %v", reps, x.Shape)
+		} else {
+			shape[i] = n
+		}
+		loop, stride = append(loop, int(r), x.Shape[i]), append(stride, 0, own[i])
+	}
+	out, err := c.invent(0, x.Type, shape...)
+	if err != nil {
+		return err
+	}
+	copyStrided(out.elems(), 0, x.elems(), 0, loop, stride)
+	return nil
+}
+
+func concat(c *call) error {
+	first := c.in[0]
+	d, err := axis(c.node.Int("axis", 1), len(first.Shape))
+	if err != nil {
+		return err
+	}
+	shape := slices.Clone(first.Shape)
+	shape[d] = 0
+	for i, x := range c.in {
+		if x == nil {
+			return fmt.Errorf("input %d is missing", i)
+		}
+		if x.Type != first.Type || len(x.Shape) != len(shape) {
+			return fmt.Errorf("input %d is %s %v; the first is %s %v", i, typeName(x.Type), x.Shape, typeName(first.Type), first.Shape)
+		}
+		for k, n := range x.Shape {
+			if k != d && n != shape[k] {
+				return fmt.Errorf("input %d has shape %v, the first %v; they may differ on axis %d only", i, x.Shape, first.Shape, d)
+			}
+		}
+		shape[d] += x.Shape[d]
+	}
+	out, err := c.output(0, first.Type, shape...)
+	if err != nil {
+		return err
+	}
+	inner := product(shape[d+1:])
+	outer, row := product(shape[:d]), shape[d]*inner
+	dst, at := out.elems(), 0
+	for _, x := range c.in {
+		n := x.Shape[d] * inner
+		src := x.elems()
+		for o := range outer {
+			dst.blit(at+o*row, src, o*n, n, 1)
+		}
+		at += n
+	}
+	return nil
+}
+
+func split(c *call) error {
+	x := c.in[0]
+	d, err := axis(c.node.Int("axis", 0), len(x.Shape))
+	if err != nil {
+		return err
+	}
+	parts, given, err := c.intsOr("split", 1)
+	if err != nil {
+		return err
+	}
+	count := len(c.node.Outputs)
+	if !given {
+		if k := c.node.Int("num_outputs", int64(count)); k != int64(count) {
+			return fmt.Errorf("num_outputs is %d, but the node has %d", k, count)
+		}
+		chunk := (x.Shape[d] + count - 1) / count
+		for left := x.Shape[d]; len(parts) < count; left -= chunk {
+			parts = append(parts, int64(max(0, min(chunk, left))))
+		}
+	}
+	total := int64(0)
+	for _, p := range parts {
+		total += p
+		if p < 0 || total > int64(x.Shape[d]) {
+			return fmt.Errorf("split %v does not fit axis %d of shape %v", parts, d, x.Shape)
+		}
+	}
+	if len(parts) != count || total != int64(x.Shape[d]) {
+		return fmt.Errorf("split %v does not fit axis %d of shape %v and %d outputs", parts, d, x.Shape, count)
+	}
+	inner, outer := product(x.Shape[d+1:]), product(x.Shape[:d])
+	src, at := x.elems(), 0
+	for i, p := range parts {
+		n := int(p) * inner
+		if c.wants(i) {
+			shape := slices.Clone(x.Shape)
+			shape[d] = int(p)
+			out, err := c.output(i, x.Type, shape...)
+			if err != nil {
+				return err
+			}
+			dst := out.elems()
+			for o := range outer {
+				dst.blit(o*n, src, at+o*x.Shape[d]*inner, n, 1)
+			}
+		}
+		at += n
+	}
+	return nil
+}
+
+// slice takes starts, ends, axes and steps as attributes (opset 1) or inputs (10).
+func slice(c *call) error {
+	x := c.in[0]
+	rank := len(x.Shape)
+	starts, _, err := c.intsOr("starts", 1)
+	if err != nil {
+		return err
+	}
+	ends, _, err := c.intsOr("ends", 2)
+	if err != nil {
+		return err
+	}
+	list, haveAxes, err := c.intsOr("axes", 3)
+	if err != nil {
+		return err
+	}
+	steps, haveSteps, err := c.intsOr("steps", 4)
+	if err != nil {
+		return err
+	}
+	n := len(starts)
+	if len(ends) != n || haveAxes && len(list) != n || haveSteps && len(steps) != n || n > rank {
+		return fmt.Errorf("starts %v, ends %v, axes %v and steps %v do not fit together and shape %v", starts, ends, list, steps, x.Shape)
+	}
+	if _, err := axes(list, rank); err != nil {
+		return err
+	}
+	shape, stride, from := slices.Clone(x.Shape), strides(x.Shape), 0
+	for i := range n {
+		d, step := i, int64(1)
+		if haveAxes {
+			d, _ = axis(list[i], rank)
+		}
+		if haveSteps {
+			step = steps[i]
+		}
+		lo, count, err := sliceRange(starts[i], ends[i], step, int64(x.Shape[d]))
+		if err != nil {
+			return err
+		}
+		from += int(lo) * stride[d]
+		shape[d] = int(count)
+		if count > 1 {
+			stride[d] *= int(step)
+		}
+	}
+	out, err := c.output(0, x.Type, shape...)
+	if err != nil {
+		return err
+	}
+	copyStrided(out.elems(), 0, x.elems(), from, shape, stride)
+	return nil
+}
+
+// sliceRange is numpy's: where a slice of a dimension begins and how many elements it has.
+func sliceRange(start, end, step, dim int64) (lo, count int64, err error) {
+	if step == 0 {
+		return 0, 0, fmt.Errorf("a slice with step 0")
+	}
+	low, high := int64(0), dim
+	if step < 0 {
+		low, high = -1, dim-1
+	}
+	bound := func(v int64) int64 {
+		if v < 0 {
+			v += dim
+		}
+		return min(max(v, low), high)
+	}
+	start, end = bound(start), bound(end)
+	switch {
+	case step > 0 && end > start:
+		// Written so that a huge step cannot overflow.
+		return start, (end-start-1)/step + 1, nil
+	case step < 0 && end < start:
+		if step < -dim {
+			step = -dim
+		}
+		return start, (start-end-1)/-step + 1, nil
+	}
+	return 0, 0, nil
+}
+
+func constantOfShape(c *call) error {
+	dims, err := c.ints(0)
+	if err != nil {
+		return err
+	}
+	shape := make([]int, len(dims))
+	for i, d := range dims {
+		shape[i] = int(d)
+	}
+	value := Floats([]float32{0}, 1)
+	if a := c.node.Attr("value"); a != nil && a.Tensor != nil {
+		if value, err = FromONNX(a.Tensor); err != nil {
+			return err
+		}
+		if value.dataLen() != 1 {
+			return fmt.Errorf("attribute value has %d elements; one is needed", value.dataLen())
+		}
+	}
+	out, err := c.invent(0, value.Type, shape...)
+	if err != nil {
+		return err
+	}
+	if n := out.Len(); n > 0 {
+		out.elems().blit(0, value.elems(), 0, n, 0)
+	}
+	return nil
+}
+
+// constant is a Constant node in any of its spellings.
+func constant(c *call) error {
+	for _, a := range c.node.Attrs {
+		switch a.Name {
+		case "value":
+			if a.Tensor == nil {
+				return fmt.Errorf("attribute value is empty")
+			}
+			t, err := FromONNX(a.Tensor)
+			c.out[0] = t
+			return err
+		case "value_float":
+			c.out[0] = Floats([]float32{a.Float})
+			return nil
+		case "value_floats":
+			c.out[0] = Floats(slices.Clone(a.Floats), len(a.Floats))
+			return nil
+		case "value_int":
+			c.out[0] = Int64s([]int64{a.Int})
+			return nil
+		case "value_ints":
+			c.out[0] = Int64s(slices.Clone(a.Ints), len(a.Ints))
+			return nil
+		}
+	}
+	return fmt.Errorf("a constant without a tensor or number: %w", errUnsupportedType)
+}
+
+// pad adds a constant border (or removes one: negative pads).
+func pad(c *call) error {
+	x := c.in[0]
+	if m := c.node.Str("mode", "constant"); m != "constant" {
+		return fmt.Errorf("mode %q is not supported; only constant: %w", m, errUnsupportedType)
+	}
+	pads, _, err := c.intsOr("pads", 1)
+	if err != nil {
+		return err
+	}
+	rank := len(x.Shape)
+	before, after := make([]int, rank), make([]int, rank)
+	ax := make([]int, rank)
+	for i := range ax {
+		ax[i] = i
+	}
+	if c.arg(3) != nil {
+		list, err := c.ints(3)
+		if err != nil {
+			return err
+		}
+		if _, err := axes(list, rank); err != nil {
+			return err
+		}
+		ax = ax[:0]
+		for _, a := range list {
+			d, _ := axis(a, rank)
+			ax = append(ax, d)
+		}
+	}
+	if len(pads) != 2*len(ax) {
+		return fmt.Errorf("%d pads for %d axes of shape %v", len(pads), len(ax), x.Shape)
+	}
+	for i, d := range ax {
+		before[d], after[d] = int(pads[i]), int(pads[len(ax)+i])
+	}
+	shape, core := make([]int, rank), make([]int, rank)
+	from, at := 0, 0
+	for d, s := range strides(x.Shape) {
+		// before and after may be any 64-bit number; each is checked against the
+		// limit on values before they are added.
+		if max(before[d], after[d]) > c.mem.limit || min(before[d], after[d]) < -x.Shape[d] {
+			return fmt.Errorf("pads %v do not fit shape %v", pads, x.Shape)
+		}
+		shape[d] = x.Shape[d] + before[d] + after[d]
+		core[d] = x.Shape[d] + min(before[d], 0) + min(after[d], 0)
+		if shape[d] < 0 || core[d] < 0 {
+			return fmt.Errorf("pads %v do not fit shape %v", pads, x.Shape)
+		}
+		from += max(0, -before[d]) * s
+	}
+	out, err := c.invent(0, x.Type, shape...)
+	if err != nil {
+		return err
+	}
+	value := zeroOf(x.Type)
+	if v := c.arg(2); v != nil {
+		if v.Type != x.Type || v.Len() != 1 {
+			return fmt.Errorf("the padding value is %s %v; a scalar %s is needed", typeName(v.Type), v.Shape, typeName(x.Type))
+		}
+		value = v
+	} else if v := c.node.Float("value", 0); v != 0 && x.Type == onnx.Float {
+		value = Floats([]float32{v})
+	}
+	dst := out.elems()
+	if n := out.Len(); n > 0 {
+		dst.blit(0, value.elems(), 0, n, 0)
+	}
+	if product(core) == 0 {
+		return nil
+	}
+	for d, s := range strides(shape) {
+		at += max(0, before[d]) * s
+	}
+	placeStrided(dst, at, strides(shape), x.elems(), from, strides(x.Shape), core)
+	return nil
+}
+
+// placeStrided copies a box between two tensors with strides of their own.
+func placeStrided(dst elems, at int, to []int, src elems, from int, own, shape []int) {
+	last := len(shape) - 1
+	if last < 0 {
+		dst.blit(at, src, from, 1, 1)
+		return
+	}
+	rows := product(shape[:last])
+	walkStrided(shape[:last], to[:last], 0, rows, func(i, offset int) {
+		src0 := from
+		for d := last - 1; d >= 0; d-- {
+			src0 += i % shape[d] * own[d]
+			i /= shape[d]
+		}
+		dst.blit(at+offset, src, src0, shape[last], 1)
+	})
+}
+
+// zeroOf is a scalar zero.
+func zeroOf(t onnx.DataType) *Tensor {
+	return &Tensor{Type: t, F32: []float32{0}, F64: []float64{0}, I64: []int64{0}, I32: []int32{0}, U8: []uint8{0}, I8: []int8{0}, Bool: []bool{false}}
+}
+
+// rangeOf counts from start to limit by delta.
+func rangeOf(c *call) error {
+	t := c.in[0].Type
+	for i, x := range c.in[:3] {
+		if x == nil || x.Type != t || x.Len() != 1 {
+			return fmt.Errorf("input %d is not a scalar of type %s", i, typeName(t))
+		}
+	}
+	switch t {
+	case onnx.Float:
+		return countReal[float32](c)
+	case onnx.Double:
+		return countReal[float64](c)
+	case onnx.Int64:
+		return count[int64](c)
+	case onnx.Int32:
+		return count[int32](c)
+	}
+	return errType(t)
+}
+
+func count[T int64 | int32](c *call) error {
+	start, limit, delta := data[T](c.in[0])[0], data[T](c.in[1])[0], data[T](c.in[2])[0]
+	if delta == 0 {
+		return fmt.Errorf("delta is 0")
+	}
+	n := uint64(0)
+	switch {
+	case delta > 0 && limit > start:
+		n = (uint64(limit)-uint64(start)-1)/uint64(delta) + 1
+	case delta < 0 && limit < start:
+		n = (uint64(start)-uint64(limit)-1)/(-uint64(delta)) + 1
+	}
+	if n > uint64(c.mem.limit) {
+		return fmt.Errorf("from %d to %d by %d is too many elements", start, limit, delta)
+	}
+	out, err := c.invent(0, c.in[0].Type, int(n))
+	if err != nil {
+		return err
+	}
+	for i, y := 0, data[T](out); i < len(y); i++ {
+		y[i] = start + T(i)*delta
+	}
+	return nil
+}
+
+func countReal[T float32 | float64](c *call) error {
+	start, limit, delta := float64(data[T](c.in[0])[0]), float64(data[T](c.in[1])[0]), float64(data[T](c.in[2])[0])
+	n := (limit - start) / delta
+	if !(n < float64(c.mem.limit)) {
+		return fmt.Errorf("from %g to %g by %g is too many elements", start, limit, delta)
+	}
+	k := 0
+	if n > 0 {
+		k = int(n)
+		if float64(k) < n {
+			k++
+		}
+	}
+	out, err := c.invent(0, c.in[0].Type, k)
+	if err != nil {
+		return err
+	}
+	for i, y := 0, data[T](out); i < len(y); i++ {
+		y[i] = T(start + float64(i)*delta)
+	}
+	return nil
+}
+
+// trilu keeps the upper or lower triangle of the last two dimensions.
+func trilu(c *call) error {
+	x := c.in[0]
+	k, err := c.scalar(1, 0)
+	if err != nil {
+		return err
+	}
+	rank := len(x.Shape)
+	if rank < 2 {
+		return fmt.Errorf("shape %v has fewer than two dimensions", x.Shape)
+	}
+	out, err := c.output(0, x.Type, x.Shape...)
+	if err != nil {
+		return err
+	}
+	if out.Len() == 0 {
+		return nil
+	}
+	rows, cols := x.Shape[rank-2], x.Shape[rank-1]
+	k = min(max(k, -int64(rows)), int64(cols))
+	upper := c.node.Int("upper", 1) != 0
+	dst, src, zero := out.elems(), x.elems(), zeroOf(x.Type).elems()
+	for r := range out.Len() / cols {
+		// Elements before cut are below the diagonal.
+		cut := min(max(r%rows+int(k), 0), cols)
+		if !upper {
+			cut = min(max(r%rows+int(k)+1, 0), cols)
+			dst.blit(r*cols, src, r*cols, cut, 1)
+			dst.blit(r*cols+cut, zero, 0, cols-cut, 0)
+			continue
+		}
+		dst.blit(r*cols, zero, 0, cut, 0)
+		dst.blit(r*cols+cut, src, r*cols+cut, cols-cut, 1)
+	}
+	return nil
+}

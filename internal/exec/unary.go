@@ -1,0 +1,366 @@
+package exec
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/onnx"
+)
+
+// float runs an element function of real numbers, in float64 arithmetic.
+func float(f func(float64) float64) func(*call) error {
+	return func(c *call) error {
+		x := c.in[0]
+		switch x.Type {
+		case onnx.Float:
+			return each1(c, func(v float32) float32 { return float32(f(float64(v))) })
+		case onnx.Double:
+			return each1(c, f)
+		}
+		return errType(x.Type)
+	}
+}
+
+// each1 maps every element of input 0, whose type is T.
+func each1[T number](c *call, f func(T) T) error {
+	x := data[T](c.in[0])
+	out, err := c.like(0)
+	if err != nil {
+		return err
+	}
+	y := data[T](out)
+	kernel.Parallel(len(x), grain/4, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			y[i] = f(x[i])
+		}
+	})
+	return nil
+}
+
+// activation runs a kernel's activation on float32 and f on float64.
+func activation(act kernel.Act, f func(float64) float64) func(*call) error {
+	return func(c *call) error {
+		if c.in[0].Type != onnx.Float {
+			return float(f)(c)
+		}
+		return activate(c, act)
+	}
+}
+
+func activate(c *call, act kernel.Act) error {
+	x, err := c.floats(0)
+	if err != nil {
+		return err
+	}
+	out, err := c.output(0, onnx.Float, c.in[0].Shape...)
+	if err != nil {
+		return err
+	}
+	kernel.Activate(act, out.F32, x)
+	return nil
+}
+
+func gelu(c *call) error {
+	switch s := c.node.Str("approximate", "none"); s {
+	case "none":
+		return activation(kernel.ActGelu, func(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) })(c)
+	case "tanh":
+		return activation(kernel.ActGeluTanh, geluTanh)(c)
+	default:
+		return fmt.Errorf("attribute approximate is %q; none or tanh is needed", s)
+	}
+}
+
+func geluTanh(x float64) float64 {
+	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+}
+
+func relu(c *call) error {
+	switch c.in[0].Type {
+	case onnx.Float:
+		return each1(c, func(x float32) float32 { return max(x, 0) })
+	case onnx.Double:
+		return each1(c, func(x float64) float64 { return max(x, 0) })
+	case onnx.Int64:
+		return each1(c, func(x int64) int64 { return max(x, 0) })
+	case onnx.Int32:
+		return each1(c, func(x int32) int32 { return max(x, 0) })
+	case onnx.Int8:
+		return each1(c, func(x int8) int8 { return max(x, 0) })
+	}
+	return errType(c.in[0].Type)
+}
+
+func negate(c *call) error {
+	switch c.in[0].Type {
+	case onnx.Float:
+		return each1(c, func(x float32) float32 { return -x })
+	case onnx.Double:
+		return each1(c, func(x float64) float64 { return -x })
+	case onnx.Int64:
+		return each1(c, func(x int64) int64 { return -x })
+	case onnx.Int32:
+		return each1(c, func(x int32) int32 { return -x })
+	case onnx.Int8:
+		return each1(c, func(x int8) int8 { return -x })
+	}
+	return errType(c.in[0].Type)
+}
+
+func absInt[T int64 | int32 | int8](x T) T {
+	if x < 0 {
+		return -x
+	}
+	return x
+}
+
+func absolute(c *call) error {
+	switch c.in[0].Type {
+	case onnx.Float, onnx.Double:
+		return float(math.Abs)(c)
+	case onnx.Int64:
+		return each1(c, absInt[int64])
+	case onnx.Int32:
+		return each1(c, absInt[int32])
+	case onnx.Int8:
+		return each1(c, absInt[int8])
+	case onnx.Uint8:
+		return identity(c)
+	}
+	return errType(c.in[0].Type)
+}
+
+func signOf[T float32 | float64 | int64 | int32 | int8](x T) T {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return 0
+}
+
+func sign(c *call) error {
+	switch c.in[0].Type {
+	case onnx.Float:
+		return each1(c, signOf[float32])
+	case onnx.Double:
+		return each1(c, signOf[float64])
+	case onnx.Int64:
+		return each1(c, signOf[int64])
+	case onnx.Int32:
+		return each1(c, signOf[int32])
+	case onnx.Int8:
+		return each1(c, signOf[int8])
+	case onnx.Uint8:
+		return each1(c, func(x uint8) uint8 { return min(x, 1) })
+	}
+	return errType(c.in[0].Type)
+}
+
+func sqrt(c *call) error {
+	if c.in[0].Type == onnx.Float {
+		return each1(c, func(x float32) float32 { return float32(math.Sqrt(float64(x))) })
+	}
+	return float(math.Sqrt)(c)
+}
+
+func reciprocal(c *call) error {
+	if c.in[0].Type == onnx.Float {
+		return each1(c, func(x float32) float32 { return 1 / x })
+	}
+	return float(func(x float64) float64 { return 1 / x })(c)
+}
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+func mish(x float64) float64 { return x * math.Tanh(softplus(x)) }
+
+// withAlpha runs an activation that one attribute shapes.
+func withAlpha(name string, def float32, f func(x, alpha float64) float64) func(*call) error {
+	return func(c *call) error {
+		alpha := float64(c.node.Float(name, def))
+		return float(func(x float64) float64 { return f(x, alpha) })(c)
+	}
+}
+
+func leakyRelu(x, a float64) float64 {
+	if x < 0 {
+		return a * x
+	}
+	return x
+}
+
+func elu(x, a float64) float64 {
+	if x < 0 {
+		return a * math.Expm1(x)
+	}
+	return x
+}
+
+func selu(c *call) error {
+	alpha, gamma := float64(c.node.Float("alpha", 1.67326319217681884765625)), float64(c.node.Float("gamma", 1.05070102214813232421875))
+	return float(func(x float64) float64 { return gamma * elu(x, alpha) })(c)
+}
+
+func hardSigmoid(c *call) error {
+	alpha, beta := float64(c.node.Float("alpha", 0.2)), float64(c.node.Float("beta", 0.5))
+	return float(func(x float64) float64 { return min(1, max(0, alpha*x+beta)) })(c)
+}
+
+func hardSwish(x float64) float64 { return x * min(1, max(0, x/6+0.5)) }
+
+// clip has its bounds as attributes (opset 6) or inputs (11 and later).
+func clip(c *call) error {
+	switch c.in[0].Type {
+	case onnx.Float:
+		return clipTo(c, float32(math.Inf(-1)), float32(math.Inf(1)))
+	case onnx.Double:
+		return clipTo(c, math.Inf(-1), math.Inf(1))
+	case onnx.Int64:
+		return clipTo[int64](c, math.MinInt64, math.MaxInt64)
+	case onnx.Int32:
+		return clipTo[int32](c, math.MinInt32, math.MaxInt32)
+	case onnx.Uint8:
+		return clipTo[uint8](c, 0, math.MaxUint8)
+	case onnx.Int8:
+		return clipTo[int8](c, math.MinInt8, math.MaxInt8)
+	}
+	return errType(c.in[0].Type)
+}
+
+func clipTo[T number](c *call, lo, hi T) error {
+	if a := c.node.Attr("min"); a != nil {
+		lo = T(a.Float)
+	}
+	if a := c.node.Attr("max"); a != nil {
+		hi = T(a.Float)
+	}
+	for i, p := range []*T{&lo, &hi} {
+		b := c.arg(i + 1)
+		if b == nil {
+			continue
+		}
+		if b.Type != c.in[0].Type || b.Len() != 1 {
+			return fmt.Errorf("bound %d is %s %v; a scalar %s is needed", i, typeName(b.Type), b.Shape, typeName(c.in[0].Type))
+		}
+		*p = data[T](b)[0]
+	}
+	return each1(c, func(x T) T { return min(max(x, lo), hi) })
+}
+
+func identity(c *call) error {
+	c.view(0, c.in[0], c.in[0].Shape)
+	return nil
+}
+
+// dropout is the identity at inference; a mask that is asked for is all true.
+func dropout(c *call) error {
+	if t := c.arg(2); t != nil && t.Type == onnx.Bool && len(t.Bool) == 1 && t.Bool[0] {
+		if r := c.arg(1); r == nil || len(r.F32) != 1 || r.F32[0] != 0 {
+			return fmt.Errorf("training_mode is true; only inference is supported")
+		}
+	}
+	if c.wants(1) {
+		mask, err := c.output(1, onnx.Bool, c.in[0].Shape...)
+		if err != nil {
+			return err
+		}
+		fill(mask.Bool, true)
+	}
+	return identity(c)
+}
+
+// cast converts a tensor to another type; the result is the caller's to release.
+func (c *call) cast(x *Tensor, to onnx.DataType) (*Tensor, error) {
+	if x.Type == to {
+		v := *x
+		if v.mem != nil {
+			v.mem.refs++
+		}
+		return &v, nil
+	}
+	out, err := c.new(to, x.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	switch x.Type {
+	case onnx.Float:
+		return out, convertFrom(out, x.F32)
+	case onnx.Double:
+		return out, convertFrom(out, x.F64)
+	case onnx.Int64:
+		return out, convertFrom(out, x.I64)
+	case onnx.Int32:
+		return out, convertFrom(out, x.I32)
+	case onnx.Uint8:
+		return out, convertFrom(out, x.U8)
+	case onnx.Int8:
+		return out, convertFrom(out, x.I8)
+	}
+	bits := make([]uint8, len(x.Bool))
+	for i, b := range x.Bool {
+		if b {
+			bits[i] = 1
+		}
+	}
+	return out, convertFrom(out, bits)
+}
+
+func convertFrom[S number](out *Tensor, src []S) error {
+	switch out.Type {
+	case onnx.Float:
+		convert(out.F32, src)
+	case onnx.Double:
+		convert(out.F64, src)
+	case onnx.Int64:
+		convert(out.I64, src)
+	case onnx.Int32:
+		convert(out.I32, src)
+	case onnx.Uint8:
+		convertSmall(out.U8, src)
+	case onnx.Int8:
+		convertSmall(out.I8, src)
+	case onnx.Bool:
+		for i, v := range src {
+			out.Bool[i] = v != 0
+		}
+	default:
+		return errType(out.Type)
+	}
+	return nil
+}
+
+func convert[D, S number](dst []D, src []S) {
+	kernel.Parallel(len(src), grain, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			dst[i] = D(src[i])
+		}
+	})
+}
+
+// convertSmall goes through int64, so that a float wraps the same way on every machine.
+func convertSmall[D, S number](dst []D, src []S) {
+	for i, v := range src {
+		dst[i] = D(int64(v))
+	}
+}
+
+func castNode(c *call) error {
+	to := widen(onnx.DataType(c.node.Int("to", 0)))
+	return castTo(c, to)
+}
+
+func castTo(c *call, to onnx.DataType) error {
+	if !supported(to) {
+		return errType(to)
+	}
+	out, err := c.cast(c.in[0], to)
+	c.out[0] = out
+	return err
+}
+
+func castLike(c *call) error { return castTo(c, c.in[1].Type) }
