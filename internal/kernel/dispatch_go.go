@@ -1,10 +1,12 @@
+//go:build !amd64 || noasm
+
 package kernel
 
 // Class names the set of kernels that runs here: "go".
 func Class() string { return "go" }
 
-func microKernel(h, k int, a []float32, rs, cs int, b []float32, ldb int, c []float32, ldc int, alpha, beta float32) {
-	microKernelGo(h, k, a, rs, cs, b, ldb, c, ldc, alpha, beta)
+func microKernel(h, k int, a []float32, rs, cs int, b []float32, c []float32, ldc int, alpha, beta float32) {
+	microKernelGo(h, k, a, rs, cs, b, c, ldc, alpha, beta)
 }
 func packColumns(dst, b []float32, ldb, k, w int)  { packColumnsGo(dst, b, ldb, k, w) }
 func packColumnsT(dst, b []float32, ldb, k, w int) { packColumnsTGo(dst, b, ldb, k, w) }

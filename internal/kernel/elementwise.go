@@ -159,6 +159,10 @@ func (t *colSumTask) run(lo, hi int) {
 func ColSum(dst []float32, x []float32, rows, n int, beta float32) {
 	need("dst", len(dst), n)
 	need("x", len(x), rows*n)
+	if rows <= 0 {
+		scaleMatrix(beta, dst, 1, n, n)
+		return
+	}
 	t := colSumTasks.get()
 	*t = colSumTask{dst: dst, x: x, rows: rows, n: n, beta: beta}
 	parallel(tiles(n, colBlock), rowGrain(colBlock*rows, grainCheap), t)

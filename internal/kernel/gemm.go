@@ -158,7 +158,7 @@ func (t *gemmTask) tile(i0, i1, j0, j1 int) {
 				continue
 			}
 			for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+step {
-				microKernel(min(mr, i1-i), w, a[ap:], rs, cs, panel, nr, t.c[i*t.ldc+j:], t.ldc, t.alpha, beta)
+				microKernel(min(mr, i1-i), w, a[ap:], rs, cs, panel, t.c[i*t.ldc+j:], t.ldc, t.alpha, beta)
 			}
 		}
 		beta = 1
@@ -190,7 +190,7 @@ func (t *gemmTask) edge(i0, i1, j, j1, kc int, a []float32, rs, cs, step int, pa
 				copy(tmp[r*nr:], t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1])
 			}
 		}
-		microKernel(h, kc, a[ap:], rs, cs, panel, nr, tmp[:], nr, t.alpha, beta)
+		microKernel(h, kc, a[ap:], rs, cs, panel, tmp[:], nr, t.alpha, beta)
 		for r := range h {
 			copy(t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1], tmp[r*nr:])
 		}

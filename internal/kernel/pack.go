@@ -135,13 +135,13 @@ func packRowsGo(dst, a []float32, ld, k, w int) {
 
 // microKernelGo is the plain twin of the assembly microkernel:
 // C[h,nr] = alpha·A[h,k]·B[k,nr] + beta·C, element (i,p) of A at a[i·rs+p·cs],
-// row p of B at b[p·ldb].
-func microKernelGo(h, k int, a []float32, rs, cs int, b []float32, ldb int, c []float32, ldc int, alpha, beta float32) {
+// B packed.
+func microKernelGo(h, k int, a []float32, rs, cs int, b []float32, c []float32, ldc int, alpha, beta float32) {
 	for i := range h {
 		var acc [nr]float32
 		for p := range k {
 			v := a[i*rs+p*cs]
-			row := b[p*ldb : p*ldb+nr : p*ldb+nr]
+			row := b[p*nr : p*nr+nr : p*nr+nr]
 			for j := range nr {
 				// The conversion keeps compilers from fusing, so that
 				// every machine of this class rounds alike.

@@ -1,0 +1,161 @@
+package kernel
+
+import (
+	"fmt"
+	"testing"
+)
+
+func BenchmarkGemm(b *testing.B) {
+	for _, s := range [][3]int{{4096, 312, 312}, {4096, 1200, 312}, {4096, 312, 1200}, {614, 21128, 312}, {128, 768, 768}, {1, 768, 768}} {
+		m, n, k := s[0], s[1], s[2]
+		for _, mode := range []string{"NN", "NT", "TN"} {
+			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, mode), func(b *testing.B) {
+				ta, tb := mode[0] == 'T', mode[1] == 'T'
+				lda, ldb := k, n
+				if ta {
+					lda = m
+				}
+				if tb {
+					ldb = k
+				}
+				x, y, c := random(1, m*k), random(2, k*n), make([]float32, m*n)
+				for b.Loop() {
+					Gemm(ta, tb, m, n, k, 1, x, lda, y, ldb, 0, c, n)
+				}
+				gflops(b, 2*m*n*k)
+			})
+		}
+		b.Run(fmt.Sprintf("%dx%dx%d/packed", m, n, k), func(b *testing.B) {
+			x, y, c := random(1, m*k), Pack(false, k, n, random(2, k*n), n), make([]float32, m*n)
+			for b.Loop() {
+				GemmPacked(m, x, k, y, nil, ActNone, c, n)
+			}
+			gflops(b, 2*m*n*k)
+		})
+	}
+}
+
+func gflops(b *testing.B, operations int) {
+	b.ReportMetric(float64(operations)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+}
+
+func perElement(b *testing.B, n int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/element")
+}
+
+func BenchmarkActivate(b *testing.B) {
+	const n = 1 << 16
+	x, dy, y := random(1, n), random(2, n), make([]float32, n)
+	for _, act := range acts[1:] {
+		b.Run(act.String(), func(b *testing.B) {
+			for b.Loop() {
+				Activate(act, y, x)
+			}
+			perElement(b, n)
+		})
+		b.Run(act.String()+"_grad", func(b *testing.B) {
+			for b.Loop() {
+				ActivateGrad(act, y, x, dy)
+			}
+			perElement(b, n)
+		})
+	}
+}
+
+func BenchmarkRows(b *testing.B) {
+	const rows, n = 256, 312
+	x, y, gamma, mean, rstd := random(1, rows*n), make([]float32, rows*n), random(2, n), make([]float32, rows), make([]float32, rows)
+	b.Run("softmax", func(b *testing.B) {
+		for b.Loop() {
+			SoftmaxRows(y, x, rows, n)
+		}
+		perElement(b, rows*n)
+	})
+	b.Run("LayerNorm", func(b *testing.B) {
+		for b.Loop() {
+			LayerNorm(y, x, nil, gamma, gamma, rows, n, 1e-5, nil, mean, rstd)
+		}
+		perElement(b, rows*n)
+	})
+	b.Run("LayerNormGrad", func(b *testing.B) {
+		dg, db := make([]float32, n), make([]float32, n)
+		for b.Loop() {
+			LayerNormGrad(y, dg, db, x, x, gamma, mean, rstd, rows, n)
+		}
+		perElement(b, rows*n)
+	})
+	b.Run("ColSum", func(b *testing.B) {
+		for b.Loop() {
+			ColSum(mean, x, rows, 256, 0)
+		}
+		perElement(b, rows*256)
+	})
+}
+
+func BenchmarkLoss(b *testing.B) {
+	const rows, n = 8, 30522
+	s, u, g := random(1, rows*n), random(2, rows*n), make([]float32, rows*n)
+	labels := make([]int32, rows)
+	b.Run("CrossEntropy", func(b *testing.B) {
+		for b.Loop() {
+			CrossEntropy(s, rows, n, labels, 0, g)
+		}
+		perElement(b, rows*n)
+	})
+	b.Run("KL", func(b *testing.B) {
+		for b.Loop() {
+			KL(s, u, rows, n, 2, nil, g)
+		}
+		perElement(b, rows*n)
+	})
+}
+
+func BenchmarkAdamW(b *testing.B) {
+	const n = 1 << 16
+	w, g, m, v := random(1, n), random(2, n), make([]float32, n), make([]float32, n)
+	for b.Loop() {
+		AdamW(w, g, m, v, 1e-4, 0.9, 0.999, 1e-8, 0.01, 1, 10)
+	}
+	perElement(b, n)
+}
+
+func BenchmarkAttention(b *testing.B) {
+	sh := AttentionShape{B: 8, A: 12, Sq: 128, Sk: 128, D: 26, Scale: 0.2, LDQ: 312, LDK: 312, LDV: 312, LDO: 312}
+	n := sh.B * sh.Sq * 312
+	q, k, v, out := random(1, n), random(2, n), random(3, n), make([]float32, n)
+	p := make([]float32, sh.B*sh.A*sh.Sq*sh.Sk)
+	bias := Bias{Data: make([]float32, sh.B*sh.Sk), SB: sh.Sk, SK: 1}
+	b.Run("forward", func(b *testing.B) {
+		for b.Loop() {
+			Attention(out, q, k, v, bias, sh, p)
+		}
+		gflops(b, 4*len(p)*sh.D)
+	})
+	b.Run("gradient", func(b *testing.B) {
+		dq, dk, dv := make([]float32, n), make([]float32, n), make([]float32, n)
+		for b.Loop() {
+			AttentionGrad(dq, dk, dv, out, q, k, v, p, sh)
+		}
+		gflops(b, 8*len(p)*sh.D)
+	})
+}
+
+func BenchmarkInt8(b *testing.B) {
+	for _, s := range [][3]int{{128, 768, 768}, {1024, 1200, 312}, {1, 768, 768}} {
+		m, n, k := s[0], s[1], s[2]
+		b.Run(fmt.Sprintf("%dx%dx%d", m, n, k), func(b *testing.B) {
+			a, w, c := make([]uint8, m*k), PackInt8(k, n, make([]int8, k*n)), make([]int32, m*n)
+			for b.Loop() {
+				GemmInt8(m, a, 128, w, nil, c)
+			}
+			gflops(b, 2*m*n*k)
+		})
+	}
+	b.Run("QuantizeU8", func(b *testing.B) {
+		x, q := random(1, 1<<16), make([]uint8, 1<<16)
+		for b.Loop() {
+			QuantizeU8(q, x)
+		}
+		perElement(b, 1<<16)
+	})
+}

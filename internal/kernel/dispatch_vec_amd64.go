@@ -1,0 +1,213 @@
+//go:build !noasm
+
+package kernel
+
+// The loops over vectors, each with its plain twin. Their callers have made
+// sure that every slice is long enough.
+
+func vAdd(dst, a, b []float32) {
+	if useAVX2 {
+		addAVX2(ptr(dst), ptr(a), ptr(b), len(dst))
+		return
+	}
+	addGo(dst, a, b)
+}
+
+func vAxpy(alpha float32, x, y []float32) {
+	if useAVX2 {
+		axpyAVX2(ptr(x), ptr(y), len(x), alpha)
+		return
+	}
+	axpyGo(alpha, x, y)
+}
+
+func vScale(alpha float32, x []float32) {
+	if useAVX2 {
+		scaleAVX2(ptr(x), len(x), alpha)
+		return
+	}
+	scaleGo(alpha, x)
+}
+
+func vAffine(alpha, beta float32, x []float32) {
+	if useAVX2 {
+		affineAVX2(ptr(x), len(x), alpha, beta)
+		return
+	}
+	affineGo(alpha, beta, x)
+}
+
+func vShift(y, x []float32, a, b float32) {
+	if useAVX2 {
+		shiftAVX2(ptr(y), ptr(x), len(x), a, b)
+		return
+	}
+	shiftGo(y, x, a, b)
+}
+
+func vBlend(y, x []float32, alpha, beta float32) {
+	if useAVX2 {
+		blendAVX2(ptr(y), ptr(x), len(x), alpha, beta)
+		return
+	}
+	blendGo(y, x, alpha, beta)
+}
+
+func vSum(x []float32) float32 {
+	if useAVX2 {
+		return sumAVX2(ptr(x), len(x))
+	}
+	return sumGo(x)
+}
+
+func vDot(a, b []float32) float32 {
+	if useAVX2 {
+		return dotAVX2(ptr(a), ptr(b), len(a))
+	}
+	return dotGo(a, b)
+}
+
+func vDotDiff(e, u, s []float32, shift float32) float32 {
+	if useAVX2 {
+		return dotDiffAVX2(ptr(e), ptr(u), ptr(s), len(e), shift)
+	}
+	return dotDiffGo(e, u, s, shift)
+}
+
+func vSumSquares(x []float32) float64 {
+	if useAVX2 {
+		return sumSquaresAVX2(ptr(x), len(x))
+	}
+	return sumSquaresGo(x)
+}
+
+func vSquaredDiff(x []float32, mean float32) float32 {
+	if useAVX2 {
+		return squaredDiffAVX2(ptr(x), len(x), mean)
+	}
+	return squaredDiffGo(x, mean)
+}
+
+func vMax(x []float32) float32 {
+	if useAVX2 {
+		return maxAVX2(ptr(x), len(x))
+	}
+	return maxGo(x)
+}
+
+func vMinMax(x []float32) (low, high float32) {
+	if useAVX2 {
+		return minMaxAVX2(ptr(x), len(x))
+	}
+	return minMaxGo(x)
+}
+
+func vScaleBiasMax(x, bias []float32, scale float32) float32 {
+	if useAVX2 {
+		return scaleBiasMaxAVX2(ptr(x), ptr(bias), len(x), scale)
+	}
+	return scaleBiasMaxGo(x, bias, scale)
+}
+
+func vExpSum(y, x []float32, top, scale float32) float32 {
+	if useAVX2 {
+		return expSumAVX2(ptr(y), ptr(x), len(x), top, scale)
+	}
+	return expSumGo(y, x, top, scale)
+}
+
+func vSoftmaxGrad(d, p []float32, dot, scale float32) {
+	if useAVX2 {
+		softmaxGradAVX2(ptr(d), ptr(p), len(d), dot, scale)
+		return
+	}
+	softmaxGradGo(d, p, dot, scale)
+}
+
+func vNormalize(y, x, gamma, beta []float32, mean, rstd float32) {
+	if useAVX2 {
+		normalizeAVX2(ptr(y), ptr(x), ptr(gamma), ptr(beta), len(x), mean, rstd)
+		return
+	}
+	normalizeGo(y, x, gamma, beta, mean, rstd)
+}
+
+func vNormGradSums(dgamma, dbeta, dy, x, gamma []float32, mean, rstd float32) (sg, sgh float32) {
+	if useAVX2 {
+		return normGradSumsAVX2(ptr(dgamma), ptr(dbeta), ptr(dy), ptr(x), ptr(gamma), len(dy), mean, rstd)
+	}
+	return normGradSumsGo(dgamma, dbeta, dy, x, gamma, mean, rstd)
+}
+
+func vNormGradDx(dx, dy, x, gamma []float32, mean, rstd, c1, c2 float32) {
+	if useAVX2 {
+		normGradDxAVX2(ptr(dx), ptr(dy), ptr(x), ptr(gamma), len(dy), mean, rstd, c1, c2)
+		return
+	}
+	normGradDxGo(dx, dy, x, gamma, mean, rstd, c1, c2)
+}
+
+func vAdamW(w, g, m, v []float32, c *adamConst) {
+	if useAVX2 {
+		adamWAVX2(ptr(w), ptr(g), ptr(m), ptr(v), len(w), &c.beta1)
+		return
+	}
+	adamWGo(w, g, m, v, c)
+}
+
+func vAct(act Act, y, x []float32) {
+	if !useAVX2 {
+		actGo(act, y, x)
+		return
+	}
+	switch act {
+	case ActNone:
+		copy(y, x)
+	case ActGelu:
+		geluAVX2(ptr(y), ptr(x), len(x))
+	case ActGeluTanh:
+		geluTanhAVX2(ptr(y), ptr(x), len(x))
+	case ActRelu:
+		reluAVX2(ptr(y), ptr(x), len(x))
+	case ActTanh:
+		tanhAVX2(ptr(y), ptr(x), len(x))
+	}
+}
+
+func vActGrad(act Act, dx, x, dy []float32) {
+	if !useAVX2 {
+		actGradGo(act, dx, x, dy)
+		return
+	}
+	switch act {
+	case ActNone:
+		copy(dx, dy[:len(x)])
+	case ActGelu:
+		geluGradAVX2(ptr(dx), ptr(x), ptr(dy), len(x))
+	case ActGeluTanh:
+		geluTanhGradAVX2(ptr(dx), ptr(x), ptr(dy), len(x))
+	case ActRelu:
+		reluGradAVX2(ptr(dx), ptr(x), ptr(dy), len(x))
+	case ActTanh:
+		tanhGradAVX2(ptr(dx), ptr(x), ptr(dy), len(x))
+	}
+}
+
+func vBiasAct(act Act, y, bias []float32) {
+	if !useAVX2 {
+		biasActGo(act, y, bias)
+		return
+	}
+	switch act {
+	case ActNone:
+		addAVX2(ptr(y), ptr(y), ptr(bias), len(y))
+	case ActGelu:
+		geluBiasAVX2(ptr(y), ptr(bias), len(y))
+	case ActGeluTanh:
+		geluTanhBiasAVX2(ptr(y), ptr(bias), len(y))
+	case ActRelu:
+		reluBiasAVX2(ptr(y), ptr(bias), len(y))
+	case ActTanh:
+		tanhBiasAVX2(ptr(y), ptr(bias), len(y))
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func normLoops() {
+	function("normalizeAVX2", "func(y, x, gamma, beta *float32, n int, mean, rstd float32)", "sets y = (x-mean)·rstd·gamma + beta.")
+	mean, rstd := scalar("mean"), scalar("rstd")
+	loop{in: []string{"x", "gamma", "beta"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VSUBPS(mean, in[0], in[0])
+		VMULPS(rstd, in[0], in[0])
+		VFMADD213PS(in[2], in[1], in[0])
+		return in[:1]
+	}}.emit()
+	finish()
+
+	function("normGradSumsAVX2", "func(dgamma, dbeta, dy, x, gamma *float32, n int, mean, rstd float32) (sg, sgh float32)",
+		"adds dy·h to dgamma and dy to dbeta, with h = (x-mean)·rstd,\nand returns Σ dy·gamma and Σ dy·gamma·h.")
+	mean, rstd = scalar("mean"), scalar("rstd")
+	sg, sgh := zeros(2), zeros(2)
+	loop{in: []string{"dy", "x", "gamma", "dgamma", "dbeta"}, out: []string{"dgamma", "dbeta"}, unroll: 2, body: func(in []VecVirtual, lane int, _ Op) []VecVirtual {
+		dy, h, g, dgamma, dbeta := in[0], in[1], in[2], in[3], in[4]
+		VSUBPS(mean, h, h)
+		VMULPS(rstd, h, h)
+		VMULPS(dy, g, g)
+		VADDPS(dy, dbeta, dbeta)
+		VFMADD231PS(h, dy, dgamma)
+		VADDPS(g, sg[lane], sg[lane])
+		VFMADD231PS(h, g, sgh[lane])
+		return []VecVirtual{dgamma, dbeta}
+	}}.emit()
+	Store(reduce(sg, add).AsX(), ReturnIndex(0))
+	Store(reduce(sgh, add).AsX(), ReturnIndex(1))
+	finish()
+
+	function("normGradDxAVX2", "func(dx, dy, x, gamma *float32, n int, mean, rstd, c1, c2 float32)",
+		"sets dx = rstd·(dy·gamma - c1 - h·c2), with h = (x-mean)·rstd.")
+	mean, rstd, c1, c2 := scalar("mean"), scalar("rstd"), scalar("c1"), scalar("c2")
+	loop{in: []string{"dy", "x", "gamma"}, out: []string{"dx"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		g, h := in[0], in[1]
+		VSUBPS(mean, h, h)
+		VMULPS(rstd, h, h)
+		VFMSUB213PS(c1, in[2], g)
+		VFNMADD231PS(c2, h, g)
+		VMULPS(rstd, g, g)
+		return in[:1]
+	}}.emit()
+	finish()
+}
+
+// optimizer writes AdamW's update; the fields of adamConst are read in order.
+func optimizer() {
+	function("adamWAVX2", "func(w, grad, m, v *float32, n int, c *float32)", "takes one step; c holds the fields of adamConst.")
+	c := pointer("c")
+	field := func(i int) VecVirtual {
+		y := YMM()
+		VBROADCASTSS(Mem{Base: c, Disp: 4 * i}, y)
+		return y
+	}
+	var k [9]VecVirtual
+	for i := range k {
+		k[i] = field(i)
+	}
+	beta1, beta2, rest1, rest2, keep, rate, unbias2, eps, scale := k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
+	loop{in: []string{"w", "grad", "m", "v"}, out: []string{"w", "m", "v"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		w, g, m, v := in[0], in[1], in[2], in[3]
+		t := YMM()
+		VMULPS(scale, g, g)
+		VMULPS(rest1, g, t)
+		VFMADD213PS(t, beta1, m)
+		VMULPS(rest2, g, t)
+		VMULPS(g, t, t)
+		VFMADD213PS(t, beta2, v)
+		VSQRTPS(v, t)
+		VFMADD213PS(eps, unbias2, t)
+		VMULPS(rate, m, g)
+		VDIVPS(t, g, t)
+		VFMSUB213PS(t, keep, w)
+		return []VecVirtual{w, m, v}
+	}}.emit()
+	finish()
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func one(y VecVirtual) []VecVirtual { return []VecVirtual{y} }
+
+// plainLoops writes the elementwise loops without functions.
+func plainLoops() {
+	function("addAVX2", "func(dst, a, b *float32, n int)", "sets dst = a + b.")
+	loop{in: []string{"a", "b"}, out: []string{"dst"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VADDPS(in[1], in[0], in[0])
+		return in[:1]
+	}}.emit()
+	finish()
+
+	function("axpyAVX2", "func(x, y *float32, n int, alpha float32)", "sets y += alpha·x.")
+	alpha := scalar("alpha")
+	loop{in: []string{"x", "y"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VFMADD231PS(alpha, in[0], in[1])
+		return in[1:]
+	}}.emit()
+	finish()
+
+	function("scaleAVX2", "func(x *float32, n int, alpha float32)", "sets x = alpha·x.")
+	alpha = scalar("alpha")
+	loop{in: []string{"x"}, out: []string{"x"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VMULPS(alpha, in[0], in[0])
+		return in
+	}}.emit()
+	finish()
+
+	function("affineAVX2", "func(x *float32, n int, alpha, beta float32)", "sets x = alpha·x + beta.")
+	alpha, beta := scalar("alpha"), scalar("beta")
+	loop{in: []string{"x"}, out: []string{"x"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VFMADD213PS(beta, alpha, in[0])
+		return in
+	}}.emit()
+	finish()
+
+	function("shiftAVX2", "func(y, x *float32, n int, a, b float32)", "sets y = (x - a) - b.")
+	alpha, beta = scalar("a"), scalar("b")
+	loop{in: []string{"x"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VSUBPS(alpha, in[0], in[0])
+		VSUBPS(beta, in[0], in[0])
+		return in
+	}}.emit()
+	finish()
+
+	function("blendAVX2", "func(y, x *float32, n int, alpha, beta float32)", "sets y = alpha·y + beta·x.")
+	alpha, beta = scalar("alpha"), scalar("beta")
+	loop{in: []string{"y", "x"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VMULPS(beta, in[1], in[1])
+		VFMADD213PS(in[1], alpha, in[0])
+		return in[:1]
+	}}.emit()
+	finish()
+
+	function("softmaxGradAVX2", "func(d, p *float32, n int, dot, scale float32)", "sets d = p·(d-dot)·scale.")
+	alpha, beta = scalar("dot"), scalar("scale")
+	loop{in: []string{"d", "p"}, out: []string{"d"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VSUBPS(alpha, in[0], in[0])
+		VMULPS(beta, in[0], in[0])
+		VMULPS(in[1], in[0], in[0])
+		return in[:1]
+	}}.emit()
+	finish()
+}
+
+// reductions writes the loops that return a number. Each keeps four vectors of
+// partial results, folded in one order.
+func reductions() {
+	const lanes = 4
+	result := func(y VecVirtual) {
+		Store(y.AsX(), ReturnIndex(0))
+		finish()
+	}
+
+	function("sumAVX2", "func(x *float32, n int) float32", "returns Σ x.")
+	acc := zeros(lanes)
+	loop{in: []string{"x"}, unroll: lanes, body: func(in []VecVirtual, lane int, _ Op) []VecVirtual {
+		VADDPS(in[0], acc[lane], acc[lane])
+		return nil
+	}}.emit()
+	result(reduce(acc, add))
+
+	function("dotAVX2", "func(a, b *float32, n int) float32", "returns Σ a·b.")
+	acc = zeros(lanes)
+	loop{in: []string{"a", "b"}, unroll: lanes, body: func(in []VecVirtual, lane int, _ Op) []VecVirtual {
+		VFMADD231PS(in[0], in[1], acc[lane])
+		return nil
+	}}.emit()
+	result(reduce(acc, add))
+
+	function("dotDiffAVX2", "func(e, u, s *float32, n int, shift float32) float32", "returns Σ e·((u-s)-shift) where e is not 0.")
+	shift, none := scalar("shift"), zero()
+	acc = zeros(2)
+	loop{in: []string{"e", "u", "s"}, unroll: 2, body: func(in []VecVirtual, lane int, _ Op) []VecVirtual {
+		VSUBPS(in[2], in[1], in[1])
+		VSUBPS(shift, in[1], in[1])
+		VCMPPS(Imm(4), none, in[0], in[2]) // e ≠ 0
+		VANDPS(in[2], in[1], in[1])
+		VFMADD231PS(in[0], in[1], acc[lane])
+		return nil
+	}}.emit()
+	result(reduce(acc, add))
+
+	function("squaredDiffAVX2", "func(x *float32, n int, mean float32) float32", "returns Σ (x-mean)².")
+	mean := scalar("mean")
+	acc = zeros(lanes)
+	loop{in: []string{"x"}, unroll: lanes, body: func(in []VecVirtual, lane int, mask Op) []VecVirtual {
+		VSUBPS(mean, in[0], in[0])
+		if mask != nil {
+			VANDPS(mask, in[0], in[0])
+		}
+		VFMADD231PS(in[0], in[0], acc[lane])
+		return nil
+	}}.emit()
+	result(reduce(acc, add))
+
+	function("sumSquaresAVX2", "func(x *float32, n int) float64", "returns Σ x² in float64.")
+	acc = zeros(lanes)
+	loop{in: []string{"x"}, unroll: 2, body: func(in []VecVirtual, lane int, _ Op) []VecVirtual {
+		lo, hi := YMM(), YMM()
+		VEXTRACTF128(Imm(1), in[0], hi.AsX())
+		VCVTPS2PD(in[0].AsX(), lo)
+		VCVTPS2PD(hi.AsX(), hi)
+		VFMADD231PD(lo, lo, acc[2*lane])
+		VFMADD231PD(hi, hi, acc[2*lane+1])
+		return nil
+	}}.emit()
+	VADDPD(acc[2], acc[0], acc[0])
+	VADDPD(acc[3], acc[1], acc[1])
+	VADDPD(acc[1], acc[0], acc[0])
+	VEXTRACTF128(Imm(1), acc[0], acc[1].AsX())
+	VADDPD(acc[1].AsX(), acc[0].AsX(), acc[0].AsX())
+	VPERMILPD(Imm(1), acc[0].AsX(), acc[1].AsX())
+	VADDSD(acc[1].AsX(), acc[0].AsX(), acc[0].AsX())
+	result(acc[0])
+
+	lowest := constantBits(0xff800000) // -Inf
+	fill := func(n int) []VecVirtual {
+		acc := make([]VecVirtual, n)
+		for i := range acc {
+			acc[i] = load(lowest)
+		}
+		return acc
+	}
+	// The element comes second, so that a NaN is passed over.
+	function("maxAVX2", "func(x *float32, n int) float32", "returns the greatest element, -Inf for none.")
+	acc = fill(lanes)
+	loop{in: []string{"x"}, unroll: lanes, body: func(in []VecVirtual, lane int, mask Op) []VecVirtual {
+		if mask != nil {
+			VBLENDVPS(mask, in[0], acc[lane], in[0])
+		}
+		VMAXPS(acc[lane], in[0], acc[lane])
+		return nil
+	}}.emit()
+	result(reduce(acc, maximum))
+
+	function("scaleBiasMaxAVX2", "func(x, bias *float32, n int, scale float32) float32", "sets x = scale·x + bias and returns the greatest element.")
+	scale := scalar("scale")
+	acc = fill(2)
+	loop{in: []string{"x", "bias"}, out: []string{"x"}, unroll: 2, body: func(in []VecVirtual, lane int, mask Op) []VecVirtual {
+		VFMADD213PS(in[1], scale, in[0])
+		v := in[0]
+		if mask != nil {
+			v = YMM()
+			VBLENDVPS(mask, in[0], acc[lane], v)
+		}
+		VMAXPS(acc[lane], v, acc[lane])
+		return in[:1]
+	}}.emit()
+	result(reduce(acc, maximum))
+
+	function("minMaxAVX2", "func(x *float32, n int) (low, high float32)", "returns the extrema of x and 0.")
+	low, high := zeros(2), zeros(2)
+	loop{in: []string{"x"}, unroll: 2, body: func(in []VecVirtual, lane int, _ Op) []VecVirtual {
+		VMINPS(low[lane], in[0], low[lane])
+		VMAXPS(high[lane], in[0], high[lane])
+		return nil
+	}}.emit()
+	Store(reduce(low, minimum).AsX(), ReturnIndex(0))
+	Store(reduce(high, maximum).AsX(), ReturnIndex(1))
+	finish()
+}

@@ -1,0 +1,141 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestGemmInt8(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, s := range [][3]int{{0, 3, 3}, {1, 1, 1}, {1, 16, 2}, {2, 17, 3}, {5, 15, 7}, {6, 32, 64}, {7, 33, 65}, {13, 40, 101}, {50, 270, 33}, {3, 5, 0}, {61, 64, 770}} {
+		m, n, k := s[0], s[1], s[2]
+		for _, extreme := range []bool{false, true} {
+			a, w := make([]uint8, m*k), make([]int8, k*n)
+			for i := range a {
+				a[i] = uint8(r.Uint32())
+				if extreme {
+					a[i] = 255 // would saturate 16-bit sums
+				}
+			}
+			for i := range w {
+				w[i] = int8(r.Uint32())
+				if extreme {
+					w[i] = -128
+				}
+			}
+			zeros := make([]int8, n)
+			for i := range zeros {
+				zeros[i] = int8(r.Uint32())
+			}
+			for _, az := range []uint8{0, 77, 255} {
+				for _, wz := range [][]int8{nil, {-5}, zeros} {
+					c := make([]int32, m*n)
+					GemmInt8(m, a, az, PackInt8(k, n, w), wz, c)
+					checkInt8(t, fmt.Sprint(s, extreme, az, len(wz)), m, n, k, a, az, w, wz, c)
+				}
+			}
+		}
+	}
+}
+
+func checkInt8(t *testing.T, what string, m, n, k int, a []uint8, az uint8, w []int8, wz []int8, c []int32) {
+	t.Helper()
+	for i := range m {
+		for j := range n {
+			z := 0
+			if len(wz) == 1 {
+				z = int(wz[0])
+			} else if wz != nil {
+				z = int(wz[j])
+			}
+			sum := 0
+			for p := range k {
+				sum += (int(a[i*k+p]) - int(az)) * (int(w[p*n+j]) - z)
+			}
+			if int(c[i*n+j]) != sum {
+				t.Fatalf("%s: C[%d,%d] = %d, want %d", what, i, j, c[i*n+j], sum)
+			}
+		}
+	}
+}
+
+func TestInt8Twins(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, n := range lengths {
+		a := make([]uint8, n)
+		for i := range a {
+			a[i] = uint8(r.Uint32())
+		}
+		got, want := make([]int16, roundUp(n, 2)), make([]int16, roundUp(n, 2))
+		if n%2 == 1 {
+			got[n] = 9
+		}
+		if s, w := vWiden(got, a), widenGo(want, a); s != w || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("widen %d: %d %v, want %d %v", n, s, got, w, want)
+		}
+		row, sums := make([]int32, n), make([]int32, n)
+		for i := range row {
+			row[i], sums[i] = int32(r.Uint32()), int32(r.Uint32()>>8)
+		}
+		other := append([]int32(nil), row...)
+		vSubScaled(row, sums, 255, -77)
+		subScaledGo(other, sums, 255, -77)
+		if fmt.Sprint(row) != fmt.Sprint(other) {
+			t.Fatalf("subtract %d: %v, want %v", n, row, other)
+		}
+		x := random(3, n)
+		for i := range x {
+			x[i] *= 100
+			if i%5 == 0 {
+				x[i] = float32(i) - 8.5 // halves
+			}
+		}
+		q1, q2 := make([]uint8, n), make([]uint8, n)
+		vQuantize(q1, x, 1, 128)
+		quantizeGo(q2, x, 1, 128)
+		if string(q1) != string(q2) {
+			t.Fatalf("quantize %d: %v, want %v", n, q1, q2)
+		}
+	}
+}
+
+func TestQuantizeU8(t *testing.T) {
+	check := func(x []float32) {
+		t.Helper()
+		low, high := float32(0), float32(0)
+		for _, v := range x {
+			low, high = min(low, v), max(high, v)
+		}
+		scale := (high - low) / 255
+		if low == high {
+			scale = 1
+		}
+		zero := math.RoundToEven(math.Max(0, math.Min(255, float64(-low/scale))))
+		dst := make([]uint8, len(x))
+		s, z := QuantizeU8(dst, x)
+		if s != scale || float64(z) != zero {
+			t.Fatalf("scale %v zero %d, want %v %v", s, z, scale, zero)
+		}
+		for i, v := range x {
+			want := math.Max(0, math.Min(255, math.RoundToEven(float64(v/scale))+zero))
+			if float64(dst[i]) != want {
+				t.Fatalf("%v of scale %v zero %v is %d, want %v", v, scale, zero, dst[i], want)
+			}
+		}
+	}
+	check(nil)
+	check([]float32{0, 0, 0})
+	check([]float32{1, 2, 3, 255, 0.5, 1.5, 2.5, 3.5, 4.5}) // scale 1, halves
+	check([]float32{-1, -2, -7})
+	check([]float32{3, 9})
+	check(random(1, 1001))
+	check(random(2, 100001))
+	// The example of the ONNX operator's documentation.
+	dst := make([]uint8, 6)
+	s, z := QuantizeU8(dst, []float32{0, 2, -3, -2.5, 1.34, 0.5})
+	if math.Abs(float64(s)-0.0196078438) > 1e-9 || z != 153 || fmt.Sprint(dst) != "[153 255 0 26 221 179]" {
+		t.Errorf("scale %v zero %d %v", s, z, dst)
+	}
+}
