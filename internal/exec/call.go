@@ -136,7 +136,7 @@ func (c *call) floats(i int) ([]float32, error) {
 		return nil, fmt.Errorf("input %d is missing", i)
 	}
 	if t.Type != onnx.Float {
-		return nil, fmt.Errorf("input %d is %s; only float is supported here: %w", i, typeName(t.Type), errUnsupportedType)
+		return nil, fmt.Errorf("input %d is %s; only float is supported here: %w", i, typeName(t.Type), ErrType)
 	}
 	return t.F32, nil
 }
@@ -218,11 +218,12 @@ func axes(list []int64, rank int) ([]int, error) {
 	return out, nil
 }
 
-// errUnsupportedType marks a node that is known but not for these element types.
-var errUnsupportedType = errors.New("exec: element type not supported")
+// ErrType marks the error of a node that is known, but not for these element
+// types or this variant.
+var ErrType = errors.New("not supported")
 
 func errType(t onnx.DataType) error {
-	return fmt.Errorf("no implementation for %s: %w", typeName(t), errUnsupportedType)
+	return fmt.Errorf("no implementation for %s: %w", typeName(t), ErrType)
 }
 
 func sameShape(a, b []int) bool { return slices.Equal(a, b) }

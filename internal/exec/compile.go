@@ -155,7 +155,7 @@ func (p *compiler) foldConstants() error {
 		}
 		out, err := st.run(s.consts, nil, mem)
 		if err != nil {
-			if errors.Is(err, errUnsupportedType) {
+			if errors.Is(err, ErrType) {
 				unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s): %v", st.node.Op, "ai.onnx", st.node.Label(), errors.Unwrap(err)))
 			}
 			if e := (*UnsupportedError)(nil); errors.As(err, &e) {

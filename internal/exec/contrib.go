@@ -154,7 +154,7 @@ func packedAttention(c *call) error {
 	heads := int(c.node.Int("num_heads", 0))
 	x, w := c.in[0], c.in[1]
 	if c.arg(4) != nil || c.wants(1) || c.node.Int("do_rotary", 0) != 0 {
-		return fmt.Errorf("past states and rotary embedding: %w", errUnsupportedType)
+		return fmt.Errorf("past states and rotary embedding: %w", ErrType)
 	}
 	if len(x.Shape) != 3 || len(w.Shape) != 2 || x.Type != onnx.Float || w.Type != onnx.Float || w.Shape[0] != x.Shape[2] ||
 		heads < 1 || w.Shape[1]%(3*heads) != 0 {
@@ -162,7 +162,7 @@ func packedAttention(c *call) error {
 	}
 	h := w.Shape[1] / 3
 	if s := c.node.Ints("qkv_hidden_sizes"); s != nil && (len(s) != 3 || slices.ContainsFunc(s, func(v int64) bool { return v != int64(h) })) {
-		return fmt.Errorf("qkv_hidden_sizes %v that differ: %w", s, errUnsupportedType)
+		return fmt.Errorf("qkv_hidden_sizes %v that differ: %w", s, ErrType)
 	}
 	bias, err := c.bias(2, 3*h)
 	if err != nil {
@@ -222,7 +222,7 @@ func (c *call) attentionMask(sh kernel.AttentionShape) (kernel.Bias, error) {
 		case sameShape(m.Shape, []int{sh.B, sh.Sq, sh.Sk}):
 			keep = func(b, i, j int) bool { return v[(b*sh.Sq+i)*sh.Sk+j] > 0 }
 		default:
-			return kernel.Bias{}, fmt.Errorf("mask_index of shape %v: %w", m.Shape, errUnsupportedType)
+			return kernel.Bias{}, fmt.Errorf("mask_index of shape %v: %w", m.Shape, ErrType)
 		}
 	}
 	heads := 1

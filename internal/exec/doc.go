@@ -8,9 +8,11 @@
 // # Types
 //
 // Values hold float32, float64, int64, int32, uint8, int8 or bool. Float16
-// and bfloat16 are widened: initializers are converted, and a value declared
-// or cast to one of them is a float32 here, without rounding to the narrower
-// type. Float64 arithmetic is done in float64.
+// and bfloat16 are widened: initializers are converted, a declared value is a
+// float32 here, and Cast rounds to the narrower type but keeps a float32, so
+// that arithmetic in between is more exact. Float64 arithmetic is done in
+// float64. 16-bit and unsigned 32- and 64-bit integers and strings are not
+// supported.
 //
 // # Memory
 //

@@ -141,7 +141,7 @@ func multiplyFloats(p *product2, transA, transB bool, alpha float32, a, b, y []f
 // multiplyPlain serves the types that only shape arithmetic and tests use.
 func multiplyPlain[T number](p *product2, trans bool, a, b, y []T) error {
 	if trans {
-		return fmt.Errorf("transposed operands are float only: %w", errUnsupportedType)
+		return fmt.Errorf("transposed operands are float only: %w", ErrType)
 	}
 	for i := range p.batch {
 		a, b, y := a[p.at[i]:], b[p.bt[i]:], y[i*p.m*p.n:(i+1)*p.m*p.n]
@@ -236,7 +236,7 @@ func gemm(c *call) error {
 // fusedMatMul is com.microsoft's MatMul with a factor and transpositions.
 func fusedMatMul(c *call) error {
 	if c.node.Int("transBatchA", 0) != 0 || c.node.Int("transBatchB", 0) != 0 {
-		return fmt.Errorf("transBatchA and transBatchB: %w", errUnsupportedType)
+		return fmt.Errorf("transBatchA and transBatchB: %w", ErrType)
 	}
 	return c.multiply(c.node.Int("transA", 0) != 0, c.node.Int("transB", 0) != 0, c.node.Float("alpha", 1))
 }

@@ -136,7 +136,7 @@ func vector(what string, t *Tensor, shape []int, n int, def float32) ([]float32,
 		return v, nil
 	}
 	if t.Type != onnx.Float {
-		return nil, fmt.Errorf("the %s is %s; only float is supported: %w", what, typeName(t.Type), errUnsupportedType)
+		return nil, fmt.Errorf("the %s is %s; only float is supported: %w", what, typeName(t.Type), ErrType)
 	}
 	if t.Len() == n {
 		return t.F32, nil

@@ -55,7 +55,7 @@ func (q *quantAxis) at(i int) (float32, int32) {
 func (c *call) quantParams() (*quantAxis, error) {
 	x := c.in[0]
 	if c.node.Int("block_size", 0) != 0 {
-		return nil, fmt.Errorf("blocked quantization: %w", errUnsupportedType)
+		return nil, fmt.Errorf("blocked quantization: %w", ErrType)
 	}
 	scale, err := c.floats(1)
 	if err != nil {
@@ -439,7 +439,7 @@ func qLinearMatMul(c *call) error {
 	sa, sb := c.in[1], c.in[4]
 	for _, s := range []*Tensor{sa, sb, ys} {
 		if s == nil || s.Type != onnx.Float {
-			return fmt.Errorf("the scales must be float: %w", errUnsupportedType)
+			return fmt.Errorf("the scales must be float: %w", ErrType)
 		}
 	}
 	inner := *c
@@ -451,7 +451,7 @@ func qLinearMatMul(c *call) error {
 	acc := inner.out[0]
 	defer c.mem.release(acc)
 	if sa.Len() != 1 || ys.Len() != 1 || yz == nil || yz.Len() != 1 {
-		return fmt.Errorf("scales and zero points of A and Y must be scalars: %w", errUnsupportedType)
+		return fmt.Errorf("scales and zero points of A and Y must be scalars: %w", ErrType)
 	}
 	if len(acc.Shape) == 0 || sb.Len() != 1 && sb.Len() != acc.Shape[len(acc.Shape)-1] {
 		return fmt.Errorf("the scale of B has shape %v; the result %v", sb.Shape, acc.Shape)

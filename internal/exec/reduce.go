@@ -192,7 +192,7 @@ func reduce(r reduction) func(*call) error {
 
 func foldOver[T number, A int64 | float64](o *over, f fold[A], dst, src []T) error {
 	if f.step == nil {
-		return fmt.Errorf("not defined on integers: %w", errUnsupportedType)
+		return fmt.Errorf("not defined on integers: %w", ErrType)
 	}
 	kernel.Parallel(len(dst), max(1, grain/4/max(o.count, 1)), func(lo, hi int) {
 		walkStrided(o.kept, o.keptAt, lo, hi, func(i, base int) {

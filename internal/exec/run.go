@@ -223,7 +223,7 @@ func (st *step) run(vals []*Tensor, uses []int, mem *arena) (out []*Tensor, err 
 	}
 	for i := range st.out {
 		if c.wants(i) && c.out[i] == nil {
-			return nil, nodeError(st.node, fmt.Errorf("output %d (%q) is not implemented: %w", i, st.node.Outputs[i], errUnsupportedType))
+			return nil, nodeError(st.node, fmt.Errorf("output %d (%q) is not implemented: %w", i, st.node.Outputs[i], ErrType))
 		}
 	}
 	return c.out, nil

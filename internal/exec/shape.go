@@ -456,14 +456,14 @@ func constant(c *call) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a constant without a tensor or number: %w", errUnsupportedType)
+	return fmt.Errorf("a constant without a tensor or number: %w", ErrType)
 }
 
 // pad adds a constant border (or removes one: negative pads).
 func pad(c *call) error {
 	x := c.in[0]
 	if m := c.node.Str("mode", "constant"); m != "constant" {
-		return fmt.Errorf("mode %q is not supported; only constant: %w", m, errUnsupportedType)
+		return fmt.Errorf("mode %q is not supported; only constant: %w", m, ErrType)
 	}
 	pads, _, err := c.intsOr("pads", 1)
 	if err != nil {

@@ -349,18 +349,41 @@ func convertSmall[D, S number](dst []D, src []S) {
 	}
 }
 
-func castNode(c *call) error {
-	to := widen(onnx.DataType(c.node.Int("to", 0)))
-	return castTo(c, to)
-}
+func castNode(c *call) error { return castTo(c, onnx.DataType(c.node.Int("to", 0))) }
 
 func castTo(c *call, to onnx.DataType) error {
 	if !supported(to) {
 		return errType(to)
 	}
+	if narrow := narrower(to); narrow != nil {
+		wide, err := c.cast(c.in[0], onnx.Float)
+		if err != nil {
+			return err
+		}
+		defer c.mem.release(wide)
+		out, err := c.output(0, onnx.Float, wide.Shape...)
+		if err != nil {
+			return err
+		}
+		for i, v := range wide.F32 {
+			out.F32[i] = narrow(v)
+		}
+		return nil
+	}
 	out, err := c.cast(c.in[0], to)
 	c.out[0] = out
 	return err
+}
+
+// narrower rounds a float32 to what float16 or bfloat16 can hold; nil for other types.
+func narrower(to onnx.DataType) func(float32) float32 {
+	switch to {
+	case onnx.Float16:
+		return func(v float32) float32 { return onnx.Float16ToFloat32(onnx.Float32ToFloat16(v)) }
+	case onnx.BFloat16:
+		return func(v float32) float32 { return onnx.BFloat16ToFloat32(onnx.Float32ToBFloat16(v)) }
+	}
+	return nil
 }
 
 func castLike(c *call) error { return castTo(c, c.in[1].Type) }
