@@ -70,9 +70,7 @@ func CopyReport(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, erro
 		}
 	}
 	if len(c.report.Copied) == 0 {
-		ds, _ := d.shape()
-		ss, _ := s.shape()
-		return nil, Transfer{}, fmt.Errorf("student: nothing to copy: the student (%v) agrees with the source (%v) in no size; give it the source's hidden size, or keep its fresh weights", ds, ss)
+		return nil, Transfer{}, fmt.Errorf("student: nothing to copy: the student (%v) agrees with the source (%v) in no size; give it the source's hidden size, or keep its fresh weights", d.shape(), s.shape())
 	}
 	return c.out, c.report, nil
 }
@@ -118,6 +116,12 @@ func (c *copier) slot(s slot, layers []int) error {
 	from := c.src.slots[j]
 	if reason := c.headsDiffer(s, from); reason != "" {
 		return c.keep(s, reason)
+	}
+	if stem, ok := strings.CutSuffix(s.name, ".bias"); ok {
+		// A bias means nothing under another weight.
+		if _, ok := c.dst.byRol[stem+".weight"]; ok && !slices.Contains(c.report.Copied, stem+".weight") {
+			return c.keep(s, "its weight is fresh")
+		}
 	}
 	v, dims, err := c.src.values(from)
 	if err != nil {

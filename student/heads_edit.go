@@ -70,10 +70,7 @@ func WithHeads(m *onnx.Model, heads []Head, seed uint64) (*onnx.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	shape, err := a.shape()
-	if err != nil {
-		return nil, err
-	}
+	shape := a.shape()
 	if shape.Act, err = canonicalAct(shape.Act); err != nil {
 		return nil, fmt.Errorf("student: %w", err)
 	}

@@ -296,7 +296,7 @@ func transpose(x []float32, rows, cols int) []float32 {
 }
 
 // shape is the shape of the encoder; of the first layer where layers differ.
-func (a *anatomy) shape() (Shape, error) {
+func (a *anatomy) shape() Shape {
 	l := a.enc.Layers[0]
 	s := ShapeOf(a.m.Config)
 	s.Layers, s.Hidden, s.Heads, s.FFN = len(a.enc.Layers), l.Query.In, l.Heads, l.Up.Out
@@ -307,19 +307,11 @@ func (a *anatomy) shape() (Shape, error) {
 		return 0
 	}
 	s.Vocab, s.Positions, s.Types = rows(a.enc.Word), rows(a.enc.Position), rows(a.enc.Type)
-	for _, n := range a.fused.Model.Graph.Nodes {
-		if n.Domain != fuse.Domain {
-			continue
-		}
-		if n.Op == fuse.OpLayerNorm && s.Eps == 0 {
-			s.Eps = n.Float("eps", 0)
-		}
-		if n.Op == fuse.OpLinear && slices.Contains(a.fused.Origin[n], l.Up.MatMul) && n.Str("act", "") != "" {
-			act := n.Str("act", "")
-			if have, err := canonicalAct(s.Act); err != nil || have != act {
-				s.Act = act
-			}
-		}
+	if e := a.enc.EmbeddingNorm.Eps; e > 0 {
+		s.Eps = e
 	}
-	return s, nil
+	if act, err := canonicalAct(s.Act); l.Up.Act != "" && (err != nil || act != l.Up.Act) {
+		s.Act = l.Up.Act
+	}
+	return s
 }

@@ -27,10 +27,6 @@ func Weights(m *onnx.Model) (map[string]*onnx.Tensor, Shape, error) {
 	if err != nil {
 		return nil, Shape{}, err
 	}
-	shape, err := a.shape()
-	if err != nil {
-		return nil, Shape{}, err
-	}
 	out := make(map[string]*onnx.Tensor, len(a.slots))
 	for _, s := range a.slots {
 		t, err := a.tensor(s)
@@ -39,7 +35,7 @@ func Weights(m *onnx.Model) (map[string]*onnx.Tensor, Shape, error) {
 		}
 		out[s.name] = t
 	}
-	return out, shape, nil
+	return out, a.shape(), nil
 }
 
 // tensor is a parameter under the name and in the layout of its role.
