@@ -84,9 +84,9 @@ func (g *graph) attention(softmax *onnx.Node) {
 	post := g.guardAfter(&out, len(guard) > 0)
 	att := newLite(OpAttention, s.matmul.Name, in, out,
 		onnx.IntAttr("heads", q.a), onnx.FloatAttr("scale", float32(s.scale*q.scale*k.scale)))
-	p := parts{merge: g.origin[merge][0]}
+	p := parts{merge: g.first(merge)}
 	for _, h := range []heads{q, k, v} {
-		p.splits = append(p.splits, g.origin[h.reshape][0])
+		p.splits = append(p.splits, g.first(h.reshape))
 	}
 	all := slices.Concat(pre, []*onnx.Node{att}, post)
 	if g.replace(set, all...) {

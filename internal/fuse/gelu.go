@@ -46,7 +46,10 @@ func (g *graph) geluOp(n *onnx.Node, approximate string) {
 		nodes = append(nodes, onnx.NewNode("Add", n.Name+"_bias", []string{n.Inputs[0], bias}, []string{x}))
 	}
 	gelu := newLite(OpGelu, n.Name, []string{x}, n.Outputs[0], onnx.StringAttr("approximate", approximate))
-	g.replace([]*onnx.Node{n}, append(nodes, gelu)...)
+	nodes = append(nodes, gelu)
+	if g.replace([]*onnx.Node{n}, nodes...) {
+		g.origin[nodes[0]] = g.origin[gelu]
+	}
 }
 
 // geluArithmetic matches from the nonlinearity: the factors x and ½ may come in any

@@ -226,7 +226,7 @@ func (g *graph) replace(set []*onnx.Node, fused ...*onnx.Node) bool {
 			g.infer.node(f)
 		}
 	}
-	g.origin[last] = from
+	g.origin[last] = distinct(from)
 	return true
 }
 
@@ -238,6 +238,14 @@ func distinct(set []*onnx.Node) []*onnx.Node {
 		}
 	}
 	return out
+}
+
+// first is the first original node that n stands for, nil where it was added.
+func (g *graph) first(n *onnx.Node) *onnx.Node {
+	if o := g.origin[n]; len(o) > 0 {
+		return o[0]
+	}
+	return nil
 }
 
 // sweep removes nodes whose results nothing needs.

@@ -63,7 +63,9 @@ func (g *graph) skipLayerNorm(n *onnx.Node) {
 		nodes = append(nodes, onnx.NewNode("Add", n.Name+"_bias", []string{n.Inputs[0], bias}, []string{x}))
 	}
 	nodes = append(nodes, newLite(OpLayerNorm, n.Name, []string{x, n.Inputs[2], beta, n.Inputs[1]}, n.Outputs[0], eps))
-	g.replace([]*onnx.Node{n}, nodes...)
+	if g.replace([]*onnx.Node{n}, nodes...) {
+		g.origin[nodes[0]] = g.origin[nodes[len(nodes)-1]]
+	}
 }
 
 // layerNormArithmetic matches from the node that divides by the standard deviation:

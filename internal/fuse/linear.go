@@ -65,7 +65,7 @@ func (g *graph) linearFrom(n *onnx.Node, bias string, transB int64) {
 	attrs := []*onnx.Attribute{onnx.StringAttr("act", ActNone), onnx.IntAttr("trans_b", transB)}
 	lin := newLite(OpLinear, n.Name, in, n.Outputs[0], attrs...)
 	if g.replace([]*onnx.Node{n}, lin) {
-		g.parts[lin] = parts{matmul: g.origin[lin][0]}
+		g.parts[lin] = parts{matmul: g.first(lin)}
 	}
 }
 
@@ -98,7 +98,7 @@ func (g *graph) absorbBiases() {
 		}
 		fused := newLite(n.Op, n.Name, append(slices.Clone(n.Inputs[:biasInput(n)]), bias), add.Outputs[0], n.Attrs...)
 		p := g.parts[n]
-		p.add = g.origin[add][0]
+		p.add = g.first(add)
 		if g.replace([]*onnx.Node{n, add}, fused) {
 			g.parts[fused] = p
 		}

@@ -114,7 +114,7 @@ func (g *graph) qlinear(n *onnx.Node, set []*onnx.Node, x, wq, scale, zero, bias
 		in = append(in, bias)
 	}
 	fused := newLite(OpQLinear, n.Name, in, out, onnx.StringAttr("act", ActNone))
-	matmul := g.origin[n][0]
+	matmul := g.first(n)
 	if g.replace(set, fused) {
 		g.parts[fused] = parts{matmul: matmul}
 	}
