@@ -101,7 +101,7 @@ type gemmTask struct {
 	act         Act
 	epilogue    bool
 	mb, nb      int // tile of C
-	across      int // tiles in a row of tiles
+	down        int // tiles in a column of tiles
 }
 
 var gemmTasks taskPool[gemmTask]
@@ -118,8 +118,8 @@ func (t *gemmTask) launch(wide bool) {
 			break
 		}
 	}
-	t.across = tiles(t.n, t.nb)
-	total := tiles(t.m, t.mb) * t.across
+	t.down = tiles(t.m, t.mb)
+	total := t.down * tiles(t.n, t.nb)
 	if !wide || t.m*t.n*t.k < 1<<16 {
 		t.run(0, total)
 		return
@@ -130,8 +130,10 @@ func (t *gemmTask) launch(wide bool) {
 func tiles(n, size int) int { return (n + size - 1) / size }
 
 func (t *gemmTask) run(lo, hi int) {
+	// Down the columns first: a tile's part of B is the larger one, and so is
+	// read from memory once.
 	for ; lo < hi; lo++ {
-		i, j := lo/t.across*t.mb, lo%t.across*t.nb
+		i, j := lo%t.down*t.mb, lo/t.down*t.nb
 		t.tile(i, min(i+t.mb, t.m), j, min(j+t.nb, t.n))
 	}
 }

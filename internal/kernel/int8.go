@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"math"
-	"sync"
-)
+import "math"
 
 // Int8 layout: panels of int8Cols columns, in each of which two consecutive
 // rows lie interleaved, column by column, as the 16-bit multiply-add wants
@@ -48,13 +45,10 @@ type words struct {
 	sums []int32
 }
 
-var wordsPool sync.Pool
+var wordsPool freeList[words]
 
 func getWords(n, rows int) *words {
-	w, _ := wordsPool.Get().(*words)
-	if w == nil {
-		w = &words{}
-	}
+	w := wordsPool.get()
 	if cap(w.a) < n {
 		w.a = make([]int16, n)
 	}
@@ -111,7 +105,7 @@ func GemmInt8(m int, a []uint8, azero uint8, b *PackedInt8, wzero []int8, c []in
 		parallel(total, 1, t)
 	}
 	int8Tasks.put(t)
-	wordsPool.Put(w)
+	wordsPool.put(w)
 }
 
 func (t *int8Task) run(lo, hi int) {
@@ -205,7 +199,7 @@ func QuantizeU8(dst []uint8, x []float32) (scale float32, zero uint8) {
 	for i := range parts {
 		low, high = min(low, float32(t.low[i])), max(high, float32(t.high[i]))
 	}
-	sumsPool.Put(ext)
+	sumsPool.put(ext)
 	scale = 1
 	if low != high {
 		scale = (high - low) / 255

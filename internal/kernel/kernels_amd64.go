@@ -151,7 +151,7 @@ func scaleBiasMaxAVX2(x *float32, bias *float32, n int, scale float32) float32
 //go:noescape
 func minMaxAVX2(x *float32, n int) (low float32, high float32)
 
-// expSumAVX2 sets y = exp(scale·(x-top)) and returns the sum.
+// expSumAVX2 sets y = exp(scale·(x-top)), for no x above top, and returns the sum.
 //
 //go:noescape
 func expSumAVX2(y *float32, x *float32, n int, top float32, scale float32) float32

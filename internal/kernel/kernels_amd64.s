@@ -2227,69 +2227,49 @@ wide:
 	VMOVUPS      (AX)(BX*1), Y4
 	VSUBPS       Y0, Y4, Y4
 	VMULPS       Y1, Y4, Y4
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
+	VMOVUPS      const_c2ae0000<>+0(SB), Y6
 	VCMPPS       $0x05, Y6, Y4, Y5
 	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       const_3fb8aa3b<>+0(SB), Y4, Y7
-	VROUNDPS     $0x08, Y7, Y7
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y7
 	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y4
 	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y4
-	VMOVUPS      const_39506967<>+0(SB), Y8
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3c088908<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3f000000<>+0(SB), Y4, Y8
-	VMULPS       Y4, Y4, Y6
-	VFMADD213PS  Y4, Y6, Y8
-	VADDPS       const_3f800000<>+0(SB), Y8, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y6, Y7, Y7
 	VANDPS       Y5, Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VADDPS       Y8, Y2, Y2
-	VMOVUPS      Y8, (CX)(BX*1)
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      Y7, (CX)(BX*1)
 	VMOVUPS      32(AX)(BX*1), Y4
 	VSUBPS       Y0, Y4, Y4
 	VMULPS       Y1, Y4, Y4
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
+	VMOVUPS      const_c2ae0000<>+0(SB), Y6
 	VCMPPS       $0x05, Y6, Y4, Y5
 	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       const_3fb8aa3b<>+0(SB), Y4, Y7
-	VROUNDPS     $0x08, Y7, Y7
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y7
 	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y4
 	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y4
-	VMOVUPS      const_39506967<>+0(SB), Y8
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3c088908<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3f000000<>+0(SB), Y4, Y8
-	VMULPS       Y4, Y4, Y6
-	VFMADD213PS  Y4, Y6, Y8
-	VADDPS       const_3f800000<>+0(SB), Y8, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y6, Y7, Y7
 	VANDPS       Y5, Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VADDPS       Y8, Y3, Y3
-	VMOVUPS      Y8, 32(CX)(BX*1)
+	VADDPS       Y7, Y3, Y3
+	VMOVUPS      Y7, 32(CX)(BX*1)
 	ADDQ         $0x00000040, BX
 	SUBQ         $0x10, DX
 	JGE          wide
@@ -2303,36 +2283,26 @@ single:
 	VMOVUPS      (AX)(BX*1), Y4
 	VSUBPS       Y0, Y4, Y4
 	VMULPS       Y1, Y4, Y4
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
+	VMOVUPS      const_c2ae0000<>+0(SB), Y6
 	VCMPPS       $0x05, Y6, Y4, Y5
 	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       const_3fb8aa3b<>+0(SB), Y4, Y7
-	VROUNDPS     $0x08, Y7, Y7
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y7
 	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y4
 	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y4
-	VMOVUPS      const_39506967<>+0(SB), Y8
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3c088908<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y4, Y8
-	VFMADD213PS  const_3f000000<>+0(SB), Y4, Y8
-	VMULPS       Y4, Y4, Y6
-	VFMADD213PS  Y4, Y6, Y8
-	VADDPS       const_3f800000<>+0(SB), Y8, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y6, Y7, Y7
 	VANDPS       Y5, Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VADDPS       Y8, Y2, Y2
-	VMOVUPS      Y8, (CX)(BX*1)
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      Y7, (CX)(BX*1)
 	ADDQ         $0x20, BX
 	SUBQ         $0x08, DX
 	JGE          single
@@ -2346,37 +2316,27 @@ vectors:
 	VMASKMOVPS   (AX)(BX*1), Y4, Y5
 	VSUBPS       Y0, Y5, Y5
 	VMULPS       Y1, Y5, Y5
-	VMOVUPS      const_c2d00000<>+0(SB), Y1
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
 	VCMPPS       $0x05, Y1, Y5, Y0
 	VMAXPS       Y5, Y1, Y5
-	VMOVUPS      const_42b20000<>+0(SB), Y1
-	VMINPS       Y5, Y1, Y5
-	VMULPS       const_3fb8aa3b<>+0(SB), Y5, Y6
-	VROUNDPS     $0x08, Y6, Y6
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y5, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y6
 	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y5
 	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y5
-	VMOVUPS      const_39506967<>+0(SB), Y7
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y5, Y7
-	VFMADD213PS  const_3c088908<>+0(SB), Y5, Y7
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y5, Y7
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y5, Y7
-	VFMADD213PS  const_3f000000<>+0(SB), Y5, Y7
-	VMULPS       Y5, Y5, Y1
-	VFMADD213PS  Y5, Y1, Y7
-	VADDPS       const_3f800000<>+0(SB), Y7, Y7
-	VCVTPS2DQ    Y6, Y6
-	VPSRAD       $0x01, Y6, Y1
-	VPSUBD       Y1, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y1, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y5, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y5, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y5, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y5, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y6
 	VPSLLD       $0x17, Y1, Y1
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y1, Y6, Y6
 	VANDPS       Y0, Y6, Y6
-	VMULPS       Y1, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VANDPS       Y4, Y7, Y7
-	VADDPS       Y7, Y2, Y2
-	VMASKMOVPS   Y7, Y4, (CX)(BX*1)
+	VANDPS       Y4, Y6, Y6
+	VADDPS       Y6, Y2, Y2
+	VMASKMOVPS   Y6, Y4, (CX)(BX*1)
 
 done:
 	VADDPS       Y3, Y2, Y2
@@ -2390,25 +2350,25 @@ done:
 	VZEROUPPER
 	RET
 
-DATA const_c2d00000<>+0(SB)/4, $0xc2d00000
-DATA const_c2d00000<>+4(SB)/4, $0xc2d00000
-DATA const_c2d00000<>+8(SB)/4, $0xc2d00000
-DATA const_c2d00000<>+12(SB)/4, $0xc2d00000
-DATA const_c2d00000<>+16(SB)/4, $0xc2d00000
-DATA const_c2d00000<>+20(SB)/4, $0xc2d00000
-DATA const_c2d00000<>+24(SB)/4, $0xc2d00000
-DATA const_c2d00000<>+28(SB)/4, $0xc2d00000
-GLOBL const_c2d00000<>(SB), RODATA|NOPTR, $32
+DATA const_c2ae0000<>+0(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+4(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+8(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+12(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+16(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+20(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+24(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+28(SB)/4, $0xc2ae0000
+GLOBL const_c2ae0000<>(SB), RODATA|NOPTR, $32
 
-DATA const_42b20000<>+0(SB)/4, $0x42b20000
-DATA const_42b20000<>+4(SB)/4, $0x42b20000
-DATA const_42b20000<>+8(SB)/4, $0x42b20000
-DATA const_42b20000<>+12(SB)/4, $0x42b20000
-DATA const_42b20000<>+16(SB)/4, $0x42b20000
-DATA const_42b20000<>+20(SB)/4, $0x42b20000
-DATA const_42b20000<>+24(SB)/4, $0x42b20000
-DATA const_42b20000<>+28(SB)/4, $0x42b20000
-GLOBL const_42b20000<>(SB), RODATA|NOPTR, $32
+DATA const_4b400000<>+0(SB)/4, $0x4b400000
+DATA const_4b400000<>+4(SB)/4, $0x4b400000
+DATA const_4b400000<>+8(SB)/4, $0x4b400000
+DATA const_4b400000<>+12(SB)/4, $0x4b400000
+DATA const_4b400000<>+16(SB)/4, $0x4b400000
+DATA const_4b400000<>+20(SB)/4, $0x4b400000
+DATA const_4b400000<>+24(SB)/4, $0x4b400000
+DATA const_4b400000<>+28(SB)/4, $0x4b400000
+GLOBL const_4b400000<>(SB), RODATA|NOPTR, $32
 
 DATA const_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
@@ -2440,65 +2400,55 @@ DATA const_b95e8083<>+24(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+28(SB)/4, $0xb95e8083
 GLOBL const_b95e8083<>(SB), RODATA|NOPTR, $32
 
-DATA const_39506967<>+0(SB)/4, $0x39506967
-DATA const_39506967<>+4(SB)/4, $0x39506967
-DATA const_39506967<>+8(SB)/4, $0x39506967
-DATA const_39506967<>+12(SB)/4, $0x39506967
-DATA const_39506967<>+16(SB)/4, $0x39506967
-DATA const_39506967<>+20(SB)/4, $0x39506967
-DATA const_39506967<>+24(SB)/4, $0x39506967
-DATA const_39506967<>+28(SB)/4, $0x39506967
-GLOBL const_39506967<>(SB), RODATA|NOPTR, $32
+DATA const_3ab511e7<>+0(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+4(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+8(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+12(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+16(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+20(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+24(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+28(SB)/4, $0x3ab511e7
+GLOBL const_3ab511e7<>(SB), RODATA|NOPTR, $32
 
-DATA const_3ab743ce<>+0(SB)/4, $0x3ab743ce
-DATA const_3ab743ce<>+4(SB)/4, $0x3ab743ce
-DATA const_3ab743ce<>+8(SB)/4, $0x3ab743ce
-DATA const_3ab743ce<>+12(SB)/4, $0x3ab743ce
-DATA const_3ab743ce<>+16(SB)/4, $0x3ab743ce
-DATA const_3ab743ce<>+20(SB)/4, $0x3ab743ce
-DATA const_3ab743ce<>+24(SB)/4, $0x3ab743ce
-DATA const_3ab743ce<>+28(SB)/4, $0x3ab743ce
-GLOBL const_3ab743ce<>(SB), RODATA|NOPTR, $32
+DATA const_3c091d10<>+0(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+4(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+8(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+12(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+16(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+20(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+24(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+28(SB)/4, $0x3c091d10
+GLOBL const_3c091d10<>(SB), RODATA|NOPTR, $32
 
-DATA const_3c088908<>+0(SB)/4, $0x3c088908
-DATA const_3c088908<>+4(SB)/4, $0x3c088908
-DATA const_3c088908<>+8(SB)/4, $0x3c088908
-DATA const_3c088908<>+12(SB)/4, $0x3c088908
-DATA const_3c088908<>+16(SB)/4, $0x3c088908
-DATA const_3c088908<>+20(SB)/4, $0x3c088908
-DATA const_3c088908<>+24(SB)/4, $0x3c088908
-DATA const_3c088908<>+28(SB)/4, $0x3c088908
-GLOBL const_3c088908<>(SB), RODATA|NOPTR, $32
+DATA const_3d2aac79<>+0(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+4(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+8(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+12(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+16(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+20(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+24(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+28(SB)/4, $0x3d2aac79
+GLOBL const_3d2aac79<>(SB), RODATA|NOPTR, $32
 
-DATA const_3d2aa9c1<>+0(SB)/4, $0x3d2aa9c1
-DATA const_3d2aa9c1<>+4(SB)/4, $0x3d2aa9c1
-DATA const_3d2aa9c1<>+8(SB)/4, $0x3d2aa9c1
-DATA const_3d2aa9c1<>+12(SB)/4, $0x3d2aa9c1
-DATA const_3d2aa9c1<>+16(SB)/4, $0x3d2aa9c1
-DATA const_3d2aa9c1<>+20(SB)/4, $0x3d2aa9c1
-DATA const_3d2aa9c1<>+24(SB)/4, $0x3d2aa9c1
-DATA const_3d2aa9c1<>+28(SB)/4, $0x3d2aa9c1
-GLOBL const_3d2aa9c1<>(SB), RODATA|NOPTR, $32
+DATA const_3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+4(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+8(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+12(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+16(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+20(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+24(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+28(SB)/4, $0x3e2aaa49
+GLOBL const_3e2aaa49<>(SB), RODATA|NOPTR, $32
 
-DATA const_3e2aaaaa<>+0(SB)/4, $0x3e2aaaaa
-DATA const_3e2aaaaa<>+4(SB)/4, $0x3e2aaaaa
-DATA const_3e2aaaaa<>+8(SB)/4, $0x3e2aaaaa
-DATA const_3e2aaaaa<>+12(SB)/4, $0x3e2aaaaa
-DATA const_3e2aaaaa<>+16(SB)/4, $0x3e2aaaaa
-DATA const_3e2aaaaa<>+20(SB)/4, $0x3e2aaaaa
-DATA const_3e2aaaaa<>+24(SB)/4, $0x3e2aaaaa
-DATA const_3e2aaaaa<>+28(SB)/4, $0x3e2aaaaa
-GLOBL const_3e2aaaaa<>(SB), RODATA|NOPTR, $32
-
-DATA const_3f000000<>+0(SB)/4, $0x3f000000
-DATA const_3f000000<>+4(SB)/4, $0x3f000000
-DATA const_3f000000<>+8(SB)/4, $0x3f000000
-DATA const_3f000000<>+12(SB)/4, $0x3f000000
-DATA const_3f000000<>+16(SB)/4, $0x3f000000
-DATA const_3f000000<>+20(SB)/4, $0x3f000000
-DATA const_3f000000<>+24(SB)/4, $0x3f000000
-DATA const_3f000000<>+28(SB)/4, $0x3f000000
-GLOBL const_3f000000<>(SB), RODATA|NOPTR, $32
+DATA const_3efffffe<>+0(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+4(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+8(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+12(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+16(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+20(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+24(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+28(SB)/4, $0x3efffffe
+GLOBL const_3efffffe<>(SB), RODATA|NOPTR, $32
 
 DATA const_3f800000<>+0(SB)/4, $0x3f800000
 DATA const_3f800000<>+4(SB)/4, $0x3f800000
@@ -2509,16 +2459,6 @@ DATA const_3f800000<>+20(SB)/4, $0x3f800000
 DATA const_3f800000<>+24(SB)/4, $0x3f800000
 DATA const_3f800000<>+28(SB)/4, $0x3f800000
 GLOBL const_3f800000<>(SB), RODATA|NOPTR, $32
-
-DATA const_0000007f<>+0(SB)/4, $0x0000007f
-DATA const_0000007f<>+4(SB)/4, $0x0000007f
-DATA const_0000007f<>+8(SB)/4, $0x0000007f
-DATA const_0000007f<>+12(SB)/4, $0x0000007f
-DATA const_0000007f<>+16(SB)/4, $0x0000007f
-DATA const_0000007f<>+20(SB)/4, $0x0000007f
-DATA const_0000007f<>+24(SB)/4, $0x0000007f
-DATA const_0000007f<>+28(SB)/4, $0x0000007f
-GLOBL const_0000007f<>(SB), RODATA|NOPTR, $32
 
 // func geluAVX2(y *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -2533,50 +2473,35 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-24
 single:
 	VMOVUPS      (AX)(BX*1), Y0
 	VANDPS       const_7fffffff<>+0(SB), Y0, Y1
-	VMOVUPS      const_41666666<>+0(SB), Y2
+	VMOVUPS      const_41500000<>+0(SB), Y2
 	VMINPS       Y1, Y2, Y1
 	VMULPS       const_bf000000<>+0(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y5
-	VCMPPS       $0x05, Y5, Y2, Y4
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y5
-	VMINPS       Y2, Y5, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y6
-	VROUNDPS     $0x08, Y6, Y6
-	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y3
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y5
-	VFMADD213PS  Y2, Y5, Y3
-	VADDPS       const_3f800000<>+0(SB), Y3, Y3
-	VCVTPS2DQ    Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VANDPS       Y4, Y6, Y6
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y6, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y3
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y3, Y3
 	VMOVUPS      const_3f800000<>+0(SB), Y2
-	VMOVUPS      const_3e99999a<>+0(SB), Y4
+	VMOVUPS      const_3eb851ec<>+0(SB), Y4
 	VFMADD213PS  Y2, Y1, Y4
 	VDIVPS       Y4, Y2, Y4
-	VMOVUPS      const_3d111bfd<>+0(SB), Y2
-	VFMADD213PS  const_be1febad<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3e517db1<>+0(SB), Y4, Y2
-	VFMADD213PS  const_bd55391e<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3e02c4bf<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3dcd2729<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3df7383a<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3df5019b<>+0(SB), Y4, Y2
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y2
+	VFMADD213PS  const_be37231a<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e113baf<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e132877<>+0(SB), Y4, Y2
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y3, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -2595,50 +2520,35 @@ vectors:
 	VMOVUPS      32(SI)(DX*4), Y0
 	VMASKMOVPS   (AX)(BX*1), Y0, Y1
 	VANDPS       const_7fffffff<>+0(SB), Y1, Y2
-	VMOVUPS      const_41666666<>+0(SB), Y3
+	VMOVUPS      const_41500000<>+0(SB), Y3
 	VMINPS       Y2, Y3, Y2
 	VMULPS       const_bf000000<>+0(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
-	VCMPPS       $0x05, Y6, Y3, Y5
-	VMAXPS       Y3, Y6, Y3
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y3, Y6, Y3
-	VMULPS       const_3fb8aa3b<>+0(SB), Y3, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
-	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
-	VMOVUPS      const_39506967<>+0(SB), Y4
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3c088908<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3f000000<>+0(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y6
-	VFMADD213PS  Y3, Y6, Y4
-	VADDPS       const_3f800000<>+0(SB), Y4, Y4
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VANDPS       Y5, Y7, Y7
-	VMULPS       Y6, Y4, Y4
-	VMULPS       Y7, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y3
-	VMOVUPS      const_3e99999a<>+0(SB), Y5
+	VMOVUPS      const_3eb851ec<>+0(SB), Y5
 	VFMADD213PS  Y3, Y2, Y5
 	VDIVPS       Y5, Y3, Y5
-	VMOVUPS      const_3d111bfd<>+0(SB), Y3
-	VFMADD213PS  const_be1febad<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3e517db1<>+0(SB), Y5, Y3
-	VFMADD213PS  const_bd55391e<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3e02c4bf<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3dcd2729<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3df7383a<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3df5019b<>+0(SB), Y5, Y3
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y3
+	VFMADD213PS  const_be37231a<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e113baf<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e132877<>+0(SB), Y5, Y3
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y4, Y3, Y3
 	VXORPS       Y4, Y4, Y4
@@ -2660,15 +2570,15 @@ DATA const_7fffffff<>+24(SB)/4, $0x7fffffff
 DATA const_7fffffff<>+28(SB)/4, $0x7fffffff
 GLOBL const_7fffffff<>(SB), RODATA|NOPTR, $32
 
-DATA const_41666666<>+0(SB)/4, $0x41666666
-DATA const_41666666<>+4(SB)/4, $0x41666666
-DATA const_41666666<>+8(SB)/4, $0x41666666
-DATA const_41666666<>+12(SB)/4, $0x41666666
-DATA const_41666666<>+16(SB)/4, $0x41666666
-DATA const_41666666<>+20(SB)/4, $0x41666666
-DATA const_41666666<>+24(SB)/4, $0x41666666
-DATA const_41666666<>+28(SB)/4, $0x41666666
-GLOBL const_41666666<>(SB), RODATA|NOPTR, $32
+DATA const_41500000<>+0(SB)/4, $0x41500000
+DATA const_41500000<>+4(SB)/4, $0x41500000
+DATA const_41500000<>+8(SB)/4, $0x41500000
+DATA const_41500000<>+12(SB)/4, $0x41500000
+DATA const_41500000<>+16(SB)/4, $0x41500000
+DATA const_41500000<>+20(SB)/4, $0x41500000
+DATA const_41500000<>+24(SB)/4, $0x41500000
+DATA const_41500000<>+28(SB)/4, $0x41500000
+GLOBL const_41500000<>(SB), RODATA|NOPTR, $32
 
 DATA const_bf000000<>+0(SB)/4, $0xbf000000
 DATA const_bf000000<>+4(SB)/4, $0xbf000000
@@ -2680,95 +2590,85 @@ DATA const_bf000000<>+24(SB)/4, $0xbf000000
 DATA const_bf000000<>+28(SB)/4, $0xbf000000
 GLOBL const_bf000000<>(SB), RODATA|NOPTR, $32
 
-DATA const_3e99999a<>+0(SB)/4, $0x3e99999a
-DATA const_3e99999a<>+4(SB)/4, $0x3e99999a
-DATA const_3e99999a<>+8(SB)/4, $0x3e99999a
-DATA const_3e99999a<>+12(SB)/4, $0x3e99999a
-DATA const_3e99999a<>+16(SB)/4, $0x3e99999a
-DATA const_3e99999a<>+20(SB)/4, $0x3e99999a
-DATA const_3e99999a<>+24(SB)/4, $0x3e99999a
-DATA const_3e99999a<>+28(SB)/4, $0x3e99999a
-GLOBL const_3e99999a<>(SB), RODATA|NOPTR, $32
+DATA const_3eb851ec<>+0(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+4(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+8(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+12(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+16(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+20(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+24(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+28(SB)/4, $0x3eb851ec
+GLOBL const_3eb851ec<>(SB), RODATA|NOPTR, $32
 
-DATA const_3d111bfd<>+0(SB)/4, $0x3d111bfd
-DATA const_3d111bfd<>+4(SB)/4, $0x3d111bfd
-DATA const_3d111bfd<>+8(SB)/4, $0x3d111bfd
-DATA const_3d111bfd<>+12(SB)/4, $0x3d111bfd
-DATA const_3d111bfd<>+16(SB)/4, $0x3d111bfd
-DATA const_3d111bfd<>+20(SB)/4, $0x3d111bfd
-DATA const_3d111bfd<>+24(SB)/4, $0x3d111bfd
-DATA const_3d111bfd<>+28(SB)/4, $0x3d111bfd
-GLOBL const_3d111bfd<>(SB), RODATA|NOPTR, $32
+DATA const_3d3fa48e<>+0(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+4(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+8(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+12(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+16(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+20(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+24(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+28(SB)/4, $0x3d3fa48e
+GLOBL const_3d3fa48e<>(SB), RODATA|NOPTR, $32
 
-DATA const_be1febad<>+0(SB)/4, $0xbe1febad
-DATA const_be1febad<>+4(SB)/4, $0xbe1febad
-DATA const_be1febad<>+8(SB)/4, $0xbe1febad
-DATA const_be1febad<>+12(SB)/4, $0xbe1febad
-DATA const_be1febad<>+16(SB)/4, $0xbe1febad
-DATA const_be1febad<>+20(SB)/4, $0xbe1febad
-DATA const_be1febad<>+24(SB)/4, $0xbe1febad
-DATA const_be1febad<>+28(SB)/4, $0xbe1febad
-GLOBL const_be1febad<>(SB), RODATA|NOPTR, $32
+DATA const_be37231a<>+0(SB)/4, $0xbe37231a
+DATA const_be37231a<>+4(SB)/4, $0xbe37231a
+DATA const_be37231a<>+8(SB)/4, $0xbe37231a
+DATA const_be37231a<>+12(SB)/4, $0xbe37231a
+DATA const_be37231a<>+16(SB)/4, $0xbe37231a
+DATA const_be37231a<>+20(SB)/4, $0xbe37231a
+DATA const_be37231a<>+24(SB)/4, $0xbe37231a
+DATA const_be37231a<>+28(SB)/4, $0xbe37231a
+GLOBL const_be37231a<>(SB), RODATA|NOPTR, $32
 
-DATA const_3e517db1<>+0(SB)/4, $0x3e517db1
-DATA const_3e517db1<>+4(SB)/4, $0x3e517db1
-DATA const_3e517db1<>+8(SB)/4, $0x3e517db1
-DATA const_3e517db1<>+12(SB)/4, $0x3e517db1
-DATA const_3e517db1<>+16(SB)/4, $0x3e517db1
-DATA const_3e517db1<>+20(SB)/4, $0x3e517db1
-DATA const_3e517db1<>+24(SB)/4, $0x3e517db1
-DATA const_3e517db1<>+28(SB)/4, $0x3e517db1
-GLOBL const_3e517db1<>(SB), RODATA|NOPTR, $32
+DATA const_3e3803f3<>+0(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+4(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+8(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+12(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+16(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+20(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+24(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+28(SB)/4, $0x3e3803f3
+GLOBL const_3e3803f3<>(SB), RODATA|NOPTR, $32
 
-DATA const_bd55391e<>+0(SB)/4, $0xbd55391e
-DATA const_bd55391e<>+4(SB)/4, $0xbd55391e
-DATA const_bd55391e<>+8(SB)/4, $0xbd55391e
-DATA const_bd55391e<>+12(SB)/4, $0xbd55391e
-DATA const_bd55391e<>+16(SB)/4, $0xbd55391e
-DATA const_bd55391e<>+20(SB)/4, $0xbd55391e
-DATA const_bd55391e<>+24(SB)/4, $0xbd55391e
-DATA const_bd55391e<>+28(SB)/4, $0xbd55391e
-GLOBL const_bd55391e<>(SB), RODATA|NOPTR, $32
+DATA const_3ce089bc<>+0(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+4(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+8(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+12(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+16(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+20(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+24(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+28(SB)/4, $0x3ce089bc
+GLOBL const_3ce089bc<>(SB), RODATA|NOPTR, $32
 
-DATA const_3e02c4bf<>+0(SB)/4, $0x3e02c4bf
-DATA const_3e02c4bf<>+4(SB)/4, $0x3e02c4bf
-DATA const_3e02c4bf<>+8(SB)/4, $0x3e02c4bf
-DATA const_3e02c4bf<>+12(SB)/4, $0x3e02c4bf
-DATA const_3e02c4bf<>+16(SB)/4, $0x3e02c4bf
-DATA const_3e02c4bf<>+20(SB)/4, $0x3e02c4bf
-DATA const_3e02c4bf<>+24(SB)/4, $0x3e02c4bf
-DATA const_3e02c4bf<>+28(SB)/4, $0x3e02c4bf
-GLOBL const_3e02c4bf<>(SB), RODATA|NOPTR, $32
+DATA const_3e0ec089<>+0(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+4(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+8(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+12(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+16(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+20(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+24(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+28(SB)/4, $0x3e0ec089
+GLOBL const_3e0ec089<>(SB), RODATA|NOPTR, $32
 
-DATA const_3dcd2729<>+0(SB)/4, $0x3dcd2729
-DATA const_3dcd2729<>+4(SB)/4, $0x3dcd2729
-DATA const_3dcd2729<>+8(SB)/4, $0x3dcd2729
-DATA const_3dcd2729<>+12(SB)/4, $0x3dcd2729
-DATA const_3dcd2729<>+16(SB)/4, $0x3dcd2729
-DATA const_3dcd2729<>+20(SB)/4, $0x3dcd2729
-DATA const_3dcd2729<>+24(SB)/4, $0x3dcd2729
-DATA const_3dcd2729<>+28(SB)/4, $0x3dcd2729
-GLOBL const_3dcd2729<>(SB), RODATA|NOPTR, $32
+DATA const_3e113baf<>+0(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+4(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+8(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+12(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+16(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+20(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+24(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+28(SB)/4, $0x3e113baf
+GLOBL const_3e113baf<>(SB), RODATA|NOPTR, $32
 
-DATA const_3df7383a<>+0(SB)/4, $0x3df7383a
-DATA const_3df7383a<>+4(SB)/4, $0x3df7383a
-DATA const_3df7383a<>+8(SB)/4, $0x3df7383a
-DATA const_3df7383a<>+12(SB)/4, $0x3df7383a
-DATA const_3df7383a<>+16(SB)/4, $0x3df7383a
-DATA const_3df7383a<>+20(SB)/4, $0x3df7383a
-DATA const_3df7383a<>+24(SB)/4, $0x3df7383a
-DATA const_3df7383a<>+28(SB)/4, $0x3df7383a
-GLOBL const_3df7383a<>(SB), RODATA|NOPTR, $32
-
-DATA const_3df5019b<>+0(SB)/4, $0x3df5019b
-DATA const_3df5019b<>+4(SB)/4, $0x3df5019b
-DATA const_3df5019b<>+8(SB)/4, $0x3df5019b
-DATA const_3df5019b<>+12(SB)/4, $0x3df5019b
-DATA const_3df5019b<>+16(SB)/4, $0x3df5019b
-DATA const_3df5019b<>+20(SB)/4, $0x3df5019b
-DATA const_3df5019b<>+24(SB)/4, $0x3df5019b
-DATA const_3df5019b<>+28(SB)/4, $0x3df5019b
-GLOBL const_3df5019b<>(SB), RODATA|NOPTR, $32
+DATA const_3e132877<>+0(SB)/4, $0x3e132877
+DATA const_3e132877<>+4(SB)/4, $0x3e132877
+DATA const_3e132877<>+8(SB)/4, $0x3e132877
+DATA const_3e132877<>+12(SB)/4, $0x3e132877
+DATA const_3e132877<>+16(SB)/4, $0x3e132877
+DATA const_3e132877<>+20(SB)/4, $0x3e132877
+DATA const_3e132877<>+24(SB)/4, $0x3e132877
+DATA const_3e132877<>+28(SB)/4, $0x3e132877
+GLOBL const_3e132877<>(SB), RODATA|NOPTR, $32
 
 // func geluBiasAVX2(y *float32, bias *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -2785,50 +2685,35 @@ single:
 	VMOVUPS      (CX)(BX*1), Y1
 	VADDPS       Y1, Y0, Y0
 	VANDPS       const_7fffffff<>+0(SB), Y0, Y1
-	VMOVUPS      const_41666666<>+0(SB), Y2
+	VMOVUPS      const_41500000<>+0(SB), Y2
 	VMINPS       Y1, Y2, Y1
 	VMULPS       const_bf000000<>+0(SB), Y1, Y2
 	VMULPS       Y1, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y5
-	VCMPPS       $0x05, Y5, Y2, Y4
-	VMAXPS       Y2, Y5, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y5
-	VMINPS       Y2, Y5, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y6
-	VROUNDPS     $0x08, Y6, Y6
-	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y3
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y3
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y5
-	VFMADD213PS  Y2, Y5, Y3
-	VADDPS       const_3f800000<>+0(SB), Y3, Y3
-	VCVTPS2DQ    Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VANDPS       Y4, Y6, Y6
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y6, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y3
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y3, Y3
 	VMOVUPS      const_3f800000<>+0(SB), Y2
-	VMOVUPS      const_3e99999a<>+0(SB), Y4
+	VMOVUPS      const_3eb851ec<>+0(SB), Y4
 	VFMADD213PS  Y2, Y1, Y4
 	VDIVPS       Y4, Y2, Y4
-	VMOVUPS      const_3d111bfd<>+0(SB), Y2
-	VFMADD213PS  const_be1febad<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3e517db1<>+0(SB), Y4, Y2
-	VFMADD213PS  const_bd55391e<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3e02c4bf<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3dcd2729<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3df7383a<>+0(SB), Y4, Y2
-	VFMADD213PS  const_3df5019b<>+0(SB), Y4, Y2
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y2
+	VFMADD213PS  const_be37231a<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e113baf<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e132877<>+0(SB), Y4, Y2
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y3, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -2849,50 +2734,35 @@ vectors:
 	VMASKMOVPS   (CX)(BX*1), Y0, Y2
 	VADDPS       Y2, Y1, Y1
 	VANDPS       const_7fffffff<>+0(SB), Y1, Y2
-	VMOVUPS      const_41666666<>+0(SB), Y3
+	VMOVUPS      const_41500000<>+0(SB), Y3
 	VMINPS       Y2, Y3, Y2
 	VMULPS       const_bf000000<>+0(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
-	VCMPPS       $0x05, Y6, Y3, Y5
-	VMAXPS       Y3, Y6, Y3
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y3, Y6, Y3
-	VMULPS       const_3fb8aa3b<>+0(SB), Y3, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
-	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
-	VMOVUPS      const_39506967<>+0(SB), Y4
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3c088908<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3f000000<>+0(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y6
-	VFMADD213PS  Y3, Y6, Y4
-	VADDPS       const_3f800000<>+0(SB), Y4, Y4
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VANDPS       Y5, Y7, Y7
-	VMULPS       Y6, Y4, Y4
-	VMULPS       Y7, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y3
-	VMOVUPS      const_3e99999a<>+0(SB), Y5
+	VMOVUPS      const_3eb851ec<>+0(SB), Y5
 	VFMADD213PS  Y3, Y2, Y5
 	VDIVPS       Y5, Y3, Y5
-	VMOVUPS      const_3d111bfd<>+0(SB), Y3
-	VFMADD213PS  const_be1febad<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3e517db1<>+0(SB), Y5, Y3
-	VFMADD213PS  const_bd55391e<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3e02c4bf<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3dcd2729<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3df7383a<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3df5019b<>+0(SB), Y5, Y3
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y3
+	VFMADD213PS  const_be37231a<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e113baf<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e132877<>+0(SB), Y5, Y3
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y4, Y3, Y3
 	VXORPS       Y4, Y4, Y4
@@ -2919,50 +2789,35 @@ single:
 	VMOVUPS      (AX)(SI*1), Y0
 	VMOVUPS      (CX)(SI*1), Y1
 	VANDPS       const_7fffffff<>+0(SB), Y0, Y2
-	VMOVUPS      const_41666666<>+0(SB), Y3
+	VMOVUPS      const_41500000<>+0(SB), Y3
 	VMINPS       Y2, Y3, Y2
 	VMULPS       const_bf000000<>+0(SB), Y2, Y3
 	VMULPS       Y2, Y3, Y3
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
-	VCMPPS       $0x05, Y6, Y3, Y5
-	VMAXPS       Y3, Y6, Y3
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y3, Y6, Y3
-	VMULPS       const_3fb8aa3b<>+0(SB), Y3, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
-	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
-	VMOVUPS      const_39506967<>+0(SB), Y4
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3c088908<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y3, Y4
-	VFMADD213PS  const_3f000000<>+0(SB), Y3, Y4
-	VMULPS       Y3, Y3, Y6
-	VFMADD213PS  Y3, Y6, Y4
-	VADDPS       const_3f800000<>+0(SB), Y4, Y4
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VANDPS       Y5, Y7, Y7
-	VMULPS       Y6, Y4, Y4
-	VMULPS       Y7, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y3
-	VMOVUPS      const_3e99999a<>+0(SB), Y5
+	VMOVUPS      const_3eb851ec<>+0(SB), Y5
 	VFMADD213PS  Y3, Y2, Y5
 	VDIVPS       Y5, Y3, Y5
-	VMOVUPS      const_3d111bfd<>+0(SB), Y3
-	VFMADD213PS  const_be1febad<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3e517db1<>+0(SB), Y5, Y3
-	VFMADD213PS  const_bd55391e<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3e02c4bf<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3dcd2729<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3df7383a<>+0(SB), Y5, Y3
-	VFMADD213PS  const_3df5019b<>+0(SB), Y5, Y3
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y3
+	VFMADD213PS  const_be37231a<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e113baf<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e132877<>+0(SB), Y5, Y3
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y4, Y3, Y3
 	VMULPS       const_3ecc422a<>+0(SB), Y4, Y4
@@ -2985,50 +2840,35 @@ vectors:
 	VMASKMOVPS   (AX)(SI*1), Y0, Y1
 	VMASKMOVPS   (CX)(SI*1), Y0, Y2
 	VANDPS       const_7fffffff<>+0(SB), Y1, Y3
-	VMOVUPS      const_41666666<>+0(SB), Y4
+	VMOVUPS      const_41500000<>+0(SB), Y4
 	VMINPS       Y3, Y4, Y3
 	VMULPS       const_bf000000<>+0(SB), Y3, Y4
 	VMULPS       Y3, Y4, Y4
-	VMOVUPS      const_c2d00000<>+0(SB), Y7
-	VCMPPS       $0x05, Y7, Y4, Y6
-	VMAXPS       Y4, Y7, Y4
-	VMOVUPS      const_42b20000<>+0(SB), Y7
-	VMINPS       Y4, Y7, Y4
-	VMULPS       const_3fb8aa3b<>+0(SB), Y4, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS const_3f318000<>+0(SB), Y8, Y4
-	VFNMADD231PS const_b95e8083<>+0(SB), Y8, Y4
-	VMOVUPS      const_39506967<>+0(SB), Y5
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y4, Y5
-	VFMADD213PS  const_3c088908<>+0(SB), Y4, Y5
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y4, Y5
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y4, Y5
-	VFMADD213PS  const_3f000000<>+0(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y7
-	VFMADD213PS  Y4, Y7, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y8, Y8
-	VPSRAD       $0x01, Y8, Y7
-	VPSUBD       Y7, Y8, Y8
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VANDPS       Y6, Y8, Y8
-	VMULPS       Y7, Y5, Y5
-	VMULPS       Y8, Y5, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y6, Y5, Y5
 	VMOVUPS      const_3f800000<>+0(SB), Y4
-	VMOVUPS      const_3e99999a<>+0(SB), Y6
+	VMOVUPS      const_3eb851ec<>+0(SB), Y6
 	VFMADD213PS  Y4, Y3, Y6
 	VDIVPS       Y6, Y4, Y6
-	VMOVUPS      const_3d111bfd<>+0(SB), Y4
-	VFMADD213PS  const_be1febad<>+0(SB), Y6, Y4
-	VFMADD213PS  const_3e517db1<>+0(SB), Y6, Y4
-	VFMADD213PS  const_bd55391e<>+0(SB), Y6, Y4
-	VFMADD213PS  const_3e02c4bf<>+0(SB), Y6, Y4
-	VFMADD213PS  const_3dcd2729<>+0(SB), Y6, Y4
-	VFMADD213PS  const_3df7383a<>+0(SB), Y6, Y4
-	VFMADD213PS  const_3df5019b<>+0(SB), Y6, Y4
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y4
+	VFMADD213PS  const_be37231a<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e113baf<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e132877<>+0(SB), Y6, Y4
 	VMULPS       Y6, Y4, Y4
 	VMULPS       Y5, Y4, Y4
 	VMULPS       const_3ecc422a<>+0(SB), Y5, Y5
@@ -3065,43 +2905,31 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
 
 single:
 	VMOVUPS      (AX)(BX*1), Y0
-	VMOVUPS      const_c1a00000<>+0(SB), Y1
+	VMOVUPS      const_c1200000<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y0
-	VMULPS       Y0, Y0, Y1
-	VMULPS       const_bd922279<>+0(SB), Y1, Y1
-	VADDPS       const_bfcc422a<>+0(SB), Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      const_c2d00000<>+0(SB), Y3
-	VCMPPS       $0x05, Y3, Y1, Y2
-	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      const_42b20000<>+0(SB), Y3
-	VMINPS       Y1, Y3, Y1
-	VMULPS       const_3fb8aa3b<>+0(SB), Y1, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y1
-	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y1
-	VMOVUPS      const_39506967<>+0(SB), Y5
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3c088908<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3f000000<>+0(SB), Y1, Y5
-	VMULPS       Y1, Y1, Y3
-	VFMADD213PS  Y1, Y3, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y3
-	VPSUBD       Y3, Y4, Y4
-	VPADDD       const_0000007f<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       const_0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VANDPS       Y2, Y4, Y4
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VDIVPS       Y5, Y0, Y5
-	VMOVUPS      Y5, (CX)(BX*1)
+	VMOVUPS      const_411e6666<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y1
+	VMULPS       Y1, Y1, Y2
+	VMULPS       const_bd922279<>+0(SB), Y2, Y2
+	VADDPS       const_bfcc422a<>+0(SB), Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y3
+	VFNMADD231PS const_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y3
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       Y1, Y3, Y3
+	VADDPS       const_3f800000<>+0(SB), Y3, Y3
+	VDIVPS       Y3, Y0, Y3
+	VMOVUPS      Y3, (CX)(BX*1)
 	ADDQ         $0x20, BX
 	SUBQ         $0x08, DX
 	JGE          single
@@ -3113,57 +2941,55 @@ vectors:
 	NEGQ         DX
 	VMOVUPS      32(SI)(DX*4), Y0
 	VMASKMOVPS   (AX)(BX*1), Y0, Y1
-	VMOVUPS      const_c1a00000<>+0(SB), Y2
+	VMOVUPS      const_c1200000<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y1
-	VMULPS       Y1, Y1, Y2
-	VMULPS       const_bd922279<>+0(SB), Y2, Y2
-	VADDPS       const_bfcc422a<>+0(SB), Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y4
-	VCMPPS       $0x05, Y4, Y2, Y3
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y5
-	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y6
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y6
-	VMULPS       Y2, Y2, Y4
-	VFMADD213PS  Y2, Y4, Y6
-	VADDPS       const_3f800000<>+0(SB), Y6, Y6
-	VCVTPS2DQ    Y5, Y5
-	VPSRAD       $0x01, Y5, Y4
-	VPSUBD       Y4, Y5, Y5
-	VPADDD       const_0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       const_0000007f<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VANDPS       Y3, Y5, Y5
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VADDPS       const_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y1, Y6
-	VMASKMOVPS   Y6, Y0, (CX)(BX*1)
+	VMOVUPS      const_411e6666<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VMULPS       Y2, Y2, Y3
+	VMULPS       const_bd922279<>+0(SB), Y3, Y3
+	VADDPS       const_bfcc422a<>+0(SB), Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y2
+	VSUBPS       const_4b400000<>+0(SB), Y2, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y2, Y4, Y4
+	VADDPS       const_3f800000<>+0(SB), Y4, Y4
+	VDIVPS       Y4, Y1, Y4
+	VMASKMOVPS   Y4, Y0, (CX)(BX*1)
 
 done:
 	VZEROUPPER
 	RET
 
-DATA const_c1a00000<>+0(SB)/4, $0xc1a00000
-DATA const_c1a00000<>+4(SB)/4, $0xc1a00000
-DATA const_c1a00000<>+8(SB)/4, $0xc1a00000
-DATA const_c1a00000<>+12(SB)/4, $0xc1a00000
-DATA const_c1a00000<>+16(SB)/4, $0xc1a00000
-DATA const_c1a00000<>+20(SB)/4, $0xc1a00000
-DATA const_c1a00000<>+24(SB)/4, $0xc1a00000
-DATA const_c1a00000<>+28(SB)/4, $0xc1a00000
-GLOBL const_c1a00000<>(SB), RODATA|NOPTR, $32
+DATA const_c1200000<>+0(SB)/4, $0xc1200000
+DATA const_c1200000<>+4(SB)/4, $0xc1200000
+DATA const_c1200000<>+8(SB)/4, $0xc1200000
+DATA const_c1200000<>+12(SB)/4, $0xc1200000
+DATA const_c1200000<>+16(SB)/4, $0xc1200000
+DATA const_c1200000<>+20(SB)/4, $0xc1200000
+DATA const_c1200000<>+24(SB)/4, $0xc1200000
+DATA const_c1200000<>+28(SB)/4, $0xc1200000
+GLOBL const_c1200000<>(SB), RODATA|NOPTR, $32
+
+DATA const_411e6666<>+0(SB)/4, $0x411e6666
+DATA const_411e6666<>+4(SB)/4, $0x411e6666
+DATA const_411e6666<>+8(SB)/4, $0x411e6666
+DATA const_411e6666<>+12(SB)/4, $0x411e6666
+DATA const_411e6666<>+16(SB)/4, $0x411e6666
+DATA const_411e6666<>+20(SB)/4, $0x411e6666
+DATA const_411e6666<>+24(SB)/4, $0x411e6666
+DATA const_411e6666<>+28(SB)/4, $0x411e6666
+GLOBL const_411e6666<>(SB), RODATA|NOPTR, $32
 
 DATA const_bd922279<>+0(SB)/4, $0xbd922279
 DATA const_bd922279<>+4(SB)/4, $0xbd922279
@@ -3199,43 +3025,31 @@ single:
 	VMOVUPS      (AX)(BX*1), Y0
 	VMOVUPS      (CX)(BX*1), Y1
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      const_c1a00000<>+0(SB), Y1
+	VMOVUPS      const_c1200000<>+0(SB), Y1
 	VMAXPS       Y0, Y1, Y0
-	VMULPS       Y0, Y0, Y1
-	VMULPS       const_bd922279<>+0(SB), Y1, Y1
-	VADDPS       const_bfcc422a<>+0(SB), Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      const_c2d00000<>+0(SB), Y3
-	VCMPPS       $0x05, Y3, Y1, Y2
-	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      const_42b20000<>+0(SB), Y3
-	VMINPS       Y1, Y3, Y1
-	VMULPS       const_3fb8aa3b<>+0(SB), Y1, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y1
-	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y1
-	VMOVUPS      const_39506967<>+0(SB), Y5
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3c088908<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3f000000<>+0(SB), Y1, Y5
-	VMULPS       Y1, Y1, Y3
-	VFMADD213PS  Y1, Y3, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y3
-	VPSUBD       Y3, Y4, Y4
-	VPADDD       const_0000007f<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       const_0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VANDPS       Y2, Y4, Y4
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VDIVPS       Y5, Y0, Y5
-	VMOVUPS      Y5, (AX)(BX*1)
+	VMOVUPS      const_411e6666<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y1
+	VMULPS       Y1, Y1, Y2
+	VMULPS       const_bd922279<>+0(SB), Y2, Y2
+	VADDPS       const_bfcc422a<>+0(SB), Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y3
+	VFNMADD231PS const_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y3
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       Y1, Y3, Y3
+	VADDPS       const_3f800000<>+0(SB), Y3, Y3
+	VDIVPS       Y3, Y0, Y3
+	VMOVUPS      Y3, (AX)(BX*1)
 	ADDQ         $0x20, BX
 	SUBQ         $0x08, DX
 	JGE          single
@@ -3249,43 +3063,31 @@ vectors:
 	VMASKMOVPS   (AX)(BX*1), Y0, Y1
 	VMASKMOVPS   (CX)(BX*1), Y0, Y2
 	VADDPS       Y2, Y1, Y1
-	VMOVUPS      const_c1a00000<>+0(SB), Y2
+	VMOVUPS      const_c1200000<>+0(SB), Y2
 	VMAXPS       Y1, Y2, Y1
-	VMULPS       Y1, Y1, Y2
-	VMULPS       const_bd922279<>+0(SB), Y2, Y2
-	VADDPS       const_bfcc422a<>+0(SB), Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y4
-	VCMPPS       $0x05, Y4, Y2, Y3
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y5
-	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y6
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y6
-	VMULPS       Y2, Y2, Y4
-	VFMADD213PS  Y2, Y4, Y6
-	VADDPS       const_3f800000<>+0(SB), Y6, Y6
-	VCVTPS2DQ    Y5, Y5
-	VPSRAD       $0x01, Y5, Y4
-	VPSUBD       Y4, Y5, Y5
-	VPADDD       const_0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       const_0000007f<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VANDPS       Y3, Y5, Y5
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VADDPS       const_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y1, Y6
-	VMASKMOVPS   Y6, Y0, (AX)(BX*1)
+	VMOVUPS      const_411e6666<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VMULPS       Y2, Y2, Y3
+	VMULPS       const_bd922279<>+0(SB), Y3, Y3
+	VADDPS       const_bfcc422a<>+0(SB), Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y2
+	VSUBPS       const_4b400000<>+0(SB), Y2, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y2, Y4, Y4
+	VADDPS       const_3f800000<>+0(SB), Y4, Y4
+	VDIVPS       Y4, Y1, Y4
+	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -3307,40 +3109,26 @@ single:
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      const_c1200000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      const_41200000<>+0(SB), Y2
+	VMOVUPS      const_411e6666<>+0(SB), Y2
 	VMINPS       Y0, Y2, Y0
 	VMULPS       Y0, Y0, Y3
 	VMULPS       const_bd922279<>+0(SB), Y3, Y2
 	VADDPS       const_bfcc422a<>+0(SB), Y2, Y2
 	VMULPS       Y0, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
-	VCMPPS       $0x05, Y6, Y2, Y5
-	VMAXPS       Y2, Y6, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y2, Y6, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y4
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y4
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  Y2, Y6, Y4
-	VADDPS       const_3f800000<>+0(SB), Y4, Y4
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VANDPS       Y5, Y7, Y7
-	VMULPS       Y6, Y4, Y4
-	VMULPS       Y7, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y5
 	VADDPS       Y4, Y5, Y2
 	VDIVPS       Y2, Y5, Y5
@@ -3367,40 +3155,26 @@ vectors:
 	VMASKMOVPS   (CX)(SI*1), Y0, Y2
 	VMOVUPS      const_c1200000<>+0(SB), Y3
 	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      const_41200000<>+0(SB), Y3
+	VMOVUPS      const_411e6666<>+0(SB), Y3
 	VMINPS       Y1, Y3, Y1
 	VMULPS       Y1, Y1, Y4
 	VMULPS       const_bd922279<>+0(SB), Y4, Y3
 	VADDPS       const_bfcc422a<>+0(SB), Y3, Y3
 	VMULPS       Y1, Y3, Y3
-	VMOVUPS      const_c2d00000<>+0(SB), Y7
-	VCMPPS       $0x05, Y7, Y3, Y6
-	VMAXPS       Y3, Y7, Y3
-	VMOVUPS      const_42b20000<>+0(SB), Y7
-	VMINPS       Y3, Y7, Y3
-	VMULPS       const_3fb8aa3b<>+0(SB), Y3, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS const_3f318000<>+0(SB), Y8, Y3
-	VFNMADD231PS const_b95e8083<>+0(SB), Y8, Y3
-	VMOVUPS      const_39506967<>+0(SB), Y5
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3c088908<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3f000000<>+0(SB), Y3, Y5
-	VMULPS       Y3, Y3, Y7
-	VFMADD213PS  Y3, Y7, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y8, Y8
-	VPSRAD       $0x01, Y8, Y7
-	VPSUBD       Y7, Y8, Y8
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VANDPS       Y6, Y8, Y8
-	VMULPS       Y7, Y5, Y5
-	VMULPS       Y8, Y5, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y6, Y5, Y5
 	VMOVUPS      const_3f800000<>+0(SB), Y6
 	VADDPS       Y5, Y6, Y3
 	VDIVPS       Y3, Y6, Y6
@@ -3417,26 +3191,6 @@ vectors:
 done:
 	VZEROUPPER
 	RET
-
-DATA const_c1200000<>+0(SB)/4, $0xc1200000
-DATA const_c1200000<>+4(SB)/4, $0xc1200000
-DATA const_c1200000<>+8(SB)/4, $0xc1200000
-DATA const_c1200000<>+12(SB)/4, $0xc1200000
-DATA const_c1200000<>+16(SB)/4, $0xc1200000
-DATA const_c1200000<>+20(SB)/4, $0xc1200000
-DATA const_c1200000<>+24(SB)/4, $0xc1200000
-DATA const_c1200000<>+28(SB)/4, $0xc1200000
-GLOBL const_c1200000<>(SB), RODATA|NOPTR, $32
-
-DATA const_41200000<>+0(SB)/4, $0x41200000
-DATA const_41200000<>+4(SB)/4, $0x41200000
-DATA const_41200000<>+8(SB)/4, $0x41200000
-DATA const_41200000<>+12(SB)/4, $0x41200000
-DATA const_41200000<>+16(SB)/4, $0x41200000
-DATA const_41200000<>+20(SB)/4, $0x41200000
-DATA const_41200000<>+24(SB)/4, $0x41200000
-DATA const_41200000<>+28(SB)/4, $0x41200000
-GLOBL const_41200000<>(SB), RODATA|NOPTR, $32
 
 DATA const_3fcc422a<>+0(SB)/4, $0x3fcc422a
 DATA const_3fcc422a<>+4(SB)/4, $0x3fcc422a
@@ -3600,34 +3354,20 @@ single:
 	VFMADD213PS  Y0, Y0, Y4
 	VCMPPS       $0x01, const_3f200000<>+0(SB), Y1, Y3
 	VADDPS       Y1, Y1, Y1
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
-	VCMPPS       $0x05, Y6, Y1, Y2
-	VMAXPS       Y1, Y6, Y1
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y1, Y6, Y1
-	VMULPS       const_3fb8aa3b<>+0(SB), Y1, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y1
-	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y1
-	VMOVUPS      const_39506967<>+0(SB), Y5
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3c088908<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3f000000<>+0(SB), Y1, Y5
-	VMULPS       Y1, Y1, Y6
-	VFMADD213PS  Y1, Y6, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VANDPS       Y2, Y7, Y7
-	VMULPS       Y6, Y5, Y5
-	VMULPS       Y7, Y5, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y2
+	VSUBPS       const_4b400000<>+0(SB), Y2, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y2, Y5, Y5
 	VADDPS       const_3f800000<>+0(SB), Y5, Y5
 	VMOVUPS      const_40000000<>+0(SB), Y2
 	VDIVPS       Y5, Y2, Y5
@@ -3661,34 +3401,20 @@ vectors:
 	VFMADD213PS  Y1, Y1, Y5
 	VCMPPS       $0x01, const_3f200000<>+0(SB), Y2, Y4
 	VADDPS       Y2, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y7
-	VCMPPS       $0x05, Y7, Y2, Y3
-	VMAXPS       Y2, Y7, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y7
-	VMINPS       Y2, Y7, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS const_3f318000<>+0(SB), Y8, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y8, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y6
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y6
-	VMULPS       Y2, Y2, Y7
-	VFMADD213PS  Y2, Y7, Y6
-	VADDPS       const_3f800000<>+0(SB), Y6, Y6
-	VCVTPS2DQ    Y8, Y8
-	VPSRAD       $0x01, Y8, Y7
-	VPSUBD       Y7, Y8, Y8
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VANDPS       Y3, Y8, Y8
-	VMULPS       Y7, Y6, Y6
-	VMULPS       Y8, Y6, Y6
+	VMOVUPS      const_4b400000<>+0(SB), Y3
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y3
+	VSUBPS       const_4b400000<>+0(SB), Y3, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y6, Y6
 	VADDPS       const_3f800000<>+0(SB), Y6, Y6
 	VMOVUPS      const_40000000<>+0(SB), Y3
 	VDIVPS       Y6, Y3, Y6
@@ -3820,34 +3546,20 @@ single:
 	VFMADD213PS  Y0, Y0, Y4
 	VCMPPS       $0x01, const_3f200000<>+0(SB), Y1, Y3
 	VADDPS       Y1, Y1, Y1
-	VMOVUPS      const_c2d00000<>+0(SB), Y6
-	VCMPPS       $0x05, Y6, Y1, Y2
-	VMAXPS       Y1, Y6, Y1
-	VMOVUPS      const_42b20000<>+0(SB), Y6
-	VMINPS       Y1, Y6, Y1
-	VMULPS       const_3fb8aa3b<>+0(SB), Y1, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y1
-	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y1
-	VMOVUPS      const_39506967<>+0(SB), Y5
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3c088908<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y1, Y5
-	VFMADD213PS  const_3f000000<>+0(SB), Y1, Y5
-	VMULPS       Y1, Y1, Y6
-	VFMADD213PS  Y1, Y6, Y5
-	VADDPS       const_3f800000<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VANDPS       Y2, Y7, Y7
-	VMULPS       Y6, Y5, Y5
-	VMULPS       Y7, Y5, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y2
+	VSUBPS       const_4b400000<>+0(SB), Y2, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       Y2, Y5, Y5
 	VADDPS       const_3f800000<>+0(SB), Y5, Y5
 	VMOVUPS      const_40000000<>+0(SB), Y2
 	VDIVPS       Y5, Y2, Y5
@@ -3883,34 +3595,20 @@ vectors:
 	VFMADD213PS  Y1, Y1, Y5
 	VCMPPS       $0x01, const_3f200000<>+0(SB), Y2, Y4
 	VADDPS       Y2, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y7
-	VCMPPS       $0x05, Y7, Y2, Y3
-	VMAXPS       Y2, Y7, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y7
-	VMINPS       Y2, Y7, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS const_3f318000<>+0(SB), Y8, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y8, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y6
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y6
-	VMULPS       Y2, Y2, Y7
-	VFMADD213PS  Y2, Y7, Y6
-	VADDPS       const_3f800000<>+0(SB), Y6, Y6
-	VCVTPS2DQ    Y8, Y8
-	VPSRAD       $0x01, Y8, Y7
-	VPSUBD       Y7, Y8, Y8
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VANDPS       Y3, Y8, Y8
-	VMULPS       Y7, Y6, Y6
-	VMULPS       Y8, Y6, Y6
+	VMOVUPS      const_4b400000<>+0(SB), Y3
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y3
+	VSUBPS       const_4b400000<>+0(SB), Y3, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y6, Y6
 	VADDPS       const_3f800000<>+0(SB), Y6, Y6
 	VMOVUPS      const_40000000<>+0(SB), Y3
 	VDIVPS       Y6, Y3, Y6
@@ -3952,34 +3650,20 @@ single:
 	VFMADD213PS  Y0, Y0, Y5
 	VCMPPS       $0x01, const_3f200000<>+0(SB), Y2, Y4
 	VADDPS       Y2, Y2, Y2
-	VMOVUPS      const_c2d00000<>+0(SB), Y7
-	VCMPPS       $0x05, Y7, Y2, Y3
-	VMAXPS       Y2, Y7, Y2
-	VMOVUPS      const_42b20000<>+0(SB), Y7
-	VMINPS       Y2, Y7, Y2
-	VMULPS       const_3fb8aa3b<>+0(SB), Y2, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS const_3f318000<>+0(SB), Y8, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y8, Y2
-	VMOVUPS      const_39506967<>+0(SB), Y6
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3c088908<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y2, Y6
-	VFMADD213PS  const_3f000000<>+0(SB), Y2, Y6
-	VMULPS       Y2, Y2, Y7
-	VFMADD213PS  Y2, Y7, Y6
-	VADDPS       const_3f800000<>+0(SB), Y6, Y6
-	VCVTPS2DQ    Y8, Y8
-	VPSRAD       $0x01, Y8, Y7
-	VPSUBD       Y7, Y8, Y8
-	VPADDD       const_0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       const_0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VANDPS       Y3, Y8, Y8
-	VMULPS       Y7, Y6, Y6
-	VMULPS       Y8, Y6, Y6
+	VMOVUPS      const_4b400000<>+0(SB), Y3
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y3
+	VSUBPS       const_4b400000<>+0(SB), Y3, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       Y3, Y6, Y6
 	VADDPS       const_3f800000<>+0(SB), Y6, Y6
 	VMOVUPS      const_40000000<>+0(SB), Y3
 	VDIVPS       Y6, Y3, Y6
@@ -4019,34 +3703,20 @@ vectors:
 	VFMADD213PS  Y1, Y1, Y6
 	VCMPPS       $0x01, const_3f200000<>+0(SB), Y3, Y5
 	VADDPS       Y3, Y3, Y3
-	VMOVUPS      const_c2d00000<>+0(SB), Y8
-	VCMPPS       $0x05, Y8, Y3, Y4
-	VMAXPS       Y3, Y8, Y3
-	VMOVUPS      const_42b20000<>+0(SB), Y8
-	VMINPS       Y3, Y8, Y3
-	VMULPS       const_3fb8aa3b<>+0(SB), Y3, Y9
-	VROUNDPS     $0x08, Y9, Y9
-	VFNMADD231PS const_3f318000<>+0(SB), Y9, Y3
-	VFNMADD231PS const_b95e8083<>+0(SB), Y9, Y3
-	VMOVUPS      const_39506967<>+0(SB), Y7
-	VFMADD213PS  const_3ab743ce<>+0(SB), Y3, Y7
-	VFMADD213PS  const_3c088908<>+0(SB), Y3, Y7
-	VFMADD213PS  const_3d2aa9c1<>+0(SB), Y3, Y7
-	VFMADD213PS  const_3e2aaaaa<>+0(SB), Y3, Y7
-	VFMADD213PS  const_3f000000<>+0(SB), Y3, Y7
-	VMULPS       Y3, Y3, Y8
-	VFMADD213PS  Y3, Y8, Y7
-	VADDPS       const_3f800000<>+0(SB), Y7, Y7
-	VCVTPS2DQ    Y9, Y9
-	VPSRAD       $0x01, Y9, Y8
-	VPSUBD       Y8, Y9, Y9
-	VPADDD       const_0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       const_0000007f<>+0(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VANDPS       Y4, Y9, Y9
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y9, Y7, Y7
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y7
+	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y4, Y7, Y7
 	VADDPS       const_3f800000<>+0(SB), Y7, Y7
 	VMOVUPS      const_40000000<>+0(SB), Y4
 	VDIVPS       Y7, Y4, Y7

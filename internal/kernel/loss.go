@@ -3,19 +3,15 @@ package kernel
 import (
 	"math"
 	"strconv"
-	"sync"
 )
 
 // sums is scratch for one float64 per row.
 type sums struct{ f []float64 }
 
-var sumsPool sync.Pool
+var sumsPool freeList[sums]
 
 func getSums(n int) *sums {
-	s, _ := sumsPool.Get().(*sums)
-	if s == nil {
-		s = &sums{}
-	}
+	s := sumsPool.get()
 	if cap(s.f) < n {
 		s.f = make([]float64, n)
 	}
@@ -28,7 +24,7 @@ func (s *sums) total() float64 {
 	for _, v := range s.f {
 		sum += v
 	}
-	sumsPool.Put(s)
+	sumsPool.put(s)
 	return sum
 }
 

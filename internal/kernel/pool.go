@@ -3,6 +3,7 @@ package kernel
 import (
 	"math/bits"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -13,7 +14,7 @@ const maxThreads = 256
 var (
 	threads atomic.Int32 // 0: not set, use GOMAXPROCS
 	workers workerSet
-	jobs    = sync.Pool{New: func() any { return &job{finished: make(chan struct{}, 1)} }}
+	jobs    freeList[job]
 )
 
 // SetThreads sets how many goroutines one call may use, the caller's included.
@@ -48,9 +49,8 @@ type funcTask func(lo, hi int)
 
 func (f funcTask) run(lo, hi int) { f(lo, hi) }
 
-// job is one parallel loop in flight. refs counts the caller and every worker
-// that was handed the job; the last one to leave returns it to the pool, which
-// keeps a worker that wakes late from touching a recycled job.
+// job is one parallel loop in flight. refs counts the caller and the workers
+// that took it up; the last one to leave recycles it.
 type job struct {
 	task     task
 	n, grain int
@@ -58,6 +58,7 @@ type job struct {
 	next     atomic.Int64
 	done     atomic.Int64
 	refs     atomic.Int32
+	wanted   int // workers that may still take it up; guarded by workers.mu
 	finished chan struct{}
 }
 
@@ -78,7 +79,7 @@ func (j *job) work() {
 func (j *job) release() {
 	if j.refs.Add(-1) == 0 {
 		j.task = nil
-		jobs.Put(j)
+		jobs.put(j)
 	}
 }
 
@@ -86,27 +87,53 @@ func (j *job) release() {
 // started when first needed and live as long as the process.
 type workerSet struct {
 	mu      sync.Mutex
-	started atomic.Int32
-	queue   chan *job
+	wake    sync.Cond
+	started int
+	pending []*job // jobs that want more workers
 }
 
-func (w *workerSet) ensure(n int) {
-	if int(w.started.Load()) >= n {
-		return
-	}
+// offer asks for up to n workers to help with j.
+func (w *workerSet) offer(j *job, n int) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.queue == nil {
-		w.queue = make(chan *job, 4*maxThreads)
-	}
-	for int(w.started.Load()) < n {
+	w.wake.L = &w.mu
+	for ; w.started < n; w.started++ {
 		go w.loop()
-		w.started.Add(1)
 	}
+	j.wanted = n
+	w.pending = append(w.pending, j)
+	w.mu.Unlock()
+	for range n {
+		w.wake.Signal()
+	}
+}
+
+// withdraw takes back what is left of the offer.
+func (w *workerSet) withdraw(j *job) {
+	w.mu.Lock()
+	if j.wanted > 0 {
+		j.wanted = 0
+		w.remove(j)
+	}
+	w.mu.Unlock()
+}
+
+func (w *workerSet) remove(j *job) {
+	i := slices.Index(w.pending, j)
+	w.pending = slices.Delete(w.pending, i, i+1)
 }
 
 func (w *workerSet) loop() {
-	for j := range w.queue {
+	for {
+		w.mu.Lock()
+		for len(w.pending) == 0 {
+			w.wake.Wait()
+		}
+		j := w.pending[0]
+		j.refs.Add(1)
+		if j.wanted--; j.wanted == 0 {
+			w.remove(j)
+		}
+		w.mu.Unlock()
 		j.work()
 		j.release()
 	}
@@ -125,22 +152,55 @@ func parallel(n, grain int, t task) {
 		}
 		return
 	}
-	workers.ensure(helpers)
-	j := jobs.Get().(*job)
+	j := jobs.get()
+	if j.finished == nil {
+		j.finished = make(chan struct{}, 1)
+	}
 	j.task, j.n, j.grain, j.chunks = t, n, grain, int64(chunks)
 	j.next.Store(0)
 	j.done.Store(0)
-	j.refs.Store(int32(helpers) + 1)
-	for range helpers {
-		select {
-		case workers.queue <- j:
-		default: // every worker is busy with other callers' loops
-			j.refs.Add(-1)
-		}
-	}
+	j.refs.Store(1)
+	workers.offer(j, helpers)
 	j.work()
+	workers.withdraw(j)
 	<-j.finished
 	j.release()
+}
+
+// A freeList recycles values. Unlike sync.Pool it never loses one, which makes
+// calls in a steady state free of allocation on every schedule; it holds as
+// many as were ever in use at one time.
+type freeList[T any] struct {
+	mu   sync.Mutex
+	free []*T
+}
+
+func (l *freeList[T]) get() *T {
+	l.mu.Lock()
+	n := len(l.free) - 1
+	if n < 0 {
+		l.mu.Unlock()
+		return new(T)
+	}
+	t := l.free[n]
+	l.free = l.free[:n]
+	l.mu.Unlock()
+	return t
+}
+
+func (l *freeList[T]) put(t *T) {
+	l.mu.Lock()
+	l.free = append(l.free, t)
+	l.mu.Unlock()
+}
+
+// taskPool recycles the argument structs of one kernel.
+type taskPool[T any] struct{ freeList[T] }
+
+func (p *taskPool[T]) put(t *T) {
+	var zero T
+	*t = zero // do not keep the caller's slices alive
+	p.freeList.put(t)
 }
 
 // buffer is scratch memory from the pool; its contents are arbitrary.
@@ -149,35 +209,37 @@ type buffer struct {
 	class int
 }
 
-var buffers [40]sync.Pool
+// Buffers up to 2^keepClass floats are kept for good, larger ones until the
+// collector wants them.
+const keepClass = 18
+
+var (
+	buffers      [keepClass + 1]freeList[buffer]
+	largeBuffers [64]sync.Pool
+)
 
 // getBuffer returns scratch for n float32, to be given back with put.
 func getBuffer(n int) *buffer {
 	class := bits.Len(uint(max(n, 64) - 1))
-	if v := buffers[class].Get(); v != nil {
-		b := v.(*buffer)
-		b.f = b.f[:n]
-		return b
+	var b *buffer
+	if class <= keepClass {
+		b = buffers[class].get()
+	} else if b, _ = largeBuffers[class].Get().(*buffer); b == nil {
+		b = &buffer{}
 	}
-	return &buffer{f: make([]float32, n, 1<<class), class: class}
+	if b.f == nil {
+		b.f, b.class = make([]float32, 1<<class), class
+	}
+	b.f = b.f[:n]
+	return b
 }
 
-func (b *buffer) put() { buffers[b.class].Put(b) }
-
-// taskPool recycles the argument structs of one kernel.
-type taskPool[T any] struct{ p sync.Pool }
-
-func (p *taskPool[T]) get() *T {
-	if v := p.p.Get(); v != nil {
-		return v.(*T)
+func (b *buffer) put() {
+	if b.class <= keepClass {
+		buffers[b.class].put(b)
+	} else {
+		largeBuffers[b.class].Put(b)
 	}
-	return new(T)
-}
-
-func (p *taskPool[T]) put(t *T) {
-	var zero T
-	*t = zero // do not keep the caller's slices alive
-	p.p.Put(t)
 }
 
 // rowGrain is how many rows of n elements make a chunk of about size elements.

@@ -156,7 +156,7 @@ func scaleBiasMaxGo(x, bias []float32, scale float32) float32 {
 
 func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
 
-// expSumGo sets y = exp(scale·(x-top)) and returns the sum.
+// expSumGo sets y = exp(scale·(x-top)), for no x above top, and returns the sum.
 func expSumGo(y, x []float32, top, scale float32) float32 {
 	var sum float32
 	y = y[:len(x)]
