@@ -150,7 +150,11 @@ func attention(c *call) error {
 	}
 	sh := kernel.AttentionShape{B: q.Shape[0], A: heads, Sq: q.Shape[1], Sk: k.Shape[1], D: width / heads,
 		Scale: c.node.Float("scale", 1), LDQ: width, LDK: width, LDV: width, LDO: width}
-	bias, err := attentionBias(c.arg(3), sh)
+	mask, err := c.queryRow(c.arg(3))
+	if err != nil {
+		return err
+	}
+	bias, err := attentionBias(mask, sh)
 	if err != nil {
 		return err
 	}
@@ -167,6 +171,25 @@ func attention(c *call) error {
 	}
 	kernel.Attention(out.F32, q.F32, k.F32, v.F32, bias, sh, nil)
 	return nil
+}
+
+// queryRow takes from a bias [.., Sq, Sk] the row of the one query that
+// attribute query_row (see narrowing) names.
+func (c *call) queryRow(t *Tensor) (*Tensor, error) {
+	a := c.node.Attr("query_row")
+	if a == nil || t == nil || len(t.Shape) < 2 || t.Shape[len(t.Shape)-2] == 1 || t.Type != onnx.Float {
+		return t, nil
+	}
+	d := len(t.Shape) - 2
+	row, err := axis(a.Int, t.Shape[d])
+	if err != nil {
+		return nil, fmt.Errorf("position %d of a bias of shape %v", a.Int, t.Shape)
+	}
+	shape := slices.Clone(t.Shape)
+	shape[d] = 1
+	out := &Tensor{Type: t.Type, Shape: shape, F32: make([]float32, product(shape))}
+	copyStrided(out.elems(), 0, t.elems(), row*t.Shape[d+1], shape, strides(t.Shape))
+	return out, nil
 }
 
 // attentionBias reads an additive bias that broadcasts to [B, A, Sq, Sk].

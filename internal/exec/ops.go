@@ -138,9 +138,13 @@ func fused() map[string]operator {
 	}
 }
 
-// lowered is what lower makes of QLinear and of quantize–dequantize products.
+// lowered is what lower makes of QLinear and of quantize–dequantize products,
+// and what narrow makes of attention that is read at one position.
 func lowered() map[string]operator {
-	return map[string]operator{"IntegerLinear": {run: integerLinear, prepare: prepare8(3, 5, "trans_b"), inputs: 2}}
+	return map[string]operator{
+		"IntegerLinear": {run: integerLinear, prepare: prepare8(3, 5, "trans_b"), inputs: 2},
+		"Attention":     {run: attention, inputs: 3}, "DropAxis1": {run: dropAxis1, inputs: 1},
+	}
 }
 
 // microsoft is ONNX Runtime's domain; DynamicQuantizeMatMul and MatMulIntegerToFloat are lowered.

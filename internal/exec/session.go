@@ -82,6 +82,9 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 		}
 	}
 	lower(m.Graph, !opts.Unfused)
+	if !opts.Unfused {
+		narrow(m.Graph)
+	}
 	s := &Session{outputs: m.Graph.Outputs, limit: opts.MaxBytes, values: map[string]int{}, plans: map[string]*plan{}}
 	if s.limit <= 0 {
 		s.limit = 2 << 30
