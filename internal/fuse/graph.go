@@ -271,19 +271,41 @@ func (g *graph) sole(v string) *onnx.Node {
 	return nil
 }
 
-// is reports whether n is a node of the default domain with one of these operators.
+// needed is how many inputs the patterns read of an operator, where it is not one.
+var needed = map[string]int{
+	"Constant": 0, "Where": 3, "Add": 2, "Sub": 2, "Mul": 2, "Div": 2, "Pow": 2, "MatMul": 2, "Gather": 2,
+	"MatMulInteger": 2, "Gemm": 2, "DequantizeLinear": 2, "LayerNormalization": 3, "Reshape": 2,
+}
+
+// liteNeeded is the same for the fused operators.
+var liteNeeded = map[string]int{OpLinear: 2, OpQLinear: 4, OpLayerNorm: 3, OpAttention: 3, OpGelu: 1, OpGatherRows: 2}
+
+// is reports whether n is a node of the default domain with one of these operators
+// that has a result and the inputs the patterns read; one that lacks them is left as it is.
 func is(n *onnx.Node, ops ...string) bool {
-	return n != nil && (n.Domain == "" || n.Domain == "ai.onnx") && slices.Contains(ops, n.Op)
+	if n == nil || n.Domain != "" && n.Domain != "ai.onnx" || !slices.Contains(ops, n.Op) {
+		return false
+	}
+	k, ok := needed[n.Op]
+	if !ok {
+		k = 1
+	}
+	return complete(n, k)
 }
 
-// isMS reports whether n is a com.microsoft node with one of these operators.
+// isMS is [is] for com.microsoft nodes.
 func isMS(n *onnx.Node, ops ...string) bool {
-	return n != nil && n.Domain == "com.microsoft" && slices.Contains(ops, n.Op)
+	return n != nil && n.Domain == "com.microsoft" && slices.Contains(ops, n.Op) && complete(n, 1)
 }
 
-// isLite reports whether n is a fused node with one of these operators.
+// isLite is [is] for fused nodes.
 func isLite(n *onnx.Node, ops ...string) bool {
-	return n != nil && n.Domain == Domain && slices.Contains(ops, n.Op)
+	return n != nil && n.Domain == Domain && slices.Contains(ops, n.Op) && complete(n, liteNeeded[n.Op])
+}
+
+// complete reports whether n has a first output and its first k inputs, none omitted.
+func complete(n *onnx.Node, k int) bool {
+	return len(n.Outputs) > 0 && n.Outputs[0] != "" && len(n.Inputs) >= k && !slices.Contains(n.Inputs[:k], "")
 }
 
 // input returns input i of n, "" where it is omitted.
