@@ -66,6 +66,8 @@ func attentions() []spelled {
 			node("Mul qt quarter -> qs").node("Mul k2 quarter -> ks").node("MatMul qs ks -> s"), "s"), "lite.Attention"},
 		{"Where, scores kept", mixed(boolMask(kt(splits(qkv(14))), inf).node("MatMul qt kt -> s").node("Div s root -> sc").node("Where keep sc fill -> sm"), "sm"), "Where lite.Attention"},
 		{"Where, scores filled", mixed(boolMask(kt(splits(qkv(14))), -math.MaxFloat32).node("MatMul qt kt -> s").node("Where keep fill s -> sm"), "sm"), "Where lite.Attention"},
+		{"Where, mask expanded to the shape of the scores", mixed(boolMask(kt(splits(qkv(14))), inf).node("MatMul qt kt -> s").node("Shape s -> ss").node("Expand keep ss -> full").
+			node("Where full s fill -> sm"), "sm"), "Where lite.Attention"},
 		{"Where with a weak fill", mixed(boolMask(kt(splits(qkv(14))), -100).node("MatMul qt kt -> s").node("Where keep fill s -> sm"), "sm"),
 			"Reshape Reshape Reshape Transpose Transpose Transpose MatMul Where Softmax MatMul Transpose Reshape"},
 		{"guarded", guard(boolMask(kt(splits(qkv(14))), inf).node("MatMul qt kt -> s").node("Where keep s fill -> sm")), "Where lite.Attention IsNaN Where"},

@@ -128,6 +128,37 @@ func (g *graph) dropCasts() {
 	}
 }
 
+// dropExpands removes an Expand whose readers broadcast to the same shape without
+// it, as the one that brings a mask to the shape of the attention scores.
+func (g *graph) dropExpands() {
+	f := g.infer
+	for _, n := range g.nodes() {
+		if !is(n, "Expand") || g.outs[n.Outputs[0]] || g.inSubgraph(n.Outputs[0]) {
+			continue
+		}
+		in, ok := f.shape[n.Inputs[0]]
+		full, ok2 := f.shape[n.Outputs[0]]
+		if !ok || !ok2 {
+			continue
+		}
+		f.shape[n.Outputs[0]] = in
+		same := true
+		for _, c := range g.cons[n.Outputs[0]] {
+			if !is(c, "Where", "Add", "Sub", "Mul", "Div", "And", "Or", "Equal", "Less", "Greater") {
+				same = false
+				break
+			}
+			want, known := f.shape[c.Outputs[0]]
+			got, ok := f.broadcastAll(c)
+			same = same && known && ok && slices.Equal(got, want)
+		}
+		f.shape[n.Outputs[0]] = full
+		if same {
+			g.bypass(n)
+		}
+	}
+}
+
 // fold replaces nodes whose value is known by initializers.
 func (g *graph) fold() {
 	for _, n := range g.nodes() {

@@ -70,6 +70,7 @@ func Fuse(m *onnx.Model) (*Fused, error) {
 	g.clean()
 	g.infer = infer(g.m, g.nodes())
 	g.dropCasts()
+	g.dropExpands()
 	g.fold()
 	g.fixReshapes()
 	g.rehomeShapes()
