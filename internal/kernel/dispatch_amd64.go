@@ -11,6 +11,11 @@ import (
 // useAVX2 says that processor and operating system support AVX2 and FMA.
 var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasOSXSAVE
 
+// useVNNI says that the processor also has the byte multiply-add of AVX-512 on
+// 256-bit registers. It serves exact integer kernels only, and therefore is no
+// class of its own.
+var useVNNI = useAVX2 && cpu.X86.HasAVX512VNNI && cpu.X86.HasAVX512VL
+
 // Class names the set of kernels that runs here: "avx2" or "go".
 func Class() string {
 	if useAVX2 {
@@ -147,6 +152,45 @@ func vQuantize(dst []uint8, x []float32, scale, zero float32) {
 		quantizeAVX2(ptr(dst), ptr(x), done, scale, int32(zero))
 	}
 	quantizeGo(dst[done:], x[done:], scale, zero)
+}
+
+func vSumBytes(a []uint8) int32 {
+	done := 0
+	var sum int32
+	if useAVX2 && len(a) >= 32 {
+		done = len(a) &^ 31
+		sum = int32(sumBytesAVX2(ptr(a), done))
+	}
+	return sum + sumBytesGo(a[done:])
+}
+
+func int8Group() int {
+	if useVNNI {
+		return 4
+	}
+	return 2
+}
+
+func int8Kernel4(h, k int, a []uint8, lda int, b []int8, c []int32, ldc int) {
+	if !useVNNI || k == 0 {
+		int8Kernel4Go(h, k, a, lda, b, c, ldc)
+		return
+	}
+	k, ldc = k/4, ldc*floatSize
+	switch h {
+	case 6:
+		vnni6(k, ptr(a), lda, ptr(b), ptr(c), ldc)
+	case 5:
+		vnni5(k, ptr(a), lda, ptr(b), ptr(c), ldc)
+	case 4:
+		vnni4(k, ptr(a), lda, ptr(b), ptr(c), ldc)
+	case 3:
+		vnni3(k, ptr(a), lda, ptr(b), ptr(c), ldc)
+	case 2:
+		vnni2(k, ptr(a), lda, ptr(b), ptr(c), ldc)
+	case 1:
+		vnni1(k, ptr(a), lda, ptr(b), ptr(c), ldc)
+	}
 }
 
 func int8Kernel(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {

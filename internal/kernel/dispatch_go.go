@@ -52,6 +52,11 @@ func vAdamW(w, g, m, v []float32, c *adamConst)        { adamWGo(w, g, m, v, c) 
 func vWiden(dst []int16, a []uint8) int32              { return widenGo(dst, a) }
 func vSubScaled(row, sums []int32, z, c int32)         { subScaledGo(row, sums, z, c) }
 func vQuantize(dst []uint8, x []float32, s, z float32) { quantizeGo(dst, x, s, z) }
+func int8Group() int                                   { return 2 }
+func vSumBytes(a []uint8) int32                        { return sumBytesGo(a) }
+func int8Kernel4(h, k int, a []uint8, lda int, b []int8, c []int32, ldc int) {
+	int8Kernel4Go(h, k, a, lda, b, c, ldc)
+}
 func int8Kernel(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {
 	int8KernelGo(h, k, a, lda, b, c, ldc)
 }

@@ -120,7 +120,7 @@ func (t *gemmTask) launch(wide bool) {
 	}
 	t.down = tiles(t.m, t.mb)
 	total := t.down * tiles(t.n, t.nb)
-	if !wide || t.m*t.n*t.k < 1<<16 {
+	if !wide || t.m*t.n*t.k < 1<<18 {
 		t.run(0, total)
 		return
 	}

@@ -8,6 +8,10 @@ import (
 )
 
 func TestGemmInt8(t *testing.T) {
+	eachInt8(t, testGemmInt8)
+}
+
+func testGemmInt8(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, s := range [][3]int{{0, 3, 3}, {1, 1, 1}, {1, 16, 2}, {2, 17, 3}, {5, 15, 7}, {6, 32, 64}, {7, 33, 65}, {13, 40, 101}, {50, 270, 33}, {3, 5, 0}, {61, 64, 770}} {
 		m, n, k := s[0], s[1], s[2]
@@ -75,6 +79,9 @@ func TestInt8Twins(t *testing.T) {
 		if s, w := vWiden(got, a), widenGo(want, a); s != w || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("widen %d: %d %v, want %d %v", n, s, got, w, want)
 		}
+		if s, w := vSumBytes(a), sumBytesGo(a); s != w {
+			t.Fatalf("sum of %d bytes: %d, want %d", n, s, w)
+		}
 		row, sums := make([]int32, n), make([]int32, n)
 		for i := range row {
 			row[i], sums[i] = int32(r.Uint32()), int32(r.Uint32()>>8)
@@ -138,4 +145,24 @@ func TestQuantizeU8(t *testing.T) {
 	if math.Abs(float64(s)-0.0196078438) > 1e-9 || z != 153 || fmt.Sprint(dst) != "[153 255 0 26 221 179]" {
 		t.Errorf("scale %v zero %d %v", s, z, dst)
 	}
+}
+
+func TestGemmInt8Threads(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	const m, n, k = 151, 307, 99
+	a, w := make([]uint8, m*k), make([]int8, k*n)
+	for i := range a {
+		a[i] = uint8(r.Uint32())
+	}
+	for i := range w {
+		w[i] = int8(r.Uint32())
+	}
+	b := PackInt8(k, n, w)
+	for _, threads := range []int{1, 2, 3, 5} {
+		SetThreads(threads)
+		c := make([]int32, m*n)
+		GemmInt8(m, a, 99, b, []int8{3}, c)
+		checkInt8(t, fmt.Sprint(threads, " threads"), m, n, k, a, 99, w, []int8{3}, c)
+	}
+	SetThreads(0)
 }

@@ -273,10 +273,51 @@ func int8x5(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
 //go:noescape
 func int8x6(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
 
+// vnni1 computes C[1,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
+// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+//
+//go:noescape
+func vnni1(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+
+// vnni2 computes C[2,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
+// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+//
+//go:noescape
+func vnni2(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+
+// vnni3 computes C[3,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
+// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+//
+//go:noescape
+func vnni3(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+
+// vnni4 computes C[4,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
+// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+//
+//go:noescape
+func vnni4(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+
+// vnni5 computes C[5,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
+// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+//
+//go:noescape
+func vnni5(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+
+// vnni6 computes C[6,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
+// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+//
+//go:noescape
+func vnni6(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+
 // widenAVX2 widens n bytes, a multiple of 32, not 0, and returns their sum.
 //
 //go:noescape
 func widenAVX2(dst *int16, a *uint8, n int) int64
+
+// sumBytesAVX2 returns the sum of n bytes, a multiple of 32, not 0.
+//
+//go:noescape
+func sumBytesAVX2(a *uint8, n int) int64
 
 // quantizeAVX2 sets dst = saturate(round(x/scale) + zero), half to even, over n elements,
 // a multiple of 8, not 0.

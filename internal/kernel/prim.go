@@ -268,6 +268,32 @@ func int8KernelGo(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {
 	}
 }
 
+// int8Kernel4Go is the plain twin of the kernel for groups of four rows.
+func int8Kernel4Go(h, k int, a []uint8, lda int, b []int8, c []int32, ldc int) {
+	for i := range h {
+		var acc [int8Cols]int32
+		row := a[i*lda : i*lda+k]
+		for p := 0; p < k; p += 4 {
+			x := row[p : p+4 : p+4]
+			w := b[p*int8Cols : (p+4)*int8Cols : (p+4)*int8Cols]
+			for j := range acc {
+				for g, v := range x {
+					acc[j] += int32(v) * int32(w[4*j+g])
+				}
+			}
+		}
+		copy(c[i*ldc:i*ldc+int8Cols], acc[:])
+	}
+}
+
+func sumBytesGo(a []uint8) int32 {
+	var sum int32
+	for _, v := range a {
+		sum += int32(v)
+	}
+	return sum
+}
+
 func quantizeGo(dst []uint8, x []float32, scale, zero float32) {
 	for i, v := range x {
 		q := math.RoundToEven(float64(v/scale)) + float64(zero)

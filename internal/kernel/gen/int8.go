@@ -5,13 +5,18 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 func int8Kernels() {
 	for h := 1; h <= 6; h++ {
 		int8Kernel(h)
 	}
+	for h := 1; h <= 6; h++ {
+		vnniKernel(h)
+	}
 	widen()
+	sumBytes()
 	quantize()
 
 	function("subScaledAVX2", "func(row, sums *int32, n int, z, c int32)", "sets row -= z·sums + c over n elements, a multiple of 8, not 0.")
@@ -92,6 +97,93 @@ func int8Kernel(h int) {
 	finish()
 }
 
+// vnniKernel is the same for groups of four rows of B and unwidened bytes of A.
+func vnniKernel(h int) {
+	function(fmt.Sprintf("vnni%d", h), "func(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)",
+		fmt.Sprintf("computes C[%d,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;\nrows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.", h))
+	k, a, lda, b, c, ldc := pointer("k4"), pointer("a"), pointer("lda"), pointer("b"), pointer("c"), pointer("ldc")
+	a3 := GP64()
+	if h > 3 {
+		LEAQ(Mem{Base: lda, Index: lda, Scale: 2}, a3)
+		ADDQ(a, a3)
+	}
+	acc := zeros(2 * h)
+	step := func(u int) {
+		b0, b1 := load(Mem{Base: b, Disp: 64 * u}), load(Mem{Base: b, Disp: 64*u + 32})
+		for i := range h {
+			m := Mem{Base: a, Disp: 4 * u}
+			if i >= 3 {
+				m.Base = a3
+			}
+			if i%3 > 0 {
+				m.Index, m.Scale = lda, uint8(i%3)
+			}
+			v := YMM()
+			VPBROADCASTD(m, v)
+			VPDPBUSD(b0, v, acc[2*i])
+			VPDPBUSD(b1, v, acc[2*i+1])
+		}
+	}
+	advance := func(u int) {
+		ADDQ(Imm(uint64(4*u)), a)
+		if h > 3 {
+			ADDQ(Imm(uint64(4*u)), a3)
+		}
+		ADDQ(U32(uint32(64*u)), b)
+	}
+	const unroll = 4
+	SUBQ(Imm(unroll), k)
+	JL(LabelRef("rest"))
+	Label("four")
+	for u := range unroll {
+		step(u)
+	}
+	advance(unroll)
+	SUBQ(Imm(unroll), k)
+	JGE(LabelRef("four"))
+	Label("rest")
+	ADDQ(Imm(unroll), k)
+	JZ(LabelRef("store"))
+	Label("one")
+	step(0)
+	advance(1)
+	DECQ(k)
+	JNZ(LabelRef("one"))
+	Label("store")
+	for i := range h {
+		VMOVUPS(acc[2*i], Mem{Base: c})
+		VMOVUPS(acc[2*i+1], Mem{Base: c, Disp: 32})
+		ADDQ(ldc, c)
+	}
+	finish()
+}
+
+func sumBytes() {
+	function("sumBytesAVX2", "func(a *uint8, n int) int64", "returns the sum of n bytes, a multiple of 32, not 0.")
+	a, n := pointer("a"), pointer("n")
+	sum, none := zero(), zero()
+	Label("step")
+	y := YMM()
+	VPSADBW(Mem{Base: a}, none, y)
+	VPADDQ(y, sum, sum)
+	ADDQ(Imm(32), a)
+	SUBQ(Imm(32), n)
+	JNZ(LabelRef("step"))
+	storeQuads(sum, y)
+}
+
+// storeQuads returns the sum of the four 64-bit words of sum.
+func storeQuads(sum, t VecVirtual) {
+	VEXTRACTI128(Imm(1), sum, t.AsX())
+	VPADDQ(t.AsX(), sum.AsX(), sum.AsX())
+	VPSRLDQ(Imm(8), sum.AsX(), t.AsX())
+	VPADDQ(t.AsX(), sum.AsX(), sum.AsX())
+	total := GP64()
+	VMOVQ(sum.AsX(), total)
+	Store(total, ReturnIndex(0))
+	finish()
+}
+
 func widen() {
 	function("widenAVX2", "func(dst *int16, a *uint8, n int) int64", "widens n bytes, a multiple of 32, not 0, and returns their sum.")
 	dst, a, n := pointer("dst"), pointer("a"), pointer("n")
@@ -108,14 +200,7 @@ func widen() {
 	ADDQ(Imm(64), dst)
 	SUBQ(Imm(32), n)
 	JNZ(LabelRef("step"))
-	VEXTRACTI128(Imm(1), sum, y.AsX())
-	VPADDQ(y.AsX(), sum.AsX(), sum.AsX())
-	VPSRLDQ(Imm(8), sum.AsX(), y.AsX())
-	VPADDQ(y.AsX(), sum.AsX(), sum.AsX())
-	total := GP64()
-	VMOVQ(sum.AsX(), total)
-	Store(total, ReturnIndex(0))
-	finish()
+	storeQuads(sum, y)
 }
 
 func quantize() {
