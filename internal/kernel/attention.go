@@ -118,7 +118,7 @@ func scoresRow(p, bias []float32, scale float32) {
 		top = vMax(p)
 	}
 	if math.IsInf(float64(top), -1) {
-		clear(p)
+		nothingLeft(p, p)
 		return
 	}
 	vScale(float32(1/expRow(p, p, top, 1)), p)

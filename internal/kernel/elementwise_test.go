@@ -94,6 +94,23 @@ func TestActivateGrad(t *testing.T) {
 	}
 }
 
+// A NaN of any payload must come through.
+func TestActivateNaN(t *testing.T) {
+	for _, bits := range []uint32{0x7fc00000, 0xffc00000, 0x7fc00001, 0x7fffffff, 0xffc00123, 0x7f800001} {
+		for _, act := range acts {
+			x := filled(9, math.Float32frombits(bits))
+			y, dx := make([]float32, 9), make([]float32, 9)
+			Activate(act, y, x)
+			ActivateGrad(act, dx, x, filled(9, 1))
+			for i := range x {
+				if y[i] == y[i] || act != ActNone && dx[i] == dx[i] {
+					t.Errorf("%v of NaN %08x is %v, derivative %v", act, bits, y[i], dx[i])
+				}
+			}
+		}
+	}
+}
+
 func TestActivateGradSpecial(t *testing.T) {
 	inf := float32(math.Inf(1))
 	x := []float32{inf, -inf, 1e4, -1e4, 1e30, -1e30, 0, 1e-40, nan32}

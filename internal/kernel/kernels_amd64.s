@@ -2243,7 +2243,8 @@ wide:
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y7, Y7
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
 	VANDPS       Y5, Y7, Y7
 	VADDPS       Y7, Y2, Y2
 	VMOVUPS      Y7, (CX)(BX*1)
@@ -2266,7 +2267,8 @@ wide:
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y7, Y7
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
 	VANDPS       Y5, Y7, Y7
 	VADDPS       Y7, Y3, Y3
 	VMOVUPS      Y7, 32(CX)(BX*1)
@@ -2299,7 +2301,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y7, Y7
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
 	VANDPS       Y5, Y7, Y7
 	VADDPS       Y7, Y2, Y2
 	VMOVUPS      Y7, (CX)(BX*1)
@@ -2332,7 +2335,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y6
 	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y6
 	VPSLLD       $0x17, Y1, Y1
-	VPADDD       Y1, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y6, Y6
 	VANDPS       Y0, Y6, Y6
 	VANDPS       Y4, Y6, Y6
 	VADDPS       Y6, Y2, Y2
@@ -2490,7 +2494,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y3, Y3
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
 	VMOVUPS      const_3f800000<>+0(SB), Y2
 	VMOVUPS      const_3eb851ec<>+0(SB), Y4
 	VFMADD213PS  Y2, Y1, Y4
@@ -2537,7 +2542,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y3
 	VMOVUPS      const_3eb851ec<>+0(SB), Y5
 	VFMADD213PS  Y3, Y2, Y5
@@ -2702,7 +2708,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y3, Y3
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
 	VMOVUPS      const_3f800000<>+0(SB), Y2
 	VMOVUPS      const_3eb851ec<>+0(SB), Y4
 	VFMADD213PS  Y2, Y1, Y4
@@ -2751,7 +2758,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y3
 	VMOVUPS      const_3eb851ec<>+0(SB), Y5
 	VFMADD213PS  Y3, Y2, Y5
@@ -2806,7 +2814,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y3
 	VMOVUPS      const_3eb851ec<>+0(SB), Y5
 	VFMADD213PS  Y3, Y2, Y5
@@ -2857,7 +2866,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
 	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y5, Y5
 	VMOVUPS      const_3f800000<>+0(SB), Y4
 	VMOVUPS      const_3eb851ec<>+0(SB), Y6
 	VFMADD213PS  Y4, Y3, Y6
@@ -2926,7 +2936,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VPSLLD       $0x17, Y1, Y1
-	VPADDD       Y1, Y3, Y3
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y3, Y3
 	VADDPS       const_3f800000<>+0(SB), Y3, Y3
 	VDIVPS       Y3, Y0, Y3
 	VMOVUPS      Y3, (CX)(BX*1)
@@ -2962,7 +2973,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       Y2, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y4, Y4
 	VADDPS       const_3f800000<>+0(SB), Y4, Y4
 	VDIVPS       Y4, Y1, Y4
 	VMASKMOVPS   Y4, Y0, (CX)(BX*1)
@@ -3046,7 +3058,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
 	VPSLLD       $0x17, Y1, Y1
-	VPADDD       Y1, Y3, Y3
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y3, Y3
 	VADDPS       const_3f800000<>+0(SB), Y3, Y3
 	VDIVPS       Y3, Y0, Y3
 	VMOVUPS      Y3, (AX)(BX*1)
@@ -3084,7 +3097,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       Y2, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y4, Y4
 	VADDPS       const_3f800000<>+0(SB), Y4, Y4
 	VDIVPS       Y4, Y1, Y4
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
@@ -3128,7 +3142,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
 	VMOVUPS      const_3f800000<>+0(SB), Y5
 	VADDPS       Y4, Y5, Y2
 	VDIVPS       Y2, Y5, Y5
@@ -3174,7 +3189,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y5, Y5
 	VMOVUPS      const_3f800000<>+0(SB), Y6
 	VADDPS       Y5, Y6, Y3
 	VDIVPS       Y3, Y6, Y6
@@ -3367,7 +3383,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
 	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       Y2, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y5, Y5
 	VADDPS       const_3f800000<>+0(SB), Y5, Y5
 	VMOVUPS      const_40000000<>+0(SB), Y2
 	VDIVPS       Y5, Y2, Y5
@@ -3414,7 +3431,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
 	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y6, Y6
 	VADDPS       const_3f800000<>+0(SB), Y6, Y6
 	VMOVUPS      const_40000000<>+0(SB), Y3
 	VDIVPS       Y6, Y3, Y6
@@ -3559,7 +3577,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
 	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       Y2, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y5, Y5
 	VADDPS       const_3f800000<>+0(SB), Y5, Y5
 	VMOVUPS      const_40000000<>+0(SB), Y2
 	VDIVPS       Y5, Y2, Y5
@@ -3608,7 +3627,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
 	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y6, Y6
 	VADDPS       const_3f800000<>+0(SB), Y6, Y6
 	VMOVUPS      const_40000000<>+0(SB), Y3
 	VDIVPS       Y6, Y3, Y6
@@ -3663,7 +3683,8 @@ single:
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
 	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
 	VPSLLD       $0x17, Y3, Y3
-	VPADDD       Y3, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y6, Y6
 	VADDPS       const_3f800000<>+0(SB), Y6, Y6
 	VMOVUPS      const_40000000<>+0(SB), Y3
 	VDIVPS       Y6, Y3, Y6
@@ -3716,7 +3737,8 @@ vectors:
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
 	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y4, Y7, Y7
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y7, Y7
 	VADDPS       const_3f800000<>+0(SB), Y7, Y7
 	VMOVUPS      const_40000000<>+0(SB), Y4
 	VDIVPS       Y7, Y4, Y7

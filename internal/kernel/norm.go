@@ -22,7 +22,7 @@ func (t *softmaxTask) run(lo, hi int) {
 }
 
 // SoftmaxRows sets each row of y[rows,n] to the softmax of that row of x; y may
-// be x. A row that is -Inf throughout gives zeros.
+// be x. A row that is -Inf throughout gives zeros; one with a NaN gives NaN.
 func SoftmaxRows(y, x []float32, rows, n int) { softmaxRows(y, x, rows, n, false) }
 
 // LogSoftmaxRows sets each row of y[rows,n] to the logarithm of the softmax of
@@ -58,11 +58,26 @@ func expRow(y, x []float32, top, scale float32) float64 {
 func softmaxRow(y, x []float32) {
 	top := vMax(x)
 	if math.IsInf(float64(top), -1) {
-		clear(y)
+		nothingLeft(y, x)
 		return
 	}
 	sum := expRow(y, x, top, 1)
 	vScale(float32(1/sum), y)
+}
+
+// nothingLeft sets y for a row x without a finite maximum: zeros, or NaN
+// throughout if x has one, so that a broken model does not pass for a mask. y
+// may be x.
+func nothingLeft(y, x []float32) {
+	var fill float32
+	for _, v := range x {
+		if v != v {
+			fill = v
+		}
+	}
+	for i := range y {
+		y[i] = fill
+	}
 }
 
 func logSoftmaxRow(y, x []float32) {

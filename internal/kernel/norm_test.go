@@ -67,11 +67,12 @@ func TestSoftmaxRows(t *testing.T) {
 		SoftmaxRows(in, in, rows, n)
 		sameBits(t, "in place", in, y)
 	}
-	x := []float32{1, nan32, 2}
-	SoftmaxRows(x, x, 1, 3)
-	for _, v := range x {
-		if v == v {
-			t.Fatal("softmax hid a NaN")
+	for _, x := range [][]float32{{1, nan32, 2}, {nan32, -inf, nan32}, filled(20, nan32), {math.Float32frombits(0x7fc00001), 1}} {
+		SoftmaxRows(x, x, 1, len(x))
+		for _, v := range x {
+			if v == v {
+				t.Fatal("softmax hid a NaN")
+			}
 		}
 	}
 }
