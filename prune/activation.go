@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/internal/fuse"
+	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -30,10 +32,11 @@ func (Activation) Name() string { return "activation" }
 // activations are moments over the tokens of the calibration data.
 type activations struct {
 	tokens         int
-	context, inner [][]float64 // mean of the attention context [A·d] and of the neurons [F]
+	context, inner []*moment   // of the attention context [A·d] and of the neurons [F], per layer
 	gram           [][]float64 // per layer, E c_hᵀc_h of each head: [A,d,d]
 	innerSq        [][]float64 // E a² [F]
 	inputs         map[string][]float64
+	rows           []float32 // scratch
 }
 
 // Score runs the model over the data.
@@ -42,7 +45,7 @@ func (a Activation) Score(ctx context.Context, m *onnx.Model, unit Unit) (Scores
 	if err != nil {
 		return Scores{}, err
 	}
-	act, err := a.measure(ctx, v, unit == Weights)
+	act, err := a.measure(ctx, v, unit == Weights, false)
 	if err != nil {
 		return Scores{}, err
 	}
@@ -70,12 +73,12 @@ func (a Activation) Score(ctx context.Context, m *onnx.Model, unit Unit) (Scores
 	return s, nil
 }
 
-func (a Activation) means(ctx context.Context, m *onnx.Model) (*activations, error) {
+func (a Activation) moments(ctx context.Context, m *onnx.Model, second bool) (*activations, error) {
 	v, err := viewOf(m)
 	if err != nil {
 		return nil, err
 	}
-	return a.measure(ctx, v, false)
+	return a.measure(ctx, v, false, second)
 }
 
 // headNorms is tr(W_hᵀ·C_h·W_h) for every head, C_h = E c_hᵀc_h.
@@ -129,8 +132,8 @@ func wanda(v *view, act *activations) (map[string][]float32, error) {
 }
 
 // measure runs the batches and takes the moments; inputs adds those of every
-// linear layer's input.
-func (a Activation) measure(ctx context.Context, v *view, inputs bool) (*activations, error) {
+// linear layer's input, second the full second moments of context and neurons.
+func (a Activation) measure(ctx context.Context, v *view, inputs, second bool) (*activations, error) {
 	if len(a.Data) == 0 {
 		return nil, fmt.Errorf("prune: the activation criterion has no calibration data; give it a few hundred sentences")
 	}
@@ -148,8 +151,8 @@ func (a Activation) measure(ctx context.Context, v *view, inputs bool) (*activat
 		}
 	}
 	for _, l := range v.enc.Layers {
-		act.context = append(act.context, make([]float64, l.Output.In))
-		act.inner = append(act.inner, make([]float64, l.Down.In))
+		act.context = append(act.context, newMoment(l.Output.In, second))
+		act.inner = append(act.inner, newMoment(l.Down.In, second))
 		act.innerSq = append(act.innerSq, make([]float64, l.Down.In))
 		act.gram = append(act.gram, make([]float64, l.Heads*l.HeadDim*l.HeadDim))
 		add(l.Output.X)
@@ -211,16 +214,13 @@ func (a *activations) add(v *view, b *corpus.Batch, values map[string]*exec.Tens
 			if on == 0 {
 				continue
 			}
-			row := c[r*l.Output.In : (r+1)*l.Output.In]
-			for j, x := range row {
-				a.context[i][j] += float64(x)
-			}
-			outer(a.gram[i], row, l.HeadDim)
+			outer(a.gram[i], c[r*l.Output.In:(r+1)*l.Output.In], l.HeadDim)
 			for j, x := range u[r*l.Down.In : (r+1)*l.Down.In] {
-				a.inner[i][j] += float64(x)
 				a.innerSq[i][j] += float64(x) * float64(x)
 			}
 		}
+		a.rows = a.context[i].add(c, b.Mask, a.rows)
+		a.rows = a.inner[i].add(u, b.Mask, a.rows)
 	}
 	for name, sum := range a.inputs { // each entry by itself: order does not matter
 		x, err := rows(name, len(sum))
@@ -258,11 +258,61 @@ func outer(gram []float64, row []float32, d int) {
 
 // divide turns sums into means; the inputs stay sums, as Wanda's norms are.
 func (a *activations) divide() {
-	for _, group := range [][][]float64{a.context, a.inner, a.innerSq, a.gram} {
+	n := float64(a.tokens)
+	for _, group := range [][][]float64{a.innerSq, a.gram} {
 		for _, row := range group {
-			for i := range row {
-				row[i] /= float64(a.tokens)
+			scale(row, n)
+		}
+	}
+	for i := range a.context {
+		for _, m := range []*moment{a.context[i], a.inner[i]} {
+			scale(m.mean, n)
+			for j := range m.second {
+				m.second[j] = float32(float64(m.second[j]) / n)
 			}
 		}
 	}
+}
+
+func scale(x []float64, n float64) {
+	for i := range x {
+		x[i] /= n
+	}
+}
+
+func newMoment(n int, second bool) *moment {
+	m := &moment{mean: make([]float64, n)}
+	if second {
+		m.second = make([]float32, n*n)
+	}
+	return m
+}
+
+// add adds the real tokens of x [tokens,n] to the sums; rows is scratch, returned grown.
+func (m *moment) add(x []float32, mask []int64, rows []float32) []float32 {
+	n, k := len(m.mean), 0
+	rows = rows[:0]
+	for r, on := range mask {
+		if on == 0 {
+			continue
+		}
+		row := x[r*n : (r+1)*n]
+		for j, e := range row {
+			m.mean[j] += float64(e)
+		}
+		if m.second == nil {
+			continue
+		}
+		if m.shift == nil {
+			m.shift = slices.Clone(row)
+		}
+		for j, e := range row {
+			rows = append(rows, e-m.shift[j])
+		}
+		k++
+	}
+	if k > 0 {
+		kernel.Gemm(true, false, n, n, k, 1, rows, n, rows, n, 1, m.second, n)
+	}
+	return rows
 }

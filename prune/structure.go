@@ -9,10 +9,10 @@ import (
 	"github.com/litekit/lite/onnx"
 )
 
-// compensator is a criterion that knows the mean of what units contribute.
+// compensator is a criterion that has moments of the activations.
 type compensator interface {
 	Criterion
-	means(ctx context.Context, m *onnx.Model) (*activations, error)
+	moments(ctx context.Context, m *onnx.Model, second bool) (*activations, error)
 }
 
 // structure removes heads, neurons or both from out, which is a copy of m.
@@ -45,8 +45,8 @@ func (c Config) structure(ctx context.Context, m, out *onnx.Model, enc *fuse.Enc
 		return nil
 	}
 	var act *activations
-	if c.Compensate {
-		if act, err = c.Criterion.(compensator).means(ctx, m); err != nil {
+	if c.Compensation != NoCompensation {
+		if act, err = c.Criterion.(compensator).moments(ctx, m, c.Compensation == LinearCompensation); err != nil {
 			return err
 		}
 	}
@@ -100,12 +100,9 @@ func newSurgeon(m *onnx.Model, enc *fuse.Encoder) *surgeon {
 func (s *surgeon) layer(i int, l fuse.Layer, heads, neurons []int, act *activations) error {
 	if len(heads) > 0 {
 		gone := expand(heads, l.HeadDim)
-		var fix []float64
-		if act != nil {
-			var err error
-			if fix, err = s.contribution(l.Output, act.context[i], gone); err != nil {
-				return err
-			}
+		fix, err := s.repair(l.Output, act, func(a *activations) *moment { return a.context[i] }, gone)
+		if err != nil {
+			return err
 		}
 		for _, lin := range []fuse.Linear{l.Query, l.Key, l.Value} {
 			if err := s.cutOutputs(lin, gone); err != nil {
@@ -120,12 +117,9 @@ func (s *surgeon) layer(i int, l fuse.Layer, heads, neurons []int, act *activati
 		}
 	}
 	if len(neurons) > 0 {
-		var fix []float64
-		if act != nil {
-			var err error
-			if fix, err = s.contribution(l.Down, act.inner[i], neurons); err != nil {
-				return err
-			}
+		fix, err := s.repair(l.Down, act, func(a *activations) *moment { return a.inner[i] }, neurons)
+		if err != nil {
+			return err
 		}
 		if err := s.cutOutputs(l.Up, neurons); err != nil {
 			return err
@@ -144,22 +138,6 @@ func expand(heads []int, d int) []int {
 		}
 	}
 	return out
-}
-
-// contribution is Σ over inputs j in gone of mean_j·W[j,:], what the units add on average.
-func (s *surgeon) contribution(l fuse.Linear, mean []float64, gone []int) ([]float64, error) {
-	w, err := s.matrix(l)
-	if err != nil {
-		return nil, err
-	}
-	t := target{l.Weight, l.In, l.Out, l.TransB}
-	out := make([]float64, l.Out)
-	for _, j := range gone {
-		for o := range out {
-			out[o] += mean[j] * float64(w[t.at(j, o)])
-		}
-	}
-	return out, nil
 }
 
 // cutOutputs removes output units: columns of W [in,out] and elements of the bias.
@@ -190,11 +168,15 @@ func (s *surgeon) cutOutputs(l fuse.Linear, gone []int) error {
 	return fmt.Errorf("bias %q has %d elements; the linear layer has %d outputs", l.Bias, len(b), l.Out)
 }
 
-// cutInputs removes input units: rows of W [in,out]. fix, where not nil, is added to the bias.
-func (s *surgeon) cutInputs(l fuse.Linear, gone []int, fix []float64) error {
+// cutInputs removes input units: rows of W [in,out]. fix, where not nil, is
+// added to what stays.
+func (s *surgeon) cutInputs(l fuse.Linear, gone []int, fix *repair) error {
 	w, err := s.matrix(l)
 	if err != nil {
 		return err
+	}
+	if fix != nil && fix.weight != nil {
+		w = fix.apply(w, l)
 	}
 	left := int64(l.In - len(gone))
 	if l.TransB {
@@ -217,7 +199,7 @@ func (s *surgeon) cutInputs(l fuse.Linear, gone []int, fix []float64) error {
 	}
 	sum := make([]float32, len(b))
 	for i := range b {
-		sum[i] = float32(float64(b[i]) + fix[i])
+		sum[i] = float32(float64(b[i]) + fix.bias[i])
 	}
 	return s.replace(biasNode(l), l.Bias, sum, int64(l.Out))
 }

@@ -366,7 +366,8 @@ func TestErrors(t *testing.T) {
 		"no number":           {Unit: prune.Heads, Sparsity: 0.5, Criterion: nan},
 		"0 scores for the 5":  {Unit: prune.Weights, Sparsity: 0.5, Criterion: prune.Given{}},
 		"no calibration data": {Unit: prune.Heads, Sparsity: 0.5, Criterion: prune.Activation{}},
-		"compensation needs":  {Unit: prune.Heads, Sparsity: 0.5, Compensate: true},
+		"compensation needs":  {Unit: prune.Heads, Sparsity: 0.5, Compensation: prune.MeanCompensation},
+		"unknown compens":     {Unit: prune.Heads, Compensation: "most"},
 	} {
 		if _, err := c.Apply(context.Background(), m); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v does not say %q", c, err, want)

@@ -272,16 +272,75 @@ func TestCompensation(t *testing.T) {
 	m.Graph.SetInitializer(onnx.NewFloats("bert.encoder.layer.0.intermediate.dense.bias", slices.Repeat([]float32{50}, 40), 40))
 	in := inputs(60, 3, 9, 5)
 	want := run(t, m, in)["logits"].F32
-	for _, compensate := range []bool{false, true} {
+	for _, c := range []prune.Compensation{prune.NoCompensation, prune.MeanCompensation, prune.LinearCompensation} {
 		out, r := apply(t, prune.Config{Unit: prune.Neurons, Scope: prune.Global, Sparsity: 2. / 80,
-			Criterion: prune.Activation{Data: batches(60)}, Compensate: compensate}, m)
+			Criterion: prune.Activation{Data: batches(60)}, Compensation: c}, m)
 		if !slices.Equal(r.Layers[1].RemovedNeurons, []int{3, 5}) {
 			t.Fatalf("removed %v", r.Layers[1].RemovedNeurons)
 		}
-		if err := near(run(t, out, in)["logits"].F32, want, 1e-5); (err == nil) != compensate {
-			t.Errorf("compensated %v: %v", compensate, err)
+		if err := near(run(t, out, in)["logits"].F32, want, 1e-5); (err == nil) != (c != prune.NoCompensation) {
+			t.Errorf("compensation %q: %v", c, err)
 		}
 	}
+}
+
+// TestLinearCompensation: a neuron that is a multiple of another is taken over
+// by it, a head that repeats another by that one.
+func TestLinearCompensation(t *testing.T) {
+	m := mustNew(t, tiny, 1, student.MaskedLM()).Clone()
+	double := func(name string, from, to, n int) {
+		w := m.Graph.Initializer(name)
+		v, cols := slices.Clone(values(t, m, name)), int(w.Dims[len(w.Dims)-1])
+		for i := range len(v) / cols {
+			for j := range n {
+				v[i*cols+to+j] = v[i*cols+from+j]
+			}
+		}
+		m.Graph.SetInitializer(onnx.NewFloats(name, v, w.Dims...))
+	}
+	// Large weights, so that what goes can be missed.
+	for _, name := range linears(m) {
+		v := slices.Clone(values(t, m, name))
+		for i := range v {
+			v[i] *= 10
+		}
+		m.Graph.SetInitializer(onnx.NewFloats(name, v, m.Graph.Initializer(name).Dims...))
+	}
+	p := "bert.encoder.layer.0."
+	double(p+"intermediate.dense.weight", 0, 1, 1)
+	for _, x := range []string{"query", "key", "value"} {
+		double(p+"attention.self."+x+".weight", 0, 8, 8)
+	}
+	in := inputs(60, 3, 9, 5)
+	want := run(t, m, in)["logits"].F32
+	for _, unit := range []prune.Unit{prune.Heads, prune.Neurons} {
+		var loss [3]float64
+		for i, c := range []prune.Compensation{prune.NoCompensation, prune.MeanCompensation, prune.LinearCompensation} {
+			s := given([][2]int{{3, 40}, {3, 40}}, map[int][]int{0: {1}}, map[int][]int{0: {1}})
+			sparsity := 1. / 6
+			if unit == prune.Neurons {
+				sparsity = 1. / 80
+			}
+			out, _ := apply(t, prune.Config{Unit: unit, Scope: prune.Global, Sparsity: sparsity, Compensation: c,
+				Criterion: chosen{prune.Activation{Data: batches(60)}, s.Scores}}, m)
+			for j, x := range run(t, out, in)["logits"].F32 {
+				loss[i] += math.Pow(float64(x-want[j]), 2)
+			}
+		}
+		if !(loss[2] < 0.25*min(loss[0], loss[1])) {
+			t.Errorf("%s: squared errors of no, mean and linear compensation %v", unit, loss)
+		}
+	}
+}
+
+// chosen is the activation criterion with other scores.
+type chosen struct {
+	prune.Activation
+	scores prune.Scores
+}
+
+func (c chosen) Score(context.Context, *onnx.Model, prune.Unit) (prune.Scores, error) {
+	return c.scores, nil
 }
 
 func TestWandaWithEqualNormsIsMagnitudePerOutput(t *testing.T) {
