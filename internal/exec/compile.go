@@ -34,6 +34,11 @@ func (p *compiler) compile() error {
 	if err := p.loadWeights(&unsupported); err != nil {
 		return err
 	}
+	if len(unsupported) == 0 {
+		if err := p.checkReads(); err != nil {
+			return err
+		}
+	}
 	for _, in := range p.s.inputs {
 		if in.Type == onnx.Undefined && in.Other != nil || in.Type != onnx.Undefined && !supported(in.Type) {
 			unsupported = append(unsupported, fmt.Sprintf("input %q of type %s", in.Name, typeName(in.Type)))
@@ -133,6 +138,22 @@ func (p *compiler) loadWeights(unsupported *[]string) error {
 			if _, used := p.s.values[t.Values.Name]; used {
 				*unsupported = append(*unsupported, fmt.Sprintf("sparse tensor %q", t.Values.Name))
 			}
+		}
+	}
+	return nil
+}
+
+// checkReads refuses values that come from nowhere.
+func (p *compiler) checkReads() error {
+	made := map[int]bool{}
+	for _, st := range p.s.steps {
+		for _, id := range st.reads {
+			if p.s.consts[id] == nil && p.s.source[id] == noStep && !made[id] {
+				return nodeError(st.node, fmt.Errorf("%q is neither an input, a constant nor computed before", p.s.names[id]))
+			}
+		}
+		for _, id := range st.out {
+			made[id] = true
 		}
 	}
 	return nil

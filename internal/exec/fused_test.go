@@ -268,4 +268,9 @@ func TestFusedMicrosoft(t *testing.T) {
 	// The same mask as lengths.
 	lengths := &exec.Tensor{Type: onnx.Int32, Shape: []int{B}, I32: []int32{3, 2}}
 	mustMatch(t, "Attention lengths", run(t, got, map[string]*exec.Tensor{"x": x, "mask": lengths})["y"], run(t, want, map[string]*exec.Tensor{"x": x, "bias": bias})["y"], 2e-6)
+
+	// MultiHeadAttention has the same with Q, K and V apart and the bias inside.
+	mha := newSession(t, graph(s("x", "mask:i32"), s("y"), inits, node("MatMul", s("x", "w"), s("t")), node("Split", s("t"), s("q", "k", "v"), onnx.IntAttr("axis", 2)),
+		node("com.microsoft:MultiHeadAttention", s("q", "k", "v", "wb", "mask"), s("y"), onnx.IntAttr("num_heads", 2))), exec.Options{Unfused: true})
+	mustMatch(t, "MultiHeadAttention", run(t, mha, map[string]*exec.Tensor{"x": x, "mask": mask})["y"], run(t, want, map[string]*exec.Tensor{"x": x, "bias": bias})["y"], 2e-6)
 }

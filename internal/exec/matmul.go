@@ -233,10 +233,30 @@ func gemm(c *call) error {
 	return nil
 }
 
-// fusedMatMul is com.microsoft's MatMul with a factor and transpositions.
+// fusedMatMul is com.microsoft's MatMul with a factor and transpositions;
+// transBatch moves an operand's first dimension behind its batch dimensions.
 func fusedMatMul(c *call) error {
-	if c.node.Int("transBatchA", 0) != 0 || c.node.Int("transBatchB", 0) != 0 {
-		return fmt.Errorf("transBatchA and transBatchB: %w", ErrType)
+	inner := *c
+	inner.in = slices.Clone(c.in)
+	for i, attr := range []string{"transBatchA", "transBatchB"} {
+		if c.node.Int(attr, 0) == 0 {
+			continue
+		}
+		x := c.in[i]
+		rank := len(x.Shape)
+		if rank < 3 {
+			return fmt.Errorf("%s of an operand of shape %v; three dimensions are needed", attr, x.Shape)
+		}
+		perm := []int{}
+		for d := 1; d < rank-1; d++ {
+			perm = append(perm, d)
+		}
+		t, err := c.permuted(x, append(perm, 0, rank-1))
+		if err != nil {
+			return err
+		}
+		defer c.mem.release(t)
+		inner.in[i] = t
 	}
-	return c.multiply(c.node.Int("transA", 0) != 0, c.node.Int("transB", 0) != 0, c.node.Float("alpha", 1))
+	return inner.multiply(c.node.Int("transA", 0) != 0, c.node.Int("transB", 0) != 0, c.node.Float("alpha", 1))
 }

@@ -154,6 +154,7 @@ func microsoft() map[string]operator {
 		"QuickGelu":              {run: withAlpha("alpha", 1.702, quickGelu), inputs: 1},
 		"SkipLayerNormalization": {run: skipLayerNorm, inputs: 3}, "EmbedLayerNormalization": {run: embedLayerNorm, inputs: 1},
 		"Attention": {run: packedAttention, prepare: prepareMatMul, inputs: 2}, "FusedMatMul": {run: fusedMatMul, inputs: 2},
-		"QuantizeLinear": {run: quantizeLinear, inputs: 2}, "DequantizeLinear": {run: dequantizeLinear, inputs: 2},
+		"MultiHeadAttention": {run: multiHeadAttention, inputs: 3},
+		"QuantizeLinear":     {run: quantizeLinear, inputs: 2}, "DequantizeLinear": {run: dequantizeLinear, inputs: 2},
 	}
 }

@@ -61,6 +61,15 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	if m == nil || m.Graph == nil {
 		return nil, fmt.Errorf("exec: the model has no graph")
 	}
+	nodes, err := sortNodes(m.Graph)
+	if err != nil {
+		return nil, err
+	}
+	m = m.Clone()
+	m.Graph.Nodes = nil
+	for _, n := range nodes {
+		m.Graph.Nodes = append(m.Graph.Nodes, n.Clone())
+	}
 	if err := m.Check(); err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
@@ -68,7 +77,6 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 		if len(opts.Rows) > 0 {
 			return nil, fmt.Errorf("exec: Options.Rows needs the fused graph; leave Unfused false")
 		}
-		m = m.Clone()
 	} else {
 		f, err := fuse.Fuse(m)
 		if err != nil {

@@ -244,6 +244,21 @@ func TestHostileConstants(t *testing.T) {
 	}
 }
 
+// TestNodeOrder: nodes in any order run, a cycle and a value from nowhere do not.
+func TestNodeOrder(t *testing.T) {
+	a, b, c := node("Exp", s("x"), s("y")), node("Neg", s("y"), s("w")), node("Abs", s("w"), s("z"))
+	sess := newSession(t, graph(s("x"), s("z"), nil, c, b, a), exec.Options{Unfused: true})
+	if z := run(t, sess, map[string]*exec.Tensor{"x": exec.Floats([]float32{0}, 1)})["z"]; z.F32[0] != 1 {
+		t.Errorf("z is %v", z.F32)
+	}
+	if _, err := exec.New(graph(s("x"), s("z"), nil, node("Exp", s("w"), s("y")), b, c), exec.Options{}); err == nil || !strings.Contains(err.Error(), "depends on itself") {
+		t.Errorf("cycle: error is %v", err)
+	}
+	if _, err := exec.New(graph(s("x"), s("z"), nil, b, c), exec.Options{Unfused: true}); err == nil || !strings.Contains(err.Error(), `"y"`) {
+		t.Errorf("missing value: error is %v", err)
+	}
+}
+
 func TestMaxBytes(t *testing.T) {
 	m := graph(s("x"), s("z"), nil, node("Exp", s("x"), s("z")))
 	sess := newSession(t, m, exec.Options{MaxBytes: 1024})

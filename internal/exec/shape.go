@@ -160,17 +160,24 @@ func transpose(c *call) error {
 			perm[i] = rank - 1 - i
 		}
 	}
+	out, err := c.permuted(x, perm)
+	c.out[0] = out
+	return err
+}
+
+// permuted returns x with its dimensions in the order perm; the caller owns it.
+func (c *call) permuted(x *Tensor, perm []int) (*Tensor, error) {
 	own := strides(x.Shape)
-	shape, stride := make([]int, rank), make([]int, rank)
+	shape, stride := make([]int, len(perm)), make([]int, len(perm))
 	for i, p := range perm {
 		shape[i], stride[i] = x.Shape[p], own[p]
 	}
-	out, err := c.output(0, x.Type, shape...)
+	out, err := c.new(x.Type, shape...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	copyStrided(out.elems(), 0, x.elems(), 0, shape, stride)
-	return nil
+	return out, nil
 }
 
 func expand(c *call) error {
