@@ -6,7 +6,7 @@ import (
 )
 
 func BenchmarkGemm(b *testing.B) {
-	for _, s := range [][3]int{{4096, 312, 312}, {4096, 1200, 312}, {4096, 312, 1200}, {614, 21128, 312}, {128, 768, 768}, {1, 768, 768}} {
+	for _, s := range [][3]int{{4096, 312, 312}, {4096, 1200, 312}, {4096, 312, 1200}, {312, 1200, 4096}, {614, 21128, 312}, {128, 768, 768}, {1, 768, 768}} {
 		m, n, k := s[0], s[1], s[2]
 		for _, mode := range []string{"NN", "NT", "TN"} {
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, mode), func(b *testing.B) {
@@ -157,5 +157,30 @@ func BenchmarkInt8(b *testing.B) {
 			QuantizeU8(q, x)
 		}
 		perElement(b, 1<<16)
+	})
+}
+
+// BenchmarkOverhead is what a call costs apart from its work.
+func BenchmarkOverhead(b *testing.B) {
+	x := random(1, 4096)
+	b.Run("Parallel", func(b *testing.B) {
+		for b.Loop() {
+			Parallel(2, 1, func(lo, hi int) {})
+		}
+	})
+	b.Run("Add8", func(b *testing.B) {
+		for b.Loop() {
+			Add(x[:8], x[8:16], x[16:24])
+		}
+	})
+	b.Run("Gemm8", func(b *testing.B) {
+		for b.Loop() {
+			Gemm(false, false, 8, 8, 8, 1, x, 8, x[64:], 8, 0, x[128:], 8)
+		}
+	})
+	b.Run("LayerNorm312", func(b *testing.B) {
+		for b.Loop() {
+			LayerNorm(x[:312], x[312:], nil, x[1000:], x[2000:], 1, 312, 1e-5, nil, nil, nil)
+		}
 	})
 }

@@ -71,6 +71,10 @@ func (t *elementTask) run(lo, hi int) {
 }
 
 func elements(n, grain int, args elementTask) {
+	if n <= grain {
+		args.run(0, n)
+		return
+	}
 	t := elementTasks.get()
 	*t = args
 	parallel(n, grain, t)

@@ -12,6 +12,7 @@ const (
 	ncBlock = 512
 
 	packLimit = 1 << 20 // floats of B packed at a time by Gemm
+	leftLimit = 1 << 21 // floats of a transposed A packed at a time
 	smallM    = 3       // up to so many rows of C, packing B costs more than it saves
 )
 
@@ -55,24 +56,57 @@ func gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
 		gemmSmall(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, wide)
 		return
 	}
-	nc := max(nr, packLimit/k/nr*nr)
-	buf := getBuffer(k * roundUp(min(n, nc), nr))
-	for j := 0; j < n; j += nc {
-		w := min(nc, n-j)
-		bj := b[j:]
-		if transB {
-			bj = b[j*ldb:]
-		}
-		packB(buf.f, transB, k, w, bj, ldb, wide)
-		t := gemmTasks.get()
-		*t = gemmTask{a: a, rs: lda, cs: 1, b: buf.f, c: c[j:], ldc: ldc, m: m, n: w, k: k, alpha: alpha, beta: beta}
-		if transA {
-			t.rs, t.cs = 1, lda
-		}
-		t.launch(wide)
-		gemmTasks.put(t)
+	g := gemmCall{m: m, n: n, k: k, a: a, lda: lda, b: b, ldb: ldb, c: c, ldc: ldc, transA: transA, transB: transB, alpha: alpha, beta: beta, wide: wide}
+	g.run()
+}
+
+// gemmCall holds the arguments of one product while it is made block by block.
+type gemmCall struct {
+	m, n, k        int
+	a, b, c        []float32
+	lda, ldb, ldc  int
+	transA, transB bool
+	alpha, beta    float32
+	wide           bool
+}
+
+func (g *gemmCall) run() {
+	nc := max(nr, packLimit/g.k/nr*nr)
+	mc := g.m
+	var left *buffer
+	if g.transA {
+		mc = min(mc, max(mcBlock, leftLimit/g.k/mcBlock*mcBlock))
+		left = getBuffer(roundUp(mc, mr) * g.k)
 	}
-	buf.put()
+	right := getBuffer(g.k * roundUp(min(g.n, nc), nr))
+	for j := 0; j < g.n; j += nc {
+		w := min(nc, g.n-j)
+		bj := g.b[j:]
+		if g.transB {
+			bj = g.b[j*g.ldb:]
+		}
+		packB(right.f, g.transB, g.k, w, bj, g.ldb, g.wide)
+		for i := 0; i < g.m; i += mc {
+			h := min(mc, g.m-i)
+			t := gemmTasks.get()
+			*t = gemmTask{rs: g.lda, cs: 1, step: mr * g.lda, b: right.f, c: g.c[i*g.ldc+j:], ldc: g.ldc, m: h, n: w, k: g.k, alpha: g.alpha, beta: g.beta}
+			if left == nil {
+				t.a = g.a
+			} else {
+				// A that fits in one block is packed for all columns.
+				if j == 0 || mc < g.m {
+					packA(left.f, g.a[i:], g.lda, h, g.k, g.wide)
+				}
+				t.a, t.rs, t.cs, t.step = left.f, 1, mr, mr*g.k
+			}
+			t.launch(g.wide)
+			gemmTasks.put(t)
+		}
+	}
+	right.put()
+	if left != nil {
+		left.put()
+	}
 }
 
 func scaleMatrix(beta float32, c []float32, m, n, ldc int) {
@@ -91,7 +125,8 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 // gemmTask makes C[m,n] from A and packed columns of B, tile by tile.
 type gemmTask struct {
 	a           []float32
-	rs, cs      int // element (i,p) of op(A) is a[i·rs + p·cs]
+	rs, cs      int // within mr rows, element (i,p) of op(A) is a[i·rs + p·cs]
+	step        int // from mr rows of op(A) to the next
 	b           []float32
 	c           []float32
 	ldc         int
@@ -112,7 +147,7 @@ func (t *gemmTask) launch(wide bool) {
 	for tiles(t.m, t.mb)*tiles(t.n, t.nb) < 32 && t.mb*t.nb*t.k > 1<<20 {
 		if t.nb > 128 {
 			t.nb /= 2
-		} else if t.mb > 24 {
+		} else if t.mb > 48 {
 			t.mb /= 2
 		} else {
 			break
@@ -138,35 +173,24 @@ func (t *gemmTask) run(lo, hi int) {
 	}
 }
 
-// tile makes C[i0:i1, j0:j1]; j0 is a multiple of nr.
+// tile makes C[i0:i1, j0:j1]; i0 is a multiple of mr and j0 of nr.
 func (t *gemmTask) tile(i0, i1, j0, j1 int) {
 	kc := kcStep(t.k)
-	var pack *buffer
-	if t.cs != 1 {
-		pack = getBuffer(roundUp(i1-i0, mr) * kc)
-	}
 	beta := t.beta
 	for p := 0; p < t.k; p += kc {
 		w := min(kc, t.k-p)
-		a, rs, cs, step := t.a[i0*t.rs+p*t.cs:], t.rs, t.cs, mr*t.rs
-		if pack != nil {
-			packA(pack.f, a, cs, i1-i0, w)
-			a, rs, cs, step = pack.f, 1, mr, mr*w
-		}
+		a := t.a[i0/mr*t.step+p*t.cs:]
 		for j := j0; j < j1; j += nr {
 			panel := t.b[j*t.k+p*nr:]
 			if j1-j < nr {
-				t.edge(i0, i1, j, j1, w, a, rs, cs, step, panel, beta)
+				t.edge(i0, i1, j, j1, w, a, panel, beta)
 				continue
 			}
-			for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+step {
-				microKernel(min(mr, i1-i), w, a[ap:], rs, cs, panel, t.c[i*t.ldc+j:], t.ldc, t.alpha, beta)
+			for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+t.step {
+				microKernel(min(mr, i1-i), w, a[ap:], t.rs, t.cs, panel, t.c[i*t.ldc+j:], t.ldc, t.alpha, beta)
 			}
 		}
 		beta = 1
-	}
-	if pack != nil {
-		pack.put()
 	}
 	if t.epilogue {
 		for i := i0; i < i1; i++ {
@@ -183,16 +207,16 @@ func kcStep(k int) int {
 
 // edge makes the last columns of C, fewer than nr, through a full-width tile,
 // so that they take the same arithmetic as the others.
-func (t *gemmTask) edge(i0, i1, j, j1, kc int, a []float32, rs, cs, step int, panel []float32, beta float32) {
+func (t *gemmTask) edge(i0, i1, j, j1, kc int, a, panel []float32, beta float32) {
 	var tmp [mr * nr]float32
-	for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+step {
+	for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+t.step {
 		h := min(mr, i1-i)
 		if beta != 0 {
 			for r := range h {
 				copy(tmp[r*nr:], t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1])
 			}
 		}
-		microKernel(h, kc, a[ap:], rs, cs, panel, tmp[:], nr, t.alpha, beta)
+		microKernel(h, kc, a[ap:], t.rs, t.cs, panel, tmp[:], nr, t.alpha, beta)
 		for r := range h {
 			copy(t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1], tmp[r*nr:])
 		}

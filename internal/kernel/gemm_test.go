@@ -189,3 +189,24 @@ func TestPackTwin(t *testing.T) {
 		}
 	}
 }
+
+// TestGemmBlocks is large enough for both operands to be packed in several
+// pieces; a sample of the elements is checked.
+func TestGemmBlocks(t *testing.T) {
+	const m, n, k = 270, 150, 8000
+	if leftLimit/k >= m || packLimit/k >= n {
+		t.Fatal("the sizes no longer exceed the limits")
+	}
+	a, b, c := random(1, m*k), random(2, n*k), filled(m*n, 0.5)
+	Gemm(true, true, m, n, k, 2, a, m, b, k, 3, c, n)
+	for e := 0; e < m*n; e += 61 {
+		i, j := e/n, e%n
+		want := 1.5
+		for p := range k {
+			want += 2 * float64(a[p*m+i]) * float64(b[j*k+p])
+		}
+		if !close32(c[e], want, 2e-3, 1e-5) {
+			t.Fatalf("C[%d,%d] = %v, want %v", i, j, c[e], want)
+		}
+	}
+}
