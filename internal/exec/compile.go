@@ -222,6 +222,13 @@ func (p *compiler) constant(st *step, i int) (*Tensor, bool) {
 	return t, t != nil
 }
 
+// take notes that st holds its input i in another form and needs no elements of it.
+func (p *compiler) take(st *step, i int) {
+	if !slices.Contains(slices.Delete(slices.Clone(st.in), i, i+1), st.in[i]) {
+		p.taken[st.in[i]]++
+	}
+}
+
 // pack returns the packed form of input i where it is a constant float matrix, else nil.
 func (p *compiler) pack(st *step, i int, trans bool) (any, error) {
 	w, ok := p.constant(st, i)
@@ -229,9 +236,7 @@ func (p *compiler) pack(st *step, i int, trans bool) (any, error) {
 		return nil, nil
 	}
 	id := st.in[i]
-	if !slices.Contains(slices.Delete(slices.Clone(st.in), i, i+1), id) {
-		p.taken[id]++
-	}
+	p.take(st, i)
 	key := packKey{id, trans}
 	if pk := p.packed[key]; pk != nil {
 		return pk, nil

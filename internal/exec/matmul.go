@@ -220,7 +220,7 @@ func gemm(c *call) error {
 	}
 	bc, err := newBroadcast(out.Shape, bias.Shape)
 	if err != nil || !sameShape(bc.shape, out.Shape) {
-		return fmt.Errorf("C of shape %v does not broadcast to %v", bias.Shape, out.Shape)
+		return fmt.Errorf("the bias C of shape %v does not broadcast to %v", bias.Shape, out.Shape)
 	}
 	step := bc.inner(1)
 	bc.rows(func(at, n int, pos []int) {

@@ -231,6 +231,64 @@ func TestHostileShapes(t *testing.T) {
 	}
 }
 
+// TestMisfits gives fused and quantized operators inputs that do not fit.
+func TestMisfits(t *testing.T) {
+	f := func(shape ...int) *exec.Tensor { return exec.Floats(make([]float32, product(shape)), shape...) }
+	u := func(shape ...int) *exec.Tensor {
+		return &exec.Tensor{Type: onnx.Uint8, Shape: shape, U8: make([]uint8, product(shape))}
+	}
+	i64 := func(shape ...int) *exec.Tensor { return exec.Int64s(make([]int64, product(shape)), shape...) }
+	heads := func(n int64) *onnx.Attribute { return onnx.IntAttr("heads", n) }
+	ms := func(n int64) *onnx.Attribute { return onnx.IntAttr("num_heads", n) }
+	for name, c := range map[string]struct {
+		op    string
+		in    []*exec.Tensor
+		attrs []*onnx.Attribute
+	}{
+		"width":           {"lite:Linear", []*exec.Tensor{f(2, 3), f(4, 5)}, nil},
+		"bias":            {"lite:Linear", []*exec.Tensor{f(2, 3), f(3, 5), f(4)}, nil},
+		"scalar":          {"lite:Linear", []*exec.Tensor{f(), f(3, 5)}, nil},
+		"vector weight":   {"lite:Linear", []*exec.Tensor{f(2, 3), f(3)}, nil},
+		"type":            {"lite:Linear", []*exec.Tensor{i64(2, 3), f(3, 3)}, nil},
+		"act":             {"lite:Linear", []*exec.Tensor{f(2, 3), f(3, 3)}, []*onnx.Attribute{onnx.StringAttr("act", "swish")}},
+		"gamma":           {"lite:LayerNorm", []*exec.Tensor{f(2, 3), f(4), f(4)}, nil},
+		"residual":        {"lite:LayerNorm", []*exec.Tensor{f(2, 3), f(3), f(3), f(2, 2)}, nil},
+		"heads":           {"lite:Attention", []*exec.Tensor{f(1, 2, 6), f(1, 2, 6), f(1, 2, 6)}, []*onnx.Attribute{heads(4)}},
+		"no heads":        {"lite:Attention", []*exec.Tensor{f(1, 2, 6), f(1, 2, 6), f(1, 2, 6)}, nil},
+		"key":             {"lite:Attention", []*exec.Tensor{f(1, 2, 6), f(2, 2, 6), f(2, 2, 6)}, []*onnx.Attribute{heads(2)}},
+		"attention bias":  {"lite:Attention", []*exec.Tensor{f(1, 2, 6), f(1, 2, 6), f(1, 2, 6), f(3)}, []*onnx.Attribute{heads(2)}},
+		"rank":            {"lite:Attention", []*exec.Tensor{f(2, 6), f(2, 6), f(2, 6)}, []*onnx.Attribute{heads(2)}},
+		"qlinear":         {"lite:QLinear", []*exec.Tensor{f(2, 3), u(4, 5), f(), u()}, nil},
+		"qlinear scale":   {"lite:QLinear", []*exec.Tensor{f(2, 3), u(3, 5), f(2), u()}, nil},
+		"qlinear zero":    {"lite:QLinear", []*exec.Tensor{f(2, 3), u(3, 5), f(), u(2)}, nil},
+		"dequantize":      {"DequantizeLinear", []*exec.Tensor{u(2, 3), f(2), u(2)}, nil},
+		"quantize zero":   {"QuantizeLinear", []*exec.Tensor{f(2, 3), f(3), u(2)}, nil},
+		"integer":         {"MatMulInteger", []*exec.Tensor{u(2, 3), u(2, 3)}, nil},
+		"integer type":    {"MatMulInteger", []*exec.Tensor{f(2, 3), u(3, 3)}, nil},
+		"norm":            {"LayerNormalization", []*exec.Tensor{f(2, 3), f(2)}, nil},
+		"skip":            {"com.microsoft:SkipLayerNormalization", []*exec.Tensor{f(2, 3), f(2, 2), f(3)}, nil},
+		"packed heads":    {"com.microsoft:Attention", []*exec.Tensor{f(1, 2, 4), f(4, 12)}, []*onnx.Attribute{ms(3)}},
+		"packed mask":     {"com.microsoft:Attention", []*exec.Tensor{f(1, 2, 4), f(4, 12), f(12), i64(7)}, []*onnx.Attribute{ms(2)}},
+		"multi head":      {"com.microsoft:MultiHeadAttention", []*exec.Tensor{f(1, 2, 4), f(1, 2, 6), f(1, 2, 6)}, []*onnx.Attribute{ms(2)}},
+		"embedding width": {"com.microsoft:EmbedLayerNormalization", []*exec.Tensor{i64(1, 2), i64(1, 2), f(4, 3), f(4, 2), f(2, 3), f(3), f(3)}, nil},
+		"embedding long":  {"com.microsoft:EmbedLayerNormalization", []*exec.Tensor{i64(1, 9), i64(1, 9), f(4, 3), f(4, 3), f(2, 3), f(3), f(3)}, nil},
+	} {
+		feed, inputs, names := map[string]*exec.Tensor{}, []string{}, []string{}
+		for i, x := range c.in {
+			n := string(rune('a' + i))
+			feed[n], names = x, append(names, n)
+			inputs = append(inputs, n+map[onnx.DataType]string{onnx.Float: "", onnx.Int64: ":i64", onnx.Uint8: ":u8"}[x.Type])
+		}
+		sess, err := exec.New(graph(inputs, s("z"), nil, node(c.op, names, s("z"), c.attrs...)), exec.Options{})
+		if err == nil {
+			_, err = sess.Run(context.Background(), feed)
+		}
+		if err == nil || !strings.Contains(err.Error(), "node the_") || strings.Contains(err.Error(), "fault") || strings.Contains(err.Error(), "kernel:") {
+			t.Errorf("%s %s: error %v", c.op, name, err)
+		}
+	}
+}
+
 // TestHostileConstants has the same from constants: New must survive and Run must fail.
 func TestHostileConstants(t *testing.T) {
 	m := graph(s("x"), s("z"), []*onnx.Tensor{onnx.NewInt64s("a", []int64{1 << 40}, 1)},
