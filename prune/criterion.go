@@ -6,7 +6,9 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"strings"
 
+	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/fuse"
 	"github.com/litekit/lite/onnx"
 )
@@ -27,6 +29,23 @@ type Scores struct {
 	// Weights holds, per initializer, one score per element in the order the
 	// initializer stores them.
 	Weights map[string][]float32
+}
+
+// Criteria lists the names that [NewCriterion] knows.
+func Criteria() []string { return []string{"magnitude", "random", "activation"} }
+
+// NewCriterion returns the criterion of that name; seed is for random, data for
+// activation. Scores that need gradients come as [Given].
+func NewCriterion(name string, seed uint64, data []*corpus.Batch) (Criterion, error) {
+	switch name {
+	case "magnitude":
+		return Magnitude{}, nil
+	case "random":
+		return Random{Seed: seed}, nil
+	case "activation":
+		return Activation{Data: data}, nil
+	}
+	return nil, fmt.Errorf("prune: unknown criterion %q; the criteria are %s", name, strings.Join(Criteria(), ", "))
 }
 
 // Given hands over scores computed elsewhere, such as Taylor or Fisher scores

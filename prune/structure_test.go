@@ -395,3 +395,49 @@ func TestErrors(t *testing.T) {
 		t.Errorf("4:8 is %v, %v", p, err)
 	}
 }
+
+// TestPrunedEncoderUnderOtherHeads: what pruning leaves can be read, given other
+// heads and exported.
+func TestPrunedEncoderUnderOtherHeads(t *testing.T) {
+	m := mustNew(t, tiny, 1, student.MaskedLM(), student.POS(tags))
+	out, r := apply(t, prune.Config{Unit: prune.HeadsAndNeurons, Sparsity: 0.34, Scope: prune.Global, Criterion: prune.Random{Seed: 8}}, m)
+	c, err := student.WithHeads(out, []student.Head{student.Classification(labels), student.MaskedLM()}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := inputs(60, 2, 9, 5)
+	if err := near(run(t, c, in)["mlm_logits"].F32, run(t, out, in)["logits"].F32, 0); err != nil {
+		t.Error(err)
+	}
+	list, err := student.Safetensors(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dims := map[string][]int64{}
+	for _, x := range list {
+		dims[x.Name] = x.Dims
+	}
+	for i, l := range r.Layers {
+		p := "bert.encoder.layer." + string(rune('0'+i))
+		if got := dims[p+".attention.output.dense.weight"]; !slices.Equal(got, []int64{24, int64(8 * l.Heads)}) {
+			t.Errorf("layer %d: attention output %v with %d heads", i, got, l.Heads)
+		}
+		if got := dims[p+".intermediate.dense.weight"]; !slices.Equal(got, []int64{int64(l.Neurons), 24}) {
+			t.Errorf("layer %d: first feed-forward matrix %v with %d neurons", i, got, l.Neurons)
+		}
+	}
+	if !slices.EqualFunc(sizes(t, c), r.Layers, func(s [2]int, l prune.LayerReport) bool { return s == [2]int{l.Heads, l.Neurons} }) {
+		t.Errorf("config.json says %v", sizes(t, c))
+	}
+}
+
+func TestNewCriterion(t *testing.T) {
+	for _, name := range prune.Criteria() {
+		if c, err := prune.NewCriterion(name, 1, nil); err != nil || c.Name() != name {
+			t.Errorf("%s: %v, %v", name, c, err)
+		}
+	}
+	if _, err := prune.NewCriterion("luck", 1, nil); err == nil || !strings.Contains(err.Error(), "magnitude, random") {
+		t.Errorf("error %v does not list the criteria", err)
+	}
+}
