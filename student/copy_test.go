@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -264,4 +265,40 @@ func TestSafetensors(t *testing.T) {
 			t.Errorf("%s was changed", x.Name)
 		}
 	}
+}
+
+func TestCopyFromOtherEmbeddings(t *testing.T) {
+	in := inputs(60, 2, 9, 5)
+	t.Run("no token types", func(t *testing.T) {
+		src := mustNew(t, tiny, 1, student.MaskedLM()).Clone()
+		src.Graph.ReplaceInput("/bert/embeddings/Add_output_0", "/bert/embeddings/word_embeddings/Gather_output_0")
+		src.Graph.Prune()
+		src.Graph.Inputs = src.Graph.Inputs[:2]
+		got, rep, err := student.CopyReport(mustNew(t, tiny, 2, student.MaskedLM()), src, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(rep.Zeroed, []string{"bert.embeddings.token_type_embeddings.weight"}) || len(rep.Fresh) > 0 {
+			t.Errorf("zeroed %v, fresh %v", rep.Zeroed, rep.Fresh)
+		}
+		two := map[string]*exec.Tensor{"input_ids": in["input_ids"], "attention_mask": in["attention_mask"]}
+		if err := near(run(t, got, in)["logits"].F32, run(t, src, two)["logits"].F32, 1e-5); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("RoBERTa's positions", func(t *testing.T) {
+		longer := tiny
+		longer.Positions += 2
+		src := mustNew(t, longer, 1)
+		src.Config.ModelType, src.Config.PadTokenID = "roberta", 1
+		got, rep, err := student.CopyReport(mustNew(t, tiny, 2), src, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const name = "bert.embeddings.position_embeddings.weight"
+		want := src.Graph.Initializer(name).Raw[2*24*4:]
+		if string(got.Graph.Initializer(name).Raw) != string(want) || !slices.Contains(rep.Copied, name) {
+			t.Error("the rows from pad_token_id + 1 on were not taken")
+		}
+	})
 }
