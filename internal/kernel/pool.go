@@ -89,18 +89,35 @@ type workerSet struct {
 	mu      sync.Mutex
 	wake    sync.Cond
 	started int
-	pending []*job // jobs that want more workers
+	pending []*job       // jobs that want more workers
+	open    atomic.Int32 // len(pending), to be watched without the lock
+	// patience is how many turns to watch before parking: none where there are
+	// more workers than processors to watch on.
+	patience atomic.Int32
 }
+
+// Waking a parked goroutine takes longer than many a kernel runs, and kernels
+// come one after the other: a worker without work, and a caller whose last
+// chunk is under way elsewhere, watch for so many turns (some 30 µs) before
+// they park.
+const spins = 1 << 16
 
 // offer asks for up to n workers to help with j.
 func (w *workerSet) offer(j *job, n int) {
 	w.mu.Lock()
 	w.wake.L = &w.mu
-	for ; w.started < n; w.started++ {
-		go w.loop()
+	if w.started < n {
+		for ; w.started < n; w.started++ {
+			go w.loop()
+		}
+		w.patience.Store(0)
+		if w.started < runtime.GOMAXPROCS(0) {
+			w.patience.Store(spins)
+		}
 	}
 	j.wanted = n
 	w.pending = append(w.pending, j)
+	w.open.Store(int32(len(w.pending)))
 	w.mu.Unlock()
 	for range n {
 		w.wake.Signal()
@@ -120,10 +137,13 @@ func (w *workerSet) withdraw(j *job) {
 func (w *workerSet) remove(j *job) {
 	i := slices.Index(w.pending, j)
 	w.pending = slices.Delete(w.pending, i, i+1)
+	w.open.Store(int32(len(w.pending)))
 }
 
 func (w *workerSet) loop() {
 	for {
+		for i := w.patience.Load(); i > 0 && w.open.Load() == 0; i-- {
+		}
 		w.mu.Lock()
 		for len(w.pending) == 0 {
 			w.wake.Wait()
@@ -163,6 +183,8 @@ func parallel(n, grain int, t task) {
 	workers.offer(j, helpers)
 	j.work()
 	workers.withdraw(j)
+	for i := workers.patience.Load(); i > 0 && j.done.Load() < j.chunks; i-- {
+	}
 	<-j.finished
 	j.release()
 }
