@@ -14,13 +14,13 @@ import (
 )
 
 // Activation scores by what units contribute on calibration data, without
-// gradients: a head or neuron by the root mean square, over real tokens and
-// hidden dimensions' sum, of what it adds to the residual stream,
-// √E‖c_h·W_h‖² with c_h its context [d] and W_h its rows of the attention
-// output matrix, and √E a_j²·‖W_j‖ for a neuron of activation a_j; a single weight by
-// |W_ij|·‖X_i‖₂ (Wanda, Sun et al. 2024, eq. 2; use the scope PerOutput).
-// The whole model is measured dense, once; Wanda as published feeds pruned
-// activations forward.
+// gradients. A head or neuron scores the root mean square over real tokens of
+// the norm of what it adds to the residual stream: √E‖c_h·W_h‖², with c_h its
+// context [d] and W_h its rows of the attention output matrix, and
+// √(E a_j²)·‖W_j‖ for a neuron of activation a_j. A single weight scores
+// |W_ij|·‖X_i‖₂ (Wanda, Sun et al. 2024; it compares within an output, which is
+// the scope PerOutput). The dense model is measured once; Wanda as published
+// goes layer by layer and feeds pruned activations forward.
 type Activation struct {
 	// Data is the calibration text. Required.
 	Data []*corpus.Batch

@@ -84,7 +84,7 @@ const (
 	// LinearCompensation adds A to W_k and c to the bias, the ridge regression
 	// of x_g·W_g on x_k: (Cov_kk + λI)·A = Cov_kg·W_g, c = E[x_g]·W_g − E[x_k]·A,
 	// λ = 0.01 of the mean diagonal. It is the layer-wise least squares of
-	// Kwon et al. 2022 (section 4.3) with a matrix in place of their mask.
+	// Kwon et al. 2022 with a matrix in place of their mask.
 	// It keeps 4·(H² + F²) bytes per layer while it measures.
 	LinearCompensation Compensation = "linear"
 )

@@ -18,7 +18,7 @@ type Gradient struct {
 // multiply each head's and each neuron's output, at ξ = 1, from the gradients
 // of the weights alone. A head's context reaches the residual stream through
 // its rows of the attention output matrix, so ∂L/∂ξ_h = Σ W_h ∘ ∂L/∂W_h over
-// those rows, exactly (Michel et al. 2019, eq. 2); a neuron's is the same sum
+// those rows, exactly (Michel et al. 2019); a neuron's is the same sum
 // over its row of the second feed-forward matrix. Values are signed: summed
 // over batches in [Importance] they give E|∂L/∂ξ| or the Fisher information.
 //
@@ -100,7 +100,7 @@ func (a *Importance) Taylor() Scores {
 }
 
 // Fisher returns E(∂L/∂ξ)², the diagonal of the masks' empirical Fisher
-// information (Kwon et al. 2022, eq. 8, up to a factor that does not depend on the unit).
+// information (Kwon et al. 2022, up to a factor that does not depend on the unit).
 func (a *Importance) Fisher() Scores {
 	return Scores{Heads: mean(a.headSq, a.n), Neurons: mean(a.neuronSq, a.n)}
 }
