@@ -70,6 +70,7 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	for _, n := range nodes {
 		m.Graph.Nodes = append(m.Graph.Nodes, n.Clone())
 	}
+	openDims(m.Graph)
 	if err := m.Check(); err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
@@ -88,6 +89,9 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 				return nil, fmt.Errorf("exec: %w", err)
 			}
 		}
+	}
+	if m.Graph.Nodes, err = sortNodes(m.Graph); err != nil {
+		return nil, err
 	}
 	lower(m.Graph, !opts.Unfused)
 	if !opts.Unfused {
@@ -108,6 +112,19 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openDims makes sizes of −1 in declarations what their writers mean: unknown.
+func openDims(g *onnx.Graph) {
+	for _, list := range [][]*onnx.ValueInfo{g.Inputs, g.Outputs, g.Values} {
+		for _, v := range list {
+			for i, d := range v.Dims {
+				if d.Known && d.Size < 0 {
+					v.Dims[i].Known = false
+				}
+			}
+		}
+	}
 }
 
 // Inputs are the inputs to feed: those of the graph without initializers,
