@@ -73,7 +73,7 @@ func packB(dst []float32, trans bool, k, n int, b []float32, ldb int, wide bool)
 	*t = packTask{dst: dst, b: b, trans: trans, k: k, n: n, ldb: ldb}
 	panels := tiles(n, nr)
 	if wide {
-		parallel(panels, rowGrain(k*nr, 1<<15), t)
+		parallel(panels, rowGrain(k*nr, 1<<16), t)
 	} else {
 		t.run(0, panels)
 	}
@@ -81,14 +81,23 @@ func packB(dst []float32, trans bool, k, n int, b []float32, ldb int, wide bool)
 }
 
 func (t *packTask) run(lo, hi int) {
-	for p := lo; p < hi; p++ {
-		j := p * nr
-		w := min(nr, t.n-j)
-		dst := t.dst[j*t.k : (j+nr)*t.k]
-		if t.trans {
-			packColumnsT(dst, t.b[j*t.ldb:], t.ldb, t.k, w)
-		} else {
-			packColumns(dst, t.b[j:], t.ldb, t.k, w)
+	// Across the panels so many rows at a time that their pages and lines are
+	// not looked up anew for each panel.
+	rows := 64
+	if t.trans {
+		rows = t.k
+	}
+	for p0 := 0; p0 < t.k; p0 += rows {
+		h := min(rows, t.k-p0)
+		for p := lo; p < hi; p++ {
+			j := p * nr
+			w := min(nr, t.n-j)
+			dst := t.dst[j*t.k+p0*nr : j*t.k+(p0+h)*nr]
+			if t.trans {
+				packColumnsT(dst, t.b[j*t.ldb:], t.ldb, h, w)
+			} else {
+				packColumns(dst, t.b[p0*t.ldb+j:], t.ldb, h, w)
+			}
 		}
 	}
 }
