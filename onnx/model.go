@@ -188,6 +188,8 @@ type ValueInfo struct {
 	Other    []byte
 	Metadata []Property
 	Unknown  []byte
+
+	extra *typeExtra // what else the type says, nil if nothing
 }
 
 // Function is a function local to the model (FunctionProto).

@@ -65,30 +65,6 @@ func (g *Graph) Consumers() map[string][]*Node {
 	return m
 }
 
-// reads lists the values a node needs, those of its subgraphs included.
-func (n *Node) reads() []string {
-	var out []string
-	for _, in := range n.Inputs {
-		if in != "" {
-			out = append(out, in)
-		}
-	}
-	for _, a := range n.Attrs {
-		for _, g := range append(slices.Clone(a.Graphs), a.Graph) {
-			if g == nil {
-				continue
-			}
-			for _, inner := range g.Nodes {
-				out = append(out, inner.reads()...)
-			}
-			for _, o := range g.Outputs {
-				out = append(out, o.Name)
-			}
-		}
-	}
-	return out
-}
-
 // ReplaceInput makes every node, and every graph output, that reads old read new.
 // A graph output keeps its name only if a node produces it, so outputs are not renamed
 // here: it is an error of the caller to replace a value that is a graph output.
@@ -211,23 +187,6 @@ func StringAttr(name, v string) *Attribute {
 // IntsAttr makes an integer list attribute.
 func IntsAttr(name string, v ...int64) *Attribute {
 	return &Attribute{Name: name, Type: AttrInts, Ints: v}
-}
-
-// Size is the number of bytes of one element, 0 for strings and types without a fixed size.
-func (d DataType) Size() int {
-	switch d {
-	case Uint8, Int8, Bool:
-		return 1
-	case Uint16, Int16, Float16, BFloat16:
-		return 2
-	case Float, Int32, Uint32:
-		return 4
-	case Double, Int64, Uint64, Complex64:
-		return 8
-	case Complex128:
-		return 16
-	}
-	return 0
 }
 
 // Len is the number of elements that Dims declare (1 for a scalar).

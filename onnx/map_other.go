@@ -1,0 +1,9 @@
+//go:build !unix
+
+package onnx
+
+import "os"
+
+// mapFile returns the bytes of a file, not to be written to. Here it is read:
+// a mapped file could not be replaced while it is open.
+func mapFile(path string) ([]byte, error) { return os.ReadFile(path) }

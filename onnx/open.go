@@ -1,0 +1,200 @@
+package onnx
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// companions are the small files that belong to a model, by their base name.
+var companions = []string{
+	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
+}
+
+// maxCompanion bounds the size of such a file.
+const maxCompanion = 256 << 20
+
+// Open reads a model from an .onnx file or from a directory: its onnx folder or
+// itself, where model.onnx comes first, then model_quantized.onnx, then the only
+// *.onnx there is. config.json and the tokenizer's files are read from the
+// directory, or from where the file lies.
+//
+// Weights are memory-mapped where the system can, also those kept in other files
+// of the model's directory (external data). A mapping lasts as long as the
+// program, so that no slice of it can become invalid; a file must not be
+// changed in place while a model opened from it is used. Replacing it, as
+// [Model.Save] does, is safe.
+func Open(path string) (*Model, error) {
+	file, err := find(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := mapFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("onnx: %w", err)
+	}
+	dir := filepath.Dir(file)
+	ext := &externalFiles{dir: dir, open: map[string][]byte{}}
+	m, err := decode(data, ext.read)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := m.readCompanions(dir); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// find returns the model file that path means.
+func find(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("onnx: %w; give an .onnx file or a directory that holds one", err)
+	}
+	if !info.IsDir() {
+		return path, nil
+	}
+	dirs := []string{filepath.Join(path, "onnx"), path}
+	for _, name := range []string{"model.onnx", "model_quantized.onnx"} {
+		for _, dir := range dirs {
+			file := filepath.Join(dir, name)
+			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+				return file, nil
+			}
+		}
+	}
+	var found []string
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("onnx: %w", err)
+		}
+		for _, e := range entries {
+			if !e.IsDir() && isModelName(e.Name()) && !strings.HasPrefix(e.Name(), ".") {
+				found = append(found, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("onnx: %s: no .onnx file there or in its onnx folder; export the model to model.onnx first", path)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("onnx: %s: several models and no model.onnx: %s; name the file", path, strings.Join(found, ", "))
+}
+
+func isModelName(name string) bool { return strings.EqualFold(filepath.Ext(name), ".onnx") }
+
+// readCompanions reads config.json and the tokenizer's files from the model's
+// folder or, if that is named onnx, the folder above it.
+func (m *Model) readCompanions(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("onnx: %w", err)
+	}
+	dirs := []string{abs}
+	if filepath.Base(abs) == "onnx" {
+		dirs = append(dirs, filepath.Dir(abs))
+	}
+	m.Files = map[string][]byte{}
+	for _, name := range companions {
+		b, err := readFirst(dirs, name)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			m.Files[name] = b
+		}
+	}
+	b, err := readFirst(dirs, "config.json")
+	if err != nil || b == nil {
+		return err
+	}
+	m.Config = &Config{}
+	if err := m.Config.UnmarshalJSON(b); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return fmt.Errorf("%s: %w (at byte %d); repair or remove the file", abs, err, syntax.Offset)
+		}
+		return fmt.Errorf("%s: %w", abs, err)
+	}
+	return nil
+}
+
+// readFirst reads the file from the first folder that has it, nil if none has.
+func readFirst(dirs []string, name string) ([]byte, error) {
+	for _, dir := range dirs {
+		file := filepath.Join(dir, name)
+		info, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("onnx: %w", err)
+		}
+		if !info.Mode().IsRegular() {
+			continue
+		}
+		if info.Size() > maxCompanion {
+			return nil, fmt.Errorf("onnx: %s: %d bytes; more than %d are not read", file, info.Size(), maxCompanion)
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("onnx: %w", err)
+		}
+		return b, nil
+	}
+	return nil, nil
+}
+
+// externalFiles reads weights kept in other files of the model's directory.
+type externalFiles struct {
+	dir  string
+	open map[string][]byte
+}
+
+// read returns length bytes at offset of a file named relative to the directory.
+// Names that lead out of the directory, also through links, are refused.
+func (x *externalFiles) read(location string, offset, length int64) ([]byte, error) {
+	data, ok := x.open[location]
+	if !ok {
+		file, err := x.resolve(location)
+		if err != nil {
+			return nil, err
+		}
+		if data, err = mapFile(file); err != nil {
+			return nil, fmt.Errorf("external data: %w", err)
+		}
+		x.open[location] = data
+	}
+	size := int64(len(data))
+	if offset > size || length > size-offset {
+		return nil, fmt.Errorf("external data: bytes %d to %d lie outside %q, which has %d; the file is cut short or of another model", offset, offset+length, location, size)
+	}
+	return data[offset : offset+length : offset+length], nil
+}
+
+func (x *externalFiles) resolve(location string) (string, error) {
+	local := filepath.FromSlash(location)
+	if !filepath.IsLocal(local) || strings.Contains(location, `\`) {
+		return "", fmt.Errorf("external data: %q leads out of the model's directory, which is refused; put the file beside the model", location)
+	}
+	root, err := filepath.EvalSymlinks(x.dir)
+	if err != nil {
+		return "", fmt.Errorf("external data: %w", err)
+	}
+	file, err := filepath.EvalSymlinks(filepath.Join(root, local))
+	if err != nil {
+		return "", fmt.Errorf("external data: %w; put the file beside the model", err)
+	}
+	if rel, err := filepath.Rel(root, file); err != nil || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("external data: %q is a link out of the model's directory, which is refused; put the file itself beside the model", location)
+	}
+	return file, nil
+}

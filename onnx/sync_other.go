@@ -1,0 +1,23 @@
+//go:build !windows
+
+package onnx
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// syncDir makes renames in a directory survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	// Some file systems cannot sync a directory; they have no better to offer.
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
