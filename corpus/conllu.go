@@ -1,0 +1,306 @@
+package corpus
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// conlluDoc collects the sentences of one document.
+type conlluDoc struct {
+	text   strings.Builder
+	e      Example
+	space  string // what separates the next word from the text so far
+	line   int    // first line
+	gapped bool   // a paragraph starts with the next sentence
+}
+
+// readCoNLLU reads Universal Dependencies files (format 2): the text is put
+// together from the words and SpaceAfter=No; each word carries its universal
+// part of speech. Sentences from one "# newdoc" to the next are one example; in
+// a file without it every sentence is one.
+func (l *loader) readCoNLLU(name string, data []byte) error {
+	p := &conlluParser{l: l, name: name}
+	for n, line := range lines(data) {
+		if l.full() {
+			return nil
+		}
+		if err := p.line(n, line); err != nil {
+			return fmt.Errorf("corpus: %s: line %d: %w", name, n, err)
+		}
+	}
+	p.endSentence()
+	p.endDocument()
+	return nil
+}
+
+type conlluParser struct {
+	l     *loader
+	name  string
+	doc   *conlluDoc
+	docs  bool // "# newdoc" was seen
+	start int  // offset of the running sentence in the document, −1 none
+	mwtTo int  // last word of the running multiword token, 0 none
+	mwt   struct {
+		form       string
+		start, end int
+		at         int // where the next part is looked for
+		spaceAfter bool
+	}
+}
+
+func (p *conlluParser) line(n int, line string) error {
+	switch {
+	case strings.TrimSpace(line) == "":
+		p.endSentence()
+		if !p.docs {
+			p.endDocument()
+		}
+		return nil
+	case strings.HasPrefix(line, "#"):
+		switch field, _, _ := strings.Cut(strings.TrimSpace(line[1:]), " "); field {
+		case "newdoc":
+			p.endSentence()
+			p.endDocument()
+			p.docs = true
+		case "newpar":
+			if p.doc != nil {
+				p.doc.gapped = true
+			}
+		}
+		return nil
+	}
+	f := strings.Split(line, "\t")
+	if len(f) != 10 {
+		return fmt.Errorf("%d columns instead of 10 separated by tabs; this is not CoNLL-U, or tabs became spaces", len(f))
+	}
+	return p.word(n, f)
+}
+
+func (p *conlluParser) word(n int, f []string) error {
+	id, form, misc := f[0], f[1], f[9]
+	if form == "" {
+		return fmt.Errorf("column 2: the word is empty; write _ for an underscore")
+	}
+	if strings.Contains(id, ".") {
+		return nil // an empty node is not in the text
+	}
+	if from, to, ok := strings.Cut(id, "-"); ok {
+		a, err1 := strconv.Atoi(from)
+		b, err2 := strconv.Atoi(to)
+		if err1 != nil || err2 != nil || a < 1 || b < a {
+			return fmt.Errorf("column 1: %q is not a word range like 3-4", id)
+		}
+		p.begin(n)
+		p.mwtTo = b
+		p.mwt.form, p.mwt.spaceAfter = form, spaceAfter(misc)
+		p.mwt.start = p.append(form)
+		p.mwt.end, p.mwt.at = p.doc.text.Len(), p.mwt.start
+		return nil
+	}
+	k, err := strconv.Atoi(id)
+	if err != nil || k < 1 {
+		return fmt.Errorf("column 1: %q is not a word number; it must be like 3, 3-4 or 3.1", id)
+	}
+	p.begin(n)
+	w := Word{POS: strings.TrimPrefix(f[3], "_"), Entity: miscEntity(misc)}
+	if k > p.mwtTo {
+		p.mwtTo = 0
+		w.Start = p.append(form)
+		w.End = p.doc.text.Len()
+		p.doc.e.Words = append(p.doc.e.Words, w)
+		if spaceAfter(misc) {
+			p.doc.space = " "
+		}
+		return nil
+	}
+	p.part(k, form, w)
+	return nil
+}
+
+// part places word k of a multiword token: at its own letters where the forms
+// make up the surface form ("did" + "n't"); otherwise the whole surface form
+// ("du" = de + le) is one word with the tags of its first part.
+func (p *conlluParser) part(k int, form string, w Word) {
+	words := p.doc.e.Words
+	rest := p.mwt.form[p.mwt.at-p.mwt.start:]
+	switch {
+	case strings.HasPrefix(rest, form) && (k < p.mwtTo || len(rest) == len(form)):
+		w.Start, w.End = p.mwt.at, p.mwt.at+len(form)
+		p.mwt.at = w.End
+		p.doc.e.Words = append(words, w)
+	case p.mwt.at == p.mwt.start && rest != "":
+		w.Start, w.End = p.mwt.start, p.mwt.end
+		p.mwt.at = p.mwt.end
+		p.doc.e.Words = append(words, w)
+	case len(words) > 0: // the parts differ from the surface: the last word takes the rest
+		words[len(words)-1].End = p.mwt.end
+		p.mwt.at = p.mwt.end
+	}
+	if k == p.mwtTo && p.mwt.spaceAfter {
+		p.doc.space = " "
+	}
+}
+
+// append adds form to the text and returns where it starts.
+func (p *conlluParser) append(form string) int {
+	d := p.doc
+	d.text.WriteString(d.space)
+	d.space = ""
+	at := d.text.Len()
+	if p.start < 0 {
+		p.start = at
+	}
+	d.text.WriteString(form)
+	return at
+}
+
+// begin opens a document and, before the first word, a sentence.
+func (p *conlluParser) begin(n int) {
+	if p.doc == nil {
+		p.doc = &conlluDoc{line: n}
+		p.start, p.mwtTo = -1, 0
+	}
+	if p.start < 0 && p.doc.gapped && p.doc.text.Len() > 0 {
+		p.doc.space = "\n"
+	}
+	if p.start < 0 {
+		p.doc.gapped = false
+	}
+}
+
+func (p *conlluParser) endSentence() {
+	if p.doc == nil || p.start < 0 {
+		return
+	}
+	if p.mwtTo > 0 && p.mwt.spaceAfter && p.doc.space == "" && p.mwt.end == p.doc.text.Len() {
+		p.doc.space = " " // a multiword token whose parts are missing
+	}
+	p.doc.e.Sentences = append(p.doc.e.Sentences, Span{p.start, p.doc.text.Len()})
+	p.start, p.mwtTo = -1, 0
+}
+
+func (p *conlluParser) endDocument() {
+	if p.doc != nil && len(p.doc.e.Sentences) > 0 {
+		p.doc.e.Text = p.doc.text.String()
+		p.l.add(p.name, p.doc.line, p.doc.e)
+	}
+	p.doc = nil
+}
+
+func spaceAfter(misc string) bool {
+	for f := range strings.SplitSeq(misc, "|") {
+		if f == "SpaceAfter=No" {
+			return false
+		}
+	}
+	return true
+}
+
+// miscEntity reads a BIO tag from the last column, as NER=B-PER.
+func miscEntity(misc string) string {
+	for f := range strings.SplitSeq(misc, "|") {
+		tag, ok := strings.CutPrefix(f, "NER=")
+		if _, bio := entityType(tag); ok && (bio || tag == "O") {
+			return tag
+		}
+	}
+	return ""
+}
+
+// readBIO reads one token and its tag on each line, with a blank line between
+// sentences: CoNLL-2003 and the like. The first column is the token and the
+// last one the tag, unless Options.Columns gives numbers from 0. BIOES, BILOU
+// and IOB1 tags are turned into BIO.
+func (l *loader) readBIO(name string, data []byte) error {
+	textCol, err := columnNumber(name, "text", l.opts.Columns.Text, 0)
+	if err != nil {
+		return err
+	}
+	tagCol, err := columnNumber(name, "label", l.opts.Columns.Label, -1)
+	if err != nil {
+		return err
+	}
+	var words, tags []string
+	start := 0
+	flush := func() {
+		if len(words) > 0 {
+			e := fromWords(words)
+			for i := range e.Words {
+				e.Words[i].Entity = tags[i]
+			}
+			l.add(name, start, e)
+		}
+		words, tags = nil, nil
+	}
+	for n, line := range lines(data) {
+		if l.full() {
+			return nil
+		}
+		if strings.TrimSpace(line) == "" {
+			flush()
+			continue
+		}
+		f := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
+		if f[0] == "-DOCSTART-" {
+			flush()
+			continue
+		}
+		at := tagCol
+		if at < 0 {
+			at = len(f) - 1
+		}
+		if len(f) < 2 || textCol >= len(f) || at >= len(f) {
+			return fmt.Errorf("corpus: %s: line %d: %d columns; a token and its tag are needed, separated by a tab or a space", name, n, len(f))
+		}
+		prev := "O"
+		if len(tags) > 0 {
+			prev = tags[len(tags)-1]
+		}
+		tag, ok := toBIO(f[at], prev)
+		if !ok {
+			return fmt.Errorf("corpus: %s: line %d, column %d: %q is not a BIO tag (O, B-PER, I-PER …); set the label column by its number from 0", name, n, at+1, f[at])
+		}
+		if len(words) == 0 {
+			start = n
+		}
+		words, tags = append(words, f[textCol]), append(tags, tag)
+	}
+	flush()
+	return nil
+}
+
+func columnNumber(name, kind, want string, def int) (int, error) {
+	if want == "" {
+		return def, nil
+	}
+	n, err := strconv.Atoi(want)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("corpus: %s: %s column %q: this format has no header, so give its number from 0", name, kind, want)
+	}
+	return n, nil
+}
+
+// toBIO turns a BIO, BIOES, BILOU or IOB1 tag into BIO; prev is the BIO tag of
+// the token before.
+func toBIO(tag, prev string) (string, bool) {
+	if tag == "O" || tag == "o" {
+		return "O", true
+	}
+	c, w := utf8.DecodeRuneInString(tag)
+	if len(tag) < w+2 || tag[w] != '-' && tag[w] != '_' {
+		return "", false
+	}
+	kind := tag[w+1:]
+	switch c {
+	case 'B', 'S', 'U':
+		return "B-" + kind, true
+	case 'I', 'E', 'M', 'L':
+		if last, ok := entityType(prev); ok && last == kind {
+			return "I-" + kind, true
+		}
+		return "B-" + kind, true
+	}
+	return "", false
+}

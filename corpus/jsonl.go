@@ -1,0 +1,366 @@
+package corpus
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// readJSONL reads one object on each line (or one array of objects).
+func (l *loader) readJSONL(name string, data []byte) error {
+	if trimmed := bytes.TrimSpace(data); trimmed[0] == '[' {
+		var items []json.RawMessage
+		if err := json.Unmarshal(trimmed, &items); err != nil {
+			return fmt.Errorf("corpus: %s: %w; write one object on each line", name, err)
+		}
+		for i, m := range items {
+			if l.full() {
+				return nil
+			}
+			if err := l.object(name, i+1, m); err != nil {
+				return fmt.Errorf("corpus: %s: item %d: %w", name, i+1, err)
+			}
+		}
+		return nil
+	}
+	for n, line := range lines(data) {
+		if l.full() {
+			return nil
+		}
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if err := l.object(name, n, []byte(line)); err != nil {
+			return fmt.Errorf("corpus: %s: line %d: %w", name, n, err)
+		}
+	}
+	return nil
+}
+
+func (l *loader) object(name string, n int, data []byte) error {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(data, &m); err != nil {
+		var se *json.SyntaxError
+		if errors.As(err, &se) {
+			return fmt.Errorf("byte %d: %w; each line must be one complete JSON object", se.Offset, err)
+		}
+		return fmt.Errorf("%w; each line must be one JSON object", err)
+	}
+	e, err := l.fromObject(m)
+	if err != nil {
+		return err
+	}
+	l.add(name, n, e)
+	return nil
+}
+
+// member finds the member that holds a kind of data; key "" when absent.
+func member(m map[string]json.RawMessage, kind, want string, usual []string) (key string, err error) {
+	if want != "" {
+		if _, ok := m[want]; !ok {
+			return "", fmt.Errorf("there is no %s member %q; the object has %q", kind, want, keys(m))
+		}
+		return want, nil
+	}
+	for _, s := range usual {
+		if _, ok := m[s]; ok {
+			return s, nil
+		}
+	}
+	return "", nil
+}
+
+func keys(m map[string]json.RawMessage) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
+	var e Example
+	cols := l.opts.Columns
+	if cols.Words != "" || cols.Text == "" && m["text"] == nil && (isStrings(m["tokens"]) || isStrings(m["words"])) {
+		return fromArrays(m, cols)
+	}
+	text, err := member(m, "text", cols.Text, textNames)
+	if err != nil {
+		return e, err
+	}
+	if text == "" {
+		return e, fmt.Errorf("no text among the members %q; name the text column", keys(m))
+	}
+	pair, err := member(m, "pair", cols.Pair, pairNames)
+	if err != nil {
+		return e, err
+	}
+	label := ""
+	if cols.Label != "" && m[cols.Label] != nil { // test rows often lack it
+		label = cols.Label
+	} else if cols.Label == "" {
+		label, _ = member(m, "label", "", labelNames[:8])
+	}
+	if err := str(m, text, &e.Text); err != nil {
+		return e, err
+	}
+	if pair != "" && pair != text {
+		if err := str(m, pair, &e.Pair); err != nil {
+			return e, err
+		}
+	}
+	if label != "" {
+		if e.Target, err = labelText(m[label]); err != nil {
+			return e, fmt.Errorf("member %q: %w", label, err)
+		}
+	}
+	return e, annotations(m, &e)
+}
+
+func str(m map[string]json.RawMessage, key string, to *string) error {
+	if string(m[key]) == "null" {
+		return fmt.Errorf("member %q is null; it must be a string", key)
+	}
+	if err := json.Unmarshal(m[key], to); err != nil {
+		return fmt.Errorf("member %q: %w; it must be a string", key, err)
+	}
+	return nil
+}
+
+// labelText reads a label: a string, an integer or a bool; null and −1, which
+// stand for "unknown" in test sets, are none.
+func labelText(m json.RawMessage) (string, error) {
+	var v any
+	d := json.NewDecoder(bytes.NewReader(m))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return "", err
+	}
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case bool:
+		return map[bool]string{false: "0", true: "1"}[v], nil
+	case json.Number:
+		s := strings.TrimSuffix(v.String(), ".0")
+		if s == "-1" {
+			s = ""
+		}
+		return s, nil
+	}
+	return "", fmt.Errorf("%.40s is not a label; it must be a string or an integer", m)
+}
+
+func isStrings(m json.RawMessage) bool {
+	var s []string
+	return m != nil && json.Unmarshal(m, &s) == nil && s != nil
+}
+
+// fromArrays reads {"tokens": [...], "ner_tags": [...]}.
+func fromArrays(m map[string]json.RawMessage, cols Columns) (Example, error) {
+	key, err := member(m, "words", cols.Words, []string{"tokens", "words"})
+	if err != nil {
+		return Example{}, err
+	}
+	var words []string
+	if err := json.Unmarshal(m[key], &words); err != nil {
+		return Example{}, fmt.Errorf("member %q: %w; it must be an array of strings", key, err)
+	}
+	e := fromWords(words)
+	for _, set := range []struct {
+		kind, want string
+		usual      []string
+		to         func(i int, tag string) bool
+	}{
+		{"POS", cols.POS, []string{"upos", "pos", "pos_tags"}, func(i int, tag string) bool { e.Words[i].POS = tag; return true }},
+		{"label", cols.Label, []string{"ner_tags", "tags", "labels", "ner"}, func(i int, tag string) bool {
+			prev := "O"
+			if i > 0 {
+				prev = e.Words[i-1].Entity
+			}
+			var ok bool
+			e.Words[i].Entity, ok = toBIO(tag, prev)
+			return ok
+		}},
+	} {
+		key, err := member(m, set.kind, set.want, set.usual)
+		if err != nil {
+			return e, err
+		}
+		if key == "" {
+			continue
+		}
+		var tags []string
+		if err := json.Unmarshal(m[key], &tags); err != nil {
+			return e, fmt.Errorf("member %q: %w; tags must be names, not numbers", key, err)
+		}
+		if len(tags) != len(words) {
+			return e, fmt.Errorf("member %q: %d tags for %d words; there must be one for each", key, len(tags), len(words))
+		}
+		for i, tag := range tags {
+			if !set.to(i, tag) {
+				return e, fmt.Errorf("member %q: tag %d is %q; it must be O, B-… or I-…", key, i, tag)
+			}
+		}
+	}
+	return e, nil
+}
+
+// docJSON is the annotated part of an object: spaCy's doc.to_json(), with
+// offsets in characters. Tokens may carry "ner", a BIO tag, where "ents" cannot
+// express the entities.
+type docJSON struct {
+	Ents []struct {
+		Start int    `json:"start"`
+		End   int    `json:"end"`
+		Label string `json:"label"`
+	} `json:"ents"`
+	Sents []struct {
+		Start int `json:"start"`
+		End   int `json:"end"`
+	} `json:"sents"`
+	Tokens []struct {
+		Start int     `json:"start"`
+		End   int     `json:"end"`
+		POS   string  `json:"pos"`
+		NER   *string `json:"ner"`
+	} `json:"tokens"`
+}
+
+// annotations fills Sentences and Words from spaCy's members.
+func annotations(m map[string]json.RawMessage, e *Example) error {
+	var d docJSON
+	for _, f := range []struct {
+		key string
+		to  any
+	}{{"ents", &d.Ents}, {"sents", &d.Sents}, {"tokens", &d.Tokens}} {
+		if m[f.key] == nil || isStrings(m[f.key]) && f.key == "tokens" && string(m[f.key]) != "[]" {
+			continue
+		}
+		if err := json.Unmarshal(m[f.key], f.to); err != nil {
+			return fmt.Errorf("member %q: %w; it must be as spaCy's doc.to_json() writes it", f.key, err)
+		}
+	}
+	if d.Ents == nil && d.Sents == nil && d.Tokens == nil {
+		return nil
+	}
+	at := offsets(e.Text)
+	span := func(what string, i, start, end, after int) (Span, error) {
+		if start < 0 || end < start || end >= len(at) {
+			return Span{}, fmt.Errorf("%s[%d]: characters %d to %d are outside the text of %d characters", what, i, start, end, len(at)-1)
+		}
+		s := Span{at[start], at[end]}
+		if s.Start < after {
+			return s, fmt.Errorf("%s[%d]: starts at character %d, before the one before it ends; sort them", what, i, start)
+		}
+		return s, nil
+	}
+	after := 0
+	var err error
+	if d.Sents != nil {
+		e.Sentences = make([]Span, len(d.Sents))
+	}
+	for i, s := range d.Sents {
+		if e.Sentences[i], err = span("sents", i, s.Start, s.End, after); err != nil {
+			return err
+		}
+		after = e.Sentences[i].End
+	}
+	if d.Tokens != nil {
+		e.Words = make([]Word, len(d.Tokens))
+	}
+	after = 0
+	for i, t := range d.Tokens {
+		w := Word{POS: t.POS}
+		if w.Span, err = span("tokens", i, t.Start, t.End, after); err != nil {
+			return err
+		}
+		after = w.End
+		e.Words[i] = w
+	}
+	if d.Ents == nil {
+		return nerTags(d, e)
+	}
+	if d.Tokens == nil {
+		e.Words = plainWords(e.Text)
+	}
+	for i := range e.Words {
+		e.Words[i].Entity = "O"
+	}
+	for i, x := range d.Ents {
+		s, err := span("ents", i, x.Start, x.End, 0)
+		if err != nil {
+			return err
+		}
+		if x.Label == "" {
+			return fmt.Errorf("ents[%d] has no label", i)
+		}
+		tagEntity(e.Words, s, x.Label)
+	}
+	return nerTags(d, e)
+}
+
+// nerTags applies the tags that are given token by token.
+func nerTags(d docJSON, e *Example) error {
+	for i, t := range d.Tokens {
+		if t.NER != nil {
+			e.Words[i].Entity = *t.NER
+		}
+	}
+	return nil
+}
+
+// tagEntity gives the words that a span touches the tags B-kind, I-kind …
+func tagEntity(words []Word, s Span, kind string) {
+	tag := "B-" + kind
+	k, _ := slices.BinarySearchFunc(words, s.Start, func(w Word, at int) int { return w.End - at - 1 })
+	for ; k < len(words) && words[k].Start < s.End; k++ {
+		if words[k].Len() > 0 {
+			words[k].Entity = tag
+			tag = "I-" + kind
+		}
+	}
+}
+
+// offsets returns the byte offset of each character, and of the end.
+func offsets(text string) []int {
+	out := make([]int, 0, len(text)+1)
+	for i := range text {
+		out = append(out, i)
+	}
+	return append(out, len(text))
+}
+
+// plainWords splits text at white space, punctuation and Chinese characters.
+func plainWords(text string) []Word {
+	var out []Word
+	start := -1
+	flush := func(end int) {
+		if start >= 0 {
+			out = append(out, Word{Span: Span{start, end}})
+		}
+		start = -1
+	}
+	for i, r := range text {
+		switch {
+		case unicode.IsSpace(r):
+			flush(i)
+		case isPunct(r) || isChinese(r):
+			flush(i)
+			start = i
+			flush(i + utf8.RuneLen(r))
+		case start < 0:
+			start = i
+		}
+	}
+	flush(len(text))
+	return out
+}
