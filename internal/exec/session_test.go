@@ -59,6 +59,7 @@ func sample(n int, seed uint64) []float32 {
 func TestUnsupportedNodesAreListedTogether(t *testing.T) {
 	m := graph(s("x"), s("z"), nil,
 		node("Conv", s("x"), s("y")), node("Relu", s("y"), s("r")), node("com.example:Magic", s("r"), s("z")))
+	m.Opsets = append(m.Opsets, onnx.Opset{Domain: "com.example", Version: 1})
 	_, err := exec.New(m, exec.Options{Unfused: true})
 	var u *exec.UnsupportedError
 	if !errors.As(err, &u) || len(u.Items) != 2 {
