@@ -129,11 +129,12 @@ type confusion struct {
 
 func (c *confusion) add(r Rows) {
 	r.each(func(_ int, row []float32, gold int) {
-		n := max(c.classes, r.Classes, gold+1)
-		c.grow(n)
-		c.cells[gold*c.classes+Argmax(row)]++
+		c.grow(max(r.Classes, gold+1))
+		c.count(gold, Argmax(row))
 	})
 }
+
+func (c *confusion) count(gold, predicted int) { c.cells[gold*c.classes+predicted]++ }
 
 func (c *confusion) grow(n int) {
 	if n <= c.classes {

@@ -1,0 +1,121 @@
+package eval
+
+import (
+	"fmt"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// Options says how models are evaluated. The zero value is usable.
+type Options struct {
+	// Metrics names the metrics of the primary head, the first being the one
+	// compared; empty is the task's own: accuracy and macro F1 for classes,
+	// accuracy and perplexity for masked language modelling, accuracy and
+	// entity F1 for tags. See [Metrics].
+	Metrics []string
+	// Heads limits evaluation to these kinds of heads; empty is every head
+	// that the data can score.
+	Heads []student.Kind
+	// MaxLength is the most tokens of a sequence; 0 is 128.
+	MaxLength int
+	// BatchSize is the number of sequences run together; 0 is 32. It does not
+	// change what is measured, except through int8 scales that span a batch.
+	BatchSize int
+	// MaskRate is the share of tokens masked for masked language modelling;
+	// 0 is 0.15. Seed draws them: the same seed masks the same tokens.
+	MaskRate float64
+	Seed     uint64
+	// Tokenizer overrides the one that comes with the model.
+	Tokenizer *corpus.Tokenizer
+	// Bytes is the size of the model's file where the caller knows it; 0
+	// encodes the model to find out.
+	Bytes int64
+	// Latency lists the shapes to time; empty times nothing.
+	Latency []Shape
+	// Timing says how the shapes are timed.
+	Timing TimingOptions
+	// Progress, where set, is called after each batch of each pass.
+	Progress func(stage string, done, total int)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.MaxLength == 0 {
+		o.MaxLength = 128
+	}
+	if o.BatchSize == 0 {
+		o.BatchSize = 32
+	}
+	if o.MaxLength < 0 || o.BatchSize < 0 {
+		return o, fmt.Errorf("eval: MaxLength %d and BatchSize %d must be positive", o.MaxLength, o.BatchSize)
+	}
+	if o.MaskRate < 0 || o.MaskRate > 1 {
+		return o, fmt.Errorf("eval: MaskRate %g is not a share between 0 and 1", o.MaskRate)
+	}
+	for _, name := range o.Metrics {
+		if _, err := MetricByName(name); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// tokenizer is the one of the options or of the model's files.
+func (o Options) tokenizer(m *onnx.Model) (*corpus.Tokenizer, error) {
+	if o.Tokenizer != nil {
+		return o.Tokenizer, nil
+	}
+	if len(m.Files) == 0 {
+		return nil, fmt.Errorf("eval: the model comes without a tokenizer; open its directory (with tokenizer.json or vocab.txt), not the bare .onnx file")
+	}
+	t, err := corpus.LoadTokenizer(m.Files)
+	if err != nil {
+		return nil, fmt.Errorf("eval: the model's tokenizer: %w", err)
+	}
+	return t, nil
+}
+
+// head is one output to score.
+type head struct {
+	kind    student.Kind
+	output  string
+	labels  []string
+	primary bool
+}
+
+// headsOf lists the model's outputs and what they predict: what config.json
+// says, else a single output of rank 2 is a classifier's.
+func headsOf(m *onnx.Model) ([]head, error) {
+	known, err := student.HeadsOf(m.Config)
+	if err != nil {
+		return nil, fmt.Errorf("eval: %w", err)
+	}
+	g := m.Graph
+	if len(g.Outputs) == 0 {
+		return nil, fmt.Errorf("eval: the model has no outputs")
+	}
+	var out []head
+	for i, h := range known {
+		name := h.Output(i == 0)
+		if i == 0 && !g.IsOutput(name) {
+			name = g.Outputs[0].Name
+		}
+		if g.IsOutput(name) {
+			out = append(out, head{kind: h.Kind, output: name, labels: h.Labels, primary: i == 0})
+		}
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	o := g.Outputs[0]
+	for _, v := range g.Outputs {
+		if v.Name == "logits" {
+			o = v
+		}
+	}
+	if o.HasShape && len(o.Dims) == 2 || !o.HasShape && len(known) == 0 {
+		return []head{{kind: student.KindClassification, output: o.Name, primary: true}}, nil
+	}
+	return nil, fmt.Errorf("eval: what output %q predicts is not known; config.json needs \"architectures\" (…ForSequenceClassification, …ForTokenClassification or …ForMaskedLM)", o.Name)
+}
