@@ -152,39 +152,46 @@ func (t *Tokenizer) section(s *scratch, text string, lo, hi int, word int32) int
 
 // words splits the normalized bytes [lo,hi) at white space and punctuation.
 func (t *Tokenizer) words(s *scratch, lo, hi int, word int32) int32 {
-	from, chars := lo, 0
-	flush := func(to int) {
-		if from < to {
-			t.wordPiece(s, from, to, chars, word)
-			word++
+	for {
+		start, end, chars := nextWord(s.b[:hi], lo)
+		if start == end {
+			return word
 		}
+		t.wordPiece(s, start, end, chars, word)
+		word++
+		lo = end
 	}
-	for i := lo; i < hi; {
-		c, w := s.b[i], 1
+}
+
+// nextWord finds the first word at or after at and counts its characters; a
+// punctuation mark is a word of its own. start = end when there is none.
+func nextWord(b []byte, at int) (start, end, chars int) {
+	start = at
+	for i := at; i < len(b); {
+		c, w := b[i], 1
 		var space, punct bool
 		if c < utf8.RuneSelf {
 			class := asciiClass[c]
 			space, punct = class == asciiSpace || c == '\v' || c == '\f', class == asciiPunct
 		} else {
 			var r rune
-			r, w = utf8.DecodeRune(s.b[i:hi])
+			r, w = utf8.DecodeRune(b[i:])
 			space, punct = unicode.IsSpace(r), unicode.IsPunct(r)
 		}
-		if !space && !punct {
+		switch {
+		case !space && !punct:
 			i += w
 			chars++
-			continue
+		case chars > 0:
+			return start, i, chars
+		case punct:
+			return i, i + w, 1
+		default:
+			i += w
+			start = i
 		}
-		flush(i)
-		from, chars = i, 1
-		i += w
-		if punct {
-			flush(i)
-		}
-		from, chars = i, 0
 	}
-	flush(hi)
-	return word
+	return start, len(b), chars
 }
 
 // wordPiece cuts one word into the longest pieces of the vocabulary from left
