@@ -202,6 +202,8 @@ func TestStaticInt8(t *testing.T) {
 		"u8 rows":     {uz, slices.Repeat([]float32{.01, .02, .03, .04}, 3), "MatMul", false},
 		"transposed":  {uz, []float32{.01, .02, .03, .04, .05, .06}, "trans", true},
 		"transposed2": {uz, slices.Repeat([]float32{.01, .02, .03, .04}, 3), "trans", false},
+		"tied":        {uz, []float32{.01, .02, .03, .04, .05, .06}, "tied", true},
+		"tied2":       {uz, slices.Repeat([]float32{.01, .02, .03, .04}, 3), "tied", false},
 	} {
 		sdims := []int64{int64(len(c.scale))}
 		if len(c.scale) == 1 {
@@ -216,13 +218,18 @@ func TestStaticInt8(t *testing.T) {
 			axis, dims = 0, []int64{out, in}
 			n = node("lite:Linear", s("xd", "wd", "b"), s("y"), onnx.IntAttr("trans_b", 1))
 		}
+		stored, nodes := "w", []*onnx.Node(nil)
+		if c.op == "tied" {
+			n, dims, stored = node("MatMul", s("xd", "wd"), s("y")), []int64{out, in}, "wt"
+			nodes = append(nodes, node("Transpose", s("w"), s("wt")))
+		}
 		if len(c.scale) == in {
 			axis = 1 - axis // scales along the summed dimension: not a column scale
 		}
 		m := graph(s("x"), s("y"), []*onnx.Tensor{onnx.NewInt8s("w", int8s(in*out, 2), dims...), c.xz,
 			onnx.NewFloats("xs", []float32{0.011}), onnx.NewFloats("s", c.scale, sdims...), onnx.NewFloats("b", sample(out, 9), out)},
-			node("QuantizeLinear", s("x", "xs", "xz"), s("xq")), node("DequantizeLinear", s("xq", "xs", "xz"), s("xd")),
-			node("DequantizeLinear", s("w", "s"), s("wd"), onnx.IntAttr("axis", axis)), n)
+			append(nodes, node("QuantizeLinear", s("x", "xs", "xz"), s("xq")), node("DequantizeLinear", s("xq", "xs", "xz"), s("xd")),
+				node("DequantizeLinear", s(stored, "s"), s("wd"), onnx.IntAttr("axis", axis)), n)...)
 		feed := map[string]*exec.Tensor{"x": x}
 		sess := newSession(t, m, exec.Options{})
 		if got := slices.Contains(exec.PlanOps(sess, "y"), "lite.exec.IntegerLinear"); got != c.lower {

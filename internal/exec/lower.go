@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+
 	"github.com/litekit/lite/onnx"
 )
 
@@ -97,16 +99,20 @@ func (l *lowering) static(n *onnx.Node, trans bool) *onnx.Node {
 	if q == nil || q.Op != "QuantizeLinear" || !l.isScalar(input(dx, 1)) {
 		return nil
 	}
-	w := l.weights[input(dw, 0)]
-	if w == nil || len(w.Dims) != 2 || w.Type != onnx.Int8 && w.Type != onnx.Uint8 || !l.columnScale(dw, w, trans) {
+	name, flip := input(dw, 0), false
+	if t := l.producers[name]; t != nil && t.Op == "Transpose" && defaultDomain(t.Domain) && (t.Ints("perm") == nil || slices.Equal(t.Ints("perm"), []int64{1, 0})) {
+		name, flip = input(t, 0), true // a decoder that reads the embedding table
+	}
+	w := l.weights[name]
+	if w == nil || len(w.Dims) != 2 || w.Type != onnx.Int8 && w.Type != onnx.Uint8 || !l.columnScale(dw, w, trans, flip) {
 		return nil
 	}
-	out := integerNode(n, input(dx, 0), input(dx, 1), input(dx, 2), input(dw, 0), input(dw, 1), input(dw, 2), input(n, 2))
+	out := integerNode(n, input(dx, 0), input(dx, 1), input(dx, 2), name, input(dw, 1), input(dw, 2), input(n, 2))
 	out.Attrs = nil
 	if s := n.Str("act", ""); s != "" {
 		out.Attrs = append(out.Attrs, onnx.StringAttr("act", s))
 	}
-	if trans {
+	if trans != flip {
 		out.Attrs = append(out.Attrs, onnx.IntAttr("trans_b", 1))
 	}
 	return out
@@ -125,8 +131,9 @@ func (l *lowering) isScalar(name string) bool {
 	return t != nil && t.Len() == 1 && t.Type == onnx.Float
 }
 
-// columnScale reports whether the weight is scaled as a whole or per output column.
-func (l *lowering) columnScale(dq *onnx.Node, w *onnx.Tensor, trans bool) bool {
+// columnScale reports whether the weight w, transposed before it is dequantized
+// where flip is set, is scaled as a whole or per output column.
+func (l *lowering) columnScale(dq *onnx.Node, w *onnx.Tensor, trans, flip bool) bool {
 	s := l.weights[input(dq, 1)]
 	if s == nil || s.Type != onnx.Float {
 		return false
@@ -142,7 +149,11 @@ func (l *lowering) columnScale(dq *onnx.Node, w *onnx.Tensor, trans bool) bool {
 	if a < 0 {
 		a += 2
 	}
-	return a == column && int64(s.Len()) == w.Dims[column]
+	size := w.Dims[column]
+	if flip {
+		size = w.Dims[1-column]
+	}
+	return a == column && int64(s.Len()) == size
 }
 
 // vectorBias reports whether C of a Gemm is absent or a vector. A dequantized

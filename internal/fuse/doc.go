@@ -17,7 +17,7 @@
 //	Attention(Q, K, V [B,S,A·d], bias?)       heads, scale: softmax(Q·Kᵀ·scale + bias)·V, [B,S,A·d]
 //	Gelu(X)                                   approximate: "none" or "tanh"
 //	GatherRows(X [B,S,H], rows int64 [R])     [R,H]
-//	QLinear(X, Wq[in,out], scale, zero, bias?) act: dynamic int8 linear layer
+//	QLinear(X, Wq[in,out], scale, zero, bias?) act, trans_b (Wq is [out,in]): dynamic int8 linear layer
 //
 // A fused node keeps the name of the value that the last node it replaces
 // computed, so every value that remains has the name it had.

@@ -1,6 +1,10 @@
 package fuse
 
-import "github.com/litekit/lite/onnx"
+import (
+	"slices"
+
+	"github.com/litekit/lite/onnx"
+)
 
 // fuseQLinears recognises the dynamic int8 linear layer: DynamicQuantizeLinear,
 // MatMulInteger, Cast, and the product with both scales in any grouping; also
@@ -24,9 +28,9 @@ func (g *graph) matMulInteger(n *onnx.Node) {
 	if !is(q, "DynamicQuantizeLinear") || len(q.Outputs) != 3 || n.Inputs[0] != q.Outputs[0] || input(n, 2) != q.Outputs[2] {
 		return
 	}
-	x, wq := q.Inputs[0], n.Inputs[1]
+	x, wq := q.Inputs[0], g.weight8(n.Inputs[1])
 	cast := g.sole(n.Outputs[0])
-	if !is(cast, "Cast") || cast.Int("to", 0) != int64(onnx.Float) || !g.quantizedWeight(x, wq) {
+	if !is(cast, "Cast") || cast.Int("to", 0) != int64(onnx.Float) || !g.fits(x, wq) {
 		return
 	}
 	set := []*onnx.Node{n, cast}
@@ -68,52 +72,78 @@ func (g *graph) matMulInteger(n *onnx.Node) {
 	g.qlinear(n, set, x, wq, scale, input(n, 3), "", last.Outputs[0])
 }
 
-// quantizedWeight reports whether wq is a constant 8-bit matrix that x can be multiplied by.
-func (g *graph) quantizedWeight(x, wq string) bool {
-	t := g.inits[wq]
-	if t == nil || len(t.Dims) != 2 || t.Type != onnx.Int8 && t.Type != onnx.Uint8 || !g.single(x) {
+// weight8 is a constant 8-bit matrix, or the transpose of one, which stays one
+// tensor so that a decoder and the embedding table it is tied to share it.
+type weight8 struct {
+	name    string
+	tensor  *onnx.Tensor // nil: there is none
+	transB  int64
+	in, out int64
+}
+
+func (g *graph) weight8(v string) weight8 {
+	var w weight8
+	if n := g.prod[v]; is(n, "Transpose") {
+		if p := n.Ints("perm"); p == nil || slices.Equal(p, []int64{1, 0}) {
+			v, w.transB = n.Inputs[0], 1
+		}
+	}
+	t := g.inits[v]
+	if t == nil || len(t.Dims) != 2 || t.Type != onnx.Int8 && t.Type != onnx.Uint8 {
+		return w
+	}
+	w.name, w.tensor = v, t
+	w.in, w.out = t.Dims[w.transB], t.Dims[1-w.transB]
+	return w
+}
+
+// fits reports whether x can be multiplied by w.
+func (g *graph) fits(x string, w weight8) bool {
+	if w.tensor == nil || !g.single(x) {
 		return false
 	}
 	s, ok := g.infer.shape[x]
-	return !ok || len(s) >= 2 && (s[len(s)-1].sym != 0 || s[len(s)-1].n == t.Dims[0])
+	return !ok || len(s) >= 2 && (s[len(s)-1].sym != 0 || s[len(s)-1].n == w.in)
 }
 
-// isOutScale reports whether v is a constant scale for the whole of wq or for each output.
-func (g *graph) isOutScale(v, wq string) bool {
+// isOutScale reports whether v is a constant scale for the whole of w or for each output.
+func (g *graph) isOutScale(v string, w weight8) bool {
 	t := g.inits[v]
-	return t != nil && t.Type == onnx.Float && g.perOutput(t, wq)
+	return t != nil && t.Type == onnx.Float && w.perOutput(t)
 }
 
-func (g *graph) perOutput(t *onnx.Tensor, wq string) bool {
-	return len(t.Dims) == 0 || len(t.Dims) == 1 && (t.Dims[0] == 1 || t.Dims[0] == g.inits[wq].Dims[1])
+func (w weight8) perOutput(t *onnx.Tensor) bool {
+	return len(t.Dims) == 0 || len(t.Dims) == 1 && (t.Dims[0] == 1 || t.Dims[0] == w.out)
 }
 
 // qlinear replaces set by a QLinear. A missing zero point becomes a zero of the weight's type.
-func (g *graph) qlinear(n *onnx.Node, set []*onnx.Node, x, wq, scale, zero, bias, out string) {
-	w := g.inits[wq]
+func (g *graph) qlinear(n *onnx.Node, set []*onnx.Node, x string, w weight8, scale, zero, bias, out string) {
 	if zero == "" {
 		t := onnx.NewInt8s("", []int8{0})
-		if w.Type == onnx.Uint8 {
+		if w.tensor.Type == onnx.Uint8 {
 			t = onnx.NewUint8s("", []uint8{0})
 		}
-		t.Name = g.unique(wq + "_zero")
+		t.Name = g.unique(w.name + "_zero")
 		if !g.closed(set, out) {
 			return
 		}
 		g.addInit(t)
 		zero = t.Name
 	}
-	if z := g.inits[zero]; z == nil || z.Type != w.Type || !g.perOutput(z, wq) {
+	if z := g.inits[zero]; z == nil || z.Type != w.tensor.Type || !w.perOutput(z) {
 		return
 	}
-	in := []string{x, wq, scale, zero}
+	in := []string{x, w.name, scale, zero}
 	if bias != "" {
-		if !g.vector(bias, w.Dims[1]) {
+		if !g.vector(bias, w.out) {
 			return
 		}
 		in = append(in, bias)
 	}
 	fused := newLite(OpQLinear, n.Name, in, out, onnx.StringAttr("act", ActNone))
+	if w.transB != 0 {
+		fused.Attrs = append(fused.Attrs, onnx.IntAttr("trans_b", 1))
+	}
 	matmul := g.first(n)
 	if g.replace(set, fused) {
 		g.parts[fused] = parts{matmul: matmul}
@@ -121,8 +151,12 @@ func (g *graph) qlinear(n *onnx.Node, set []*onnx.Node, x, wq, scale, zero, bias
 }
 
 func (g *graph) dynamicQuantizeMatMul(n *onnx.Node) {
-	if len(n.Inputs) < 3 || !g.quantizedWeight(n.Inputs[0], n.Inputs[1]) || !g.isOutScale(n.Inputs[2], n.Inputs[1]) {
+	if len(n.Inputs) < 3 {
 		return
 	}
-	g.qlinear(n, []*onnx.Node{n}, n.Inputs[0], n.Inputs[1], n.Inputs[2], input(n, 3), input(n, 4), n.Outputs[0])
+	w := g.weight8(n.Inputs[1])
+	if !g.fits(n.Inputs[0], w) || !g.isOutScale(n.Inputs[2], w) {
+		return
+	}
+	g.qlinear(n, []*onnx.Node{n}, n.Inputs[0], w, n.Inputs[2], input(n, 3), input(n, 4), n.Outputs[0])
 }
