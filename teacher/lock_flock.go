@@ -1,0 +1,26 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package teacher
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock takes the file for this process alone, or fails with errLocked. The
+// system gives the lock back when the file is closed or the process ends,
+// however it ends.
+func lock(f *os.File) (unlock func(), err error) {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, errLocked
+	case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
+		return lockBeside(f) // some network file systems have no locks
+	case err != nil:
+		return nil, err
+	}
+	return func() {}, nil
+}
