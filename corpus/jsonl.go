@@ -88,7 +88,7 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 	var e Example
 	cols := l.opts.Columns
 	if cols.Words != "" || cols.Text == "" && m["text"] == nil && (isStrings(m["tokens"]) || isStrings(m["words"])) {
-		return fromArrays(m, cols)
+		return l.fromArrays(m)
 	}
 	text, err := member(m, "text", cols.Text, textNames)
 	if err != nil {
@@ -165,7 +165,8 @@ func isStrings(m json.RawMessage) bool {
 }
 
 // fromArrays reads {"tokens": [...], "ner_tags": [...]}.
-func fromArrays(m map[string]json.RawMessage, cols Columns) (Example, error) {
+func (l *loader) fromArrays(m map[string]json.RawMessage) (Example, error) {
+	cols := l.opts.Columns
 	key, err := member(m, "words", cols.Words, []string{"tokens", "words"})
 	if err != nil {
 		return Example{}, err
@@ -198,9 +199,9 @@ func fromArrays(m map[string]json.RawMessage, cols Columns) (Example, error) {
 		if key == "" {
 			continue
 		}
-		var tags []string
-		if err := json.Unmarshal(m[key], &tags); err != nil {
-			return e, fmt.Errorf("member %q: %w; tags must be names, not numbers", key, err)
+		tags, err := l.tagNames(m[key], set.kind)
+		if err != nil {
+			return e, fmt.Errorf("member %q: %w", key, err)
 		}
 		if len(tags) != len(words) {
 			return e, fmt.Errorf("member %q: %d tags for %d words; there must be one for each", key, len(tags), len(words))
@@ -212,6 +213,24 @@ func fromArrays(m map[string]json.RawMessage, cols Columns) (Example, error) {
 		}
 	}
 	return e, nil
+}
+
+// tagNames reads an array of tags: names, or numbers of Options.Tags.
+func (l *loader) tagNames(m json.RawMessage, kind string) ([]string, error) {
+	var numbers []int
+	if json.Unmarshal(m, &numbers) != nil || kind != "label" {
+		var tags []string
+		err := json.Unmarshal(m, &tags)
+		return tags, err
+	}
+	tags := make([]string, len(numbers))
+	for i, n := range numbers {
+		if n < 0 || n >= len(l.opts.Tags) {
+			return nil, fmt.Errorf("tag %d is the number %d, but %d tag names are given; set Tags to the names in the order of their numbers", i, n, len(l.opts.Tags))
+		}
+		tags[i] = l.opts.Tags[n]
+	}
+	return tags, nil
 }
 
 // docJSON is the annotated part of an object: spaCy's doc.to_json(), with

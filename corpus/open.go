@@ -45,7 +45,10 @@ type Options struct {
 	// the names or an index. Nil = the labels that occur, sorted (by number if
 	// all are integers).
 	Labels []string
-	Limit  int // examples at most; 0 = all
+	// Tags are the names of entity tags that are written as numbers, as in
+	// {"tokens": ["a"], "ner_tags": [0]}.
+	Tags  []string
+	Limit int // examples at most; 0 = all
 }
 
 // Open reads files into one corpus. A directory stands for the files of known
