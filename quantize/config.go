@@ -20,7 +20,9 @@ const (
 	// which models of opset 11 and 12 are raised.
 	Static Mode = "static"
 	// WeightOnly stores int8 weights behind DequantizeLinear and computes in
-	// float: smaller files, unchanged activations; opset as Static.
+	// float: smaller files, unchanged activations; opset as Static. Recent
+	// versions of ONNX Runtime quantize the activations of such products all the
+	// same unless session.qdq_matmulnbits_accuracy_level is "0".
 	WeightOnly Mode = "weight-only"
 )
 

@@ -234,13 +234,18 @@ func transpose(x []int8, rows, cols int) []int8 {
 	return out
 }
 
-// whyNothing explains an empty plan with its first reasons.
+// whyNothing explains an empty plan: up to three different reasons, each with
+// the first node it holds for.
 func (p *plan) whyNothing() string {
 	if len(p.skips) == 0 {
 		return "the model has no MatMul, Gemm or embedding with a constant float weight"
 	}
-	var list []string
-	for _, k := range p.skips[:min(3, len(p.skips))] {
+	var list, seen []string
+	for _, k := range p.skips {
+		if len(list) == 3 || slices.Contains(seen, k.why) {
+			continue
+		}
+		seen = append(seen, k.why)
 		list = append(list, fmt.Sprintf("%s: %s", k.node.Label(), k.why))
 	}
 	return strings.Join(list, "; ")
