@@ -1,0 +1,200 @@
+package autodiff_test
+
+import (
+	"math"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/litekit/lite/internal/autodiff"
+	"github.com/litekit/lite/onnx"
+)
+
+// rowModel maps ids [B,S] to h [B,S,6] and y [B,S,5].
+func rowModel() *onnx.Model {
+	g := newGraph(13)
+	g.add("Tanh", []string{g.linear("x", "l")}, "y")
+	return g.output("y")
+}
+
+// softmax64 is softmax(x/t) of one row.
+func softmax64(x []float32, t float64) []float64 {
+	out, sum := make([]float64, len(x)), 0.0
+	for i, v := range x {
+		out[i] = math.Exp(float64(v) / t)
+		sum += out[i]
+	}
+	for i := range out {
+		out[i] /= sum
+	}
+	return out
+}
+
+// lossCases are the losses of y [R,5] with their definitions.
+func lossCases(target, weight []float32, labels []int32) []struct {
+	name string
+	term func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error)
+	want func(y []float32) float64
+} {
+	const n = 5
+	rows := len(labels)
+	mean := func(y []float32, w []float32, f func(y, t []float32) float64) float64 {
+		sum, total := 0.0, 0.0
+		for r := range rows {
+			wr := 1.0
+			if w != nil {
+				wr = float64(w[r])
+			}
+			sum, total = sum+wr*f(y[r*n:(r+1)*n], target[r*n:(r+1)*n]), total+wr
+		}
+		return sum / total
+	}
+	kl := func(t float64) func(y, target []float32) float64 {
+		return func(y, target []float32) float64 {
+			p, s, sum := softmax64(target, t), softmax64(y, t), 0.0
+			for i := range p {
+				sum += p[i] * math.Log(p[i]/s[i])
+			}
+			return t * t * sum
+		}
+	}
+	mse := func(y, target []float32) float64 {
+		sum := 0.0
+		for i := range y {
+			sum += math.Pow(float64(y[i])-float64(target[i]), 2)
+		}
+		return sum / n
+	}
+	cosine := func(y, target []float32) float64 {
+		var a, b, c float64
+		for i := range y {
+			a, b, c = a+float64(y[i])*float64(y[i]), b+float64(target[i])*float64(target[i]), c+float64(y[i])*float64(target[i])
+		}
+		return 1 - c/math.Sqrt(a*b)
+	}
+	entropy := func(smooth float64) func(y []float32) float64 {
+		return func(y []float32) float64 {
+			sum, count := 0.0, 0.0
+			for r, l := range labels {
+				if l < 0 {
+					continue
+				}
+				count++
+				for i, p := range softmax64(y[r*n:(r+1)*n], 1) {
+					w := smooth / n
+					if i == int(l) {
+						w += 1 - smooth
+					}
+					sum -= w * math.Log(p)
+				}
+			}
+			return sum / count
+		}
+	}
+	targets := func(q *autodiff.Pass) *gorgonia.Node { return q.Floats("target", rows, n) }
+	weights := func(q *autodiff.Pass) *gorgonia.Node { return q.Floats("weight", rows) }
+	type lossCase = struct {
+		name string
+		term func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error)
+		want func(y []float32) float64
+	}
+	return []lossCase{
+		{"cross-entropy", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.CrossEntropy(y, q.Ints("labels", rows), 0)
+		}, entropy(0)},
+		{"smoothed cross-entropy", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.CrossEntropy(y, q.Ints("labels", rows), 0.2)
+		}, entropy(0.2)},
+		{"KL", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.KL(y, targets(q), 1, nil)
+		}, func(y []float32) float64 { return mean(y, nil, kl(1)) }},
+		{"weighted KL at T=4", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.KL(y, targets(q), 4, weights(q))
+		}, func(y []float32) float64 { return mean(y, weight, kl(4)) }},
+		{"MSE", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.MSE(y, targets(q), nil)
+		}, func(y []float32) float64 { return mean(y, nil, mse) }},
+		{"weighted MSE", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.MSE(y, targets(q), weights(q))
+		}, func(y []float32) float64 { return mean(y, weight, mse) }},
+		{"cosine", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.Cosine(y, targets(q), nil)
+		}, func(y []float32) float64 { return mean(y, nil, cosine) }},
+		{"weighted cosine", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.Cosine(y, targets(q), weights(q))
+		}, func(y []float32) float64 { return mean(y, weight, cosine) }},
+	}
+}
+
+func TestLosses(t *testing.T) {
+	const b, s, r = 2, 4, 3
+	target, weight, labels := normals(r*5, 3), []float32{0.5, 0, 2}, []int32{4, -1, 0}
+	in := map[string][]int64{"input_ids": {1, 3, 3, 5, 1, 2, 2, 7}, "attention_mask": masks(b, s), "rows": {3, 6, 6}}
+	p := program(t, rowModel(), autodiff.Options{Rows: []string{"y"}})
+	y := forward(t, p, b, s, r, "y", in)
+	feed := autodiff.Feed{Inputs: in, Floats: map[string][]float32{"target": target, "weight": weight}, Ints: map[string][]int32{"labels": labels}}
+	for _, c := range lossCases(target, weight, labels) {
+		t.Run(c.name, func(t *testing.T) {
+			q := built(t, p, b, s, r, func(q *autodiff.Pass) []*gorgonia.Node {
+				return []*gorgonia.Node{must(t)(c.term(q, must(t)(q.Output("y"))))}
+			})
+			got, want := run(t, q, feed)[0], c.want(y)
+			if math.Abs(float64(got)-want) > 1e-5*max(1, want) {
+				t.Errorf("loss is %v, want %v", got, want)
+			}
+			checkGrads(t, p, q, feed, 0.01)
+		})
+	}
+}
+
+func TestNothingToLearnFrom(t *testing.T) {
+	p := program(t, rowModel(), autodiff.Options{})
+	q := built(t, p, 1, 2, 0, func(q *autodiff.Pass) []*gorgonia.Node {
+		ok := must(t)
+		y := ok(q.Output("y"))
+		return []*gorgonia.Node{ok(autodiff.CrossEntropy(y, q.Ints("labels", 2), 0)), ok(autodiff.KL(y, q.Floats("t", 1, 2, 5), 2, q.Floats("w", 2)))}
+	})
+	l := run(t, q, autodiff.Feed{
+		Inputs: map[string][]int64{"input_ids": {1, 2}},
+		Ints:   map[string][]int32{"labels": {-1, -1}}, Floats: map[string][]float32{"t": normals(10, 1), "w": {0, 0}},
+	})
+	if l[0] != 0 || l[1] != 0 {
+		t.Errorf("losses %v, want 0", l)
+	}
+	for _, x := range p.Params() {
+		for _, g := range x.Grad {
+			if g != 0 {
+				t.Fatalf("%s has the gradient %v, want 0", x.Name, g)
+			}
+		}
+	}
+}
+
+// Gorgonia's own operators between the model and a loss, and between losses.
+func TestGorgoniaOperators(t *testing.T) {
+	p := program(t, rowModel(), autodiff.Options{})
+	q := built(t, p, 2, 3, 0, func(q *autodiff.Pass) []*gorgonia.Node {
+		ok := must(t)
+		y := ok(q.Output("y"))
+		prod := ok(gorgonia.HadamardProd(y, q.Floats("scale", 2, 3, 5)))
+		square := ok(gorgonia.Square(y))
+		return []*gorgonia.Node{
+			ok(autodiff.MSE(prod, q.Floats("target", 2, 3, 5), nil)),
+			ok(gorgonia.Mean(square)),
+			ok(autodiff.CrossEntropy(y, q.Ints("labels", 6), 0)),
+		}
+	})
+	f := autodiff.Feed{
+		Inputs:  map[string][]int64{"input_ids": ids(2, 3, 11, 1)},
+		Floats:  map[string][]float32{"scale": normals(30, 4), "target": normals(30, 5)},
+		Ints:    map[string][]int32{"labels": {0, 1, 2, 3, 4, -1}},
+		Weights: []float32{1, 2, 0.5},
+	}
+	checkGrads(t, p, q, f, 0.01)
+	// Again after a larger pass has moved the arena.
+	big := built(t, p, 4, 9, 0, func(q *autodiff.Pass) []*gorgonia.Node {
+		return []*gorgonia.Node{must(t)(autodiff.CrossEntropy(must(t)(q.Output("y")), q.Ints("labels", 36), 0))}
+	})
+	run(t, big, autodiff.Feed{Inputs: map[string][]int64{"input_ids": ids(4, 9, 11, 1)}, Ints: map[string][]int32{"labels": make([]int32, 36)}})
+	checkGrads(t, p, q, f, 0.01)
+}
