@@ -1,0 +1,144 @@
+package corpus_test
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/litekit/lite/corpus"
+)
+
+// Whatever is read has words and sentences inside its text, and survives
+// writing and reading.
+func FuzzRead(f *testing.F) {
+	for _, s := range [][2]string{
+		{"txt", "One.\n\n二。"},
+		{"tsv", "sentence\tlabel\na\t1\n"},
+		{"tsv", "text_a\tlabel\n北 京\tB-LOC I-LOC\n"},
+		{"csv", "a,\"b\nc\",1\n"},
+		{"jsonl", `{"text":"é北","ents":[{"start":1,"end":2,"label":"X"}],"tokens":[{"start":0,"end":1,"pos":"X","ner":"I-X"},{"start":1,"end":2}],"sents":[{"start":0,"end":2}],"label":1}`},
+		{"jsonl", `[{"tokens":["a","b"],"ner_tags":["O","B-X"]}]`},
+		{"conllu", "# newdoc\n1-2\tau\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No\n1\tà\t_\tADP\t_\t_\t0\t_\t_\t_\n2\tle\t_\tDET\t_\t_\t0\t_\t_\tNER=B-X\n\n"},
+		{"bio", "a B-X\nb I-X\n\nc S-Y\n"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, format, data string) {
+		c, err := corpus.Read(strings.NewReader(data), "fuzz", corpus.Options{Format: corpus.Format(format)})
+		if err != nil {
+			return
+		}
+		if _, err := corpus.NERTags(c); err != nil && format != "jsonl" { // JSONL keeps any "ner"
+			t.Fatal(err)
+		}
+		for i := range c.Len() {
+			e, err := c.At(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := 0
+			for _, w := range e.Words {
+				if w.Start < after || w.End < w.Start || w.End > len(e.Text) {
+					t.Fatalf("word %v after %d in a text of %d bytes", w, after, len(e.Text))
+				}
+				after = w.End
+			}
+			if e.Label < -1 || e.Label >= len(c.Labels()) || (e.Label >= 0) != (e.Target != "") {
+				t.Fatalf("label %d of %q, target %q", e.Label, c.Labels(), e.Target)
+			}
+		}
+		var b bytes.Buffer
+		if err := corpus.WriteJSONL(&b, c); err != nil {
+			t.Fatal(err)
+		}
+		again, err := corpus.Read(&b, "again.jsonl", corpus.Options{Labels: c.Labels()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.Len() {
+			want, _ := c.At(i)
+			if got, _ := again.At(i); !reflect.DeepEqual(got, want) {
+				t.Fatalf("example %d:\n got %+v\nwant %+v", i, got, want)
+			}
+		}
+	})
+}
+
+func FuzzEncode(f *testing.F) {
+	tok, err := corpus.TrainWordPiece(slices.Values([]string{strings.Repeat("the cat sat on the mat, 中文分词。 Ünïcode ΑΣ ", 3)}), 120, corpus.TrainOptions{Lowercase: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("The cat[MASK] sat", "İstanbul ΑΣ")
+	f.Add("中文\x00\xff \u200d e\u0301", "")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, e := range []corpus.Encoding{tok.Encode(a), tok.EncodePair(a, b), tok.EncodeMax(a, b, 8)} {
+			for i, id := range e.IDs {
+				if id < 0 || id >= int64(tok.VocabSize()) || tok.Token(id) != e.Tokens[i] {
+					t.Fatalf("token %d has id %d and name %q", i, id, e.Tokens[i])
+				}
+				text := a
+				if e.Seq[i] == 1 {
+					text = b
+				}
+				if s := e.Offsets[i]; s.Start < 0 || s.End < s.Start || s.End > len(text) {
+					t.Fatalf("token %d has span %v in a text of %d bytes", i, s, len(text))
+				}
+			}
+		}
+		if n := tok.EncodeMax(a, b, 8); n.Len() > 8 {
+			t.Fatalf("%d tokens, want at most 8", n.Len())
+		}
+	})
+}
+
+func FuzzLoadTokenizer(f *testing.F) {
+	tok, err := corpus.NewWordPiece([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b"}, true)
+	if err != nil {
+		f.Fatal(err)
+	}
+	files := tok.Files()
+	f.Add(files["tokenizer.json"], files["tokenizer_config.json"], files["vocab.txt"])
+	f.Add([]byte(nil), []byte(`{"added_tokens_decoder":{"1":{"content":"[UNK]"}}}`), []byte("[UNK]\na\n"))
+	f.Fuzz(func(t *testing.T, j, config, vocab []byte) {
+		in := map[string][]byte{"vocab.txt": vocab}
+		if len(j) > 0 {
+			in["tokenizer.json"] = j
+		}
+		if len(config) > 0 {
+			in["tokenizer_config.json"] = config
+		}
+		tok, err := corpus.LoadTokenizer(in)
+		if err != nil {
+			return
+		}
+		_ = tok.EncodePair("ab a [MASK]", "中b")
+		if len(tok.Files()) != 4 {
+			t.Fatal("a tokenizer has four files")
+		}
+	})
+}
+
+func FuzzChinese(f *testing.F) {
+	a := chinese(f)
+	f.Add("小明在北京大学学习3.5年。卡洛斯·阿马特……")
+	f.Add("的·的\xff中")
+	f.Fuzz(func(t *testing.T, text string) {
+		words, err := a.Annotate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, last := 0, "O"
+		for _, w := range words {
+			if w.Start < after || w.End <= w.Start || w.End > len(text) || !slices.Contains(corpus.UPOS(), w.POS) {
+				t.Fatalf("word %+v after %d in a text of %d bytes", w, after, len(text))
+			}
+			if strings.HasPrefix(w.Entity, "I-") && (last == "O" || last[2:] != w.Entity[2:]) {
+				t.Fatalf("%s after %s in %q", w.Entity, last, text)
+			}
+			after, last = w.End, w.Entity
+		}
+	})
+}
