@@ -191,6 +191,16 @@ func TestGorgoniaOperators(t *testing.T) {
 		Weights: []float32{1, 2, 0.5},
 	}
 	checkGrads(t, p, q, f, 0.01)
+	y, want := forward(t, p, 2, 3, 0, "y", f.Inputs), [2]float64{}
+	for i, x := range y {
+		want[0] += math.Pow(float64(x*f.Floats["scale"][i]-f.Floats["target"][i]), 2) / 30
+		want[1] += float64(x) * float64(x) / 30
+	}
+	for i, l := range run(t, q, f)[:2] {
+		if math.Abs(float64(l)-want[i]) > 1e-5 {
+			t.Errorf("loss %d is %v, want %v", i, l, want[i])
+		}
+	}
 	// Again after a larger pass has moved the arena.
 	big := built(t, p, 4, 9, 0, func(q *autodiff.Pass) []*gorgonia.Node {
 		return []*gorgonia.Node{must(t)(autodiff.CrossEntropy(must(t)(q.Output("y")), q.Ints("labels", 36), 0))}

@@ -129,6 +129,16 @@ var operators = []struct {
 		g.add("Softplus", []string{"n"}, "s")
 		g.add("Erf", []string{"s"}, "y")
 	}},
+	{"one value read by many", 13, func(g *graph) {
+		g.add("Mul", []string{"x", g.floats("v", 6)}, "h")
+		g.add("Tanh", []string{"h"}, "a")
+		g.add("Sigmoid", []string{"h"}, "b")
+		g.add("Softmax", []string{"h"}, "c", onnx.IntAttr("axis", -1))
+		g.add("ReduceMean", []string{"h"}, "d", onnx.IntsAttr("axes", 1))
+		g.add("Mul", []string{"a", "b"}, "ab")
+		g.add("Mul", []string{"c", "d"}, "cd")
+		g.add("Add", []string{"ab", "cd"}, "y")
+	}},
 	{"attention in primitives", 13, func(g *graph) {
 		g.add("Transpose", []string{"x"}, "xt", onnx.IntsAttr("perm", 0, 2, 1))
 		g.add("MatMul", []string{"x", "xt"}, "scores")
