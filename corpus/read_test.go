@@ -115,6 +115,7 @@ func TestReadErrors(t *testing.T) {
 		{"ragged csv", "a.csv", "text,label\na,1\nb,1,2\n", corpus.Options{}, []string{"line 3", "3 columns instead of 2"}},
 		{"quote", "a.csv", "text,label\na \"b,1\n", corpus.Options{}, []string{"line 2", "quote"}},
 		{"empty text", "a.tsv", "text\tlabel\na\t1\n \t1\n", corpus.Options{}, []string{"line 3, column 1", "empty"}},
+		{"empty rows", "a.csv", "\"\"\n", corpus.Options{}, []string{"every row is empty"}},
 		{"header only", "a.tsv", "text\tlabel\n", corpus.Options{}, []string{"no examples"}},
 		{"unknown column", "a.tsv", "text\tlabel\na\t1\n", corpus.Options{Columns: corpus.Columns{Text: "body"}}, []string{"body", `"text"`}},
 		{"unknown label", "a.tsv", "text\tlabel\na\t0\nb\tgood\n", corpus.Options{Labels: []string{"neg", "pos"}}, []string{"line 3", `"good"`, `"pos"`}},

@@ -31,6 +31,9 @@ func (l *loader) readTable(name string, data []byte, comma rune) error {
 	if err != nil {
 		return err
 	}
+	if len(rows) == 0 {
+		return fmt.Errorf("corpus: %s: every row is empty; check the path and how it was made", name)
+	}
 	cols, header, err := tableColumns(name, rows, l.opts.Columns)
 	if err != nil {
 		return err
