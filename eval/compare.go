@@ -153,15 +153,21 @@ func row(name string, first, r *Result, base, s *Score) Row {
 // pair fills what is measured row by row, on the rows that both have with the
 // same label (two tokenizers may cut a text differently).
 func pair(first, r *Result, out *Row) {
-	at := make(map[uint64]int, len(first.Keys))
+	at := make(map[uint64][]int, len(first.Keys))
 	for i, k := range first.Keys {
-		at[k] = i
+		at[k] = append(at[k], i)
 	}
 	same, n, onlyFirst, onlySecond := 0, 0, 0, 0
 	var kl meanKL
 	for j, k := range r.Keys {
-		i, ok := at[k]
-		if !ok || first.Gold[i] != r.Gold[j] {
+		// Segments of one long text share their keys: the n-th is matched with
+		// the n-th.
+		if len(at[k]) == 0 {
+			continue
+		}
+		i := at[k][0]
+		at[k] = at[k][1:]
+		if first.Gold[i] != r.Gold[j] {
 			continue
 		}
 		n++

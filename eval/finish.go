@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/litekit/lite/student"
@@ -9,11 +10,19 @@ import (
 // bootstrapDraws is the number of resamples of an interval.
 const bootstrapDraws = 1000
 
-// finish turns the metrics into scores.
-func (r *runner) finish() {
+// finish turns the metrics into scores. A head that nothing was scored of is
+// skipped, which is an error for the one that comparisons use.
+func (r *runner) finish() error {
 	res := r.result
 	for _, s := range r.done {
-		if s.primary {
+		if s.count == 0 {
+			if s.lead {
+				return fmt.Errorf("eval: nothing of the data could be scored for the %s head (%s); give other data, or leave the head out", s.kind, nothing[s.kind])
+			}
+			res.Skipped = append(res.Skipped, fmt.Sprintf("%s: nothing could be scored (%s)", s.kind, nothing[s.kind]))
+			continue
+		}
+		if s.lead {
 			res.Scored = s.count
 		}
 		for _, m := range s.metrics {
@@ -26,40 +35,96 @@ func (r *runner) finish() {
 			if d, ok := m.(Detailer); ok {
 				score.Details = d.Details()
 			}
-			score.Interval = r.interval(s, score)
+			if i, ok := m.(intervaler); ok {
+				score.Interval = known(i.interval(r.opts.Seed))
+			}
 			res.Scores = append(res.Scores, score)
 		}
 	}
-	if len(r.done) > 0 && res.Primary() == nil {
-		res.Task = r.done[0].kind
-	}
+	return nil
 }
 
-// interval is Wilson's for accuracies, and for class metrics of the primary
-// head a bootstrap over its rows.
-func (r *runner) interval(s *scored, score Score) *Interval {
-	v := float64(score.Value)
-	if s.count == 0 || math.IsNaN(v) {
+// nothing says why a head may have no rows.
+var nothing = map[student.Kind]string{
+	student.KindClassification: "no example has a label",
+	student.KindMaskedLM:       "no text has a token that can be masked",
+	student.KindPOS:            "no word within MaxLength has a part-of-speech tag",
+	student.KindNER:            "no word within MaxLength has an entity tag",
+	student.KindSentenceOrder:  "no text has two sentences",
+}
+
+// intervaler is a metric that knows its 95% confidence interval.
+type intervaler interface {
+	interval(seed uint64) Interval
+}
+
+// known is nil for an interval without bounds.
+func known(i Interval) *Interval {
+	if math.IsNaN(float64(i.Low)) || math.IsNaN(float64(i.High)) {
 		return nil
 	}
-	if score.Metric == "accuracy" {
-		i := Wilson(int(math.Round(v*float64(s.count))), s.count)
-		return &i
-	}
-	if !s.primary || s.kind != student.KindClassification || score.Metric != "f1" && score.Metric != "mcc" {
-		return nil
-	}
-	res := r.result
-	i := Bootstrap(len(res.Gold), bootstrapDraws, r.opts.Seed, func(index []int) float64 {
-		c := confusion{}
-		c.grow(res.Classes)
-		for _, k := range index {
-			c.count(int(res.Gold[k]), int(res.Predictions[k]))
-		}
-		if score.Metric == "mcc" {
-			return (&matthews{confusion: c}).Value()
-		}
-		return (&macroF1{confusion: c}).Value()
-	})
 	return &i
+}
+
+func (a *accuracy) interval(uint64) Interval { return Wilson(a.right, a.n) }
+
+func (a *agreement) interval(uint64) Interval { return Wilson(a.same, a.n) }
+
+func (f *macroF1) interval(seed uint64) Interval {
+	return f.bootstrap(seed, func(c confusion) float64 { return (&macroF1{confusion: c}).Value() })
+}
+
+func (m *matthews) interval(seed uint64) Interval {
+	return m.bootstrap(seed, func(c confusion) float64 { return (&matthews{confusion: c}).Value() })
+}
+
+// bootstrap resamples the counted rows, of which only the cell matters.
+func (c *confusion) bootstrap(seed uint64, value func(confusion) float64) Interval {
+	var cell []int
+	for k, n := range c.cells {
+		for range n {
+			cell = append(cell, k)
+		}
+	}
+	drawn := confusion{}
+	drawn.grow(c.classes)
+	return Bootstrap(len(cell), bootstrapDraws, seed, func(index []int) float64 {
+		clear(drawn.cells)
+		for _, i := range index {
+			drawn.cells[cell[i]]++
+		}
+		return value(drawn)
+	})
+}
+
+func (e *entityF1) interval(seed uint64) Interval {
+	e.flush()
+	return Bootstrap(len(e.sequences), bootstrapDraws, seed, func(index []int) float64 {
+		var sum [3]int
+		for _, i := range index {
+			for k, n := range e.sequences[i] {
+				sum[k] += n
+			}
+		}
+		_, _, f1 := prf(sum[0], sum[1], sum[2])
+		return f1
+	})
+}
+
+// interval is exp of the mean ± 1.96 standard errors.
+func (p *perplexity) interval(uint64) Interval {
+	n := float64(p.n)
+	mean := p.sum / n
+	half := 1.959963984540054 * math.Sqrt(math.Max(0, p.squares/n-mean*mean)/(n-1))
+	return Interval{Float(math.Exp(mean - half)), Float(math.Exp(mean + half))}
+}
+
+func (c *correlation) interval(seed uint64) Interval {
+	return Bootstrap(len(c.x), bootstrapDraws, seed, func(index []int) float64 {
+		d := correlation{name: c.name}
+		for _, i := range index {
+			d.x, d.y = append(d.x, c.x[i]), append(d.y, c.y[i])
+		}
+		return d.Value()
+	})
 }

@@ -90,21 +90,30 @@ func (r *runner) tagSets(heads []head) (pos, ner []string, err error) {
 	for _, h := range heads {
 		switch {
 		case h.kind == student.KindPOS && len(posTags) > 0:
-			pos = union(h.labels, posTags)
+			pos, err = union(h, posTags)
 		case h.kind == student.KindNER && len(nerTags) > 0:
-			ner = union(h.labels, nerTags)
+			ner, err = union(h, nerTags)
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 	}
 	return pos, ner, nil
 }
 
-// union is a followed by what b has beyond it.
-func union(a, b []string) []string {
-	out := slices.Clone(a)
-	for _, s := range b {
-		if !slices.Contains(out, s) {
+// union is the head's labels followed by the data's tags beyond them. Sets
+// that have nothing but "O" in common are an error.
+func union(h head, tags []string) ([]string, error) {
+	out, common := slices.Clone(h.labels), len(tags) == 1 && tags[0] == "O"
+	for _, s := range tags {
+		if !slices.Contains(h.labels, s) {
 			out = append(out, s)
+		} else if s != "O" {
+			common = true
 		}
 	}
-	return out
+	if !common {
+		return nil, fmt.Errorf("eval: the data's %s tags %v are not the model's labels %v; rename one of them, or leave the head out", h.kind, tags, h.labels)
+	}
+	return out, nil
 }

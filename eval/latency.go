@@ -88,6 +88,7 @@ type timed struct {
 	session *exec.Session
 	inputs  []string
 	vocab   int64
+	longest int
 }
 
 func newTimed(m *onnx.Model) (*timed, error) {
@@ -95,14 +96,27 @@ func newTimed(m *onnx.Model) (*timed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("eval: latency: %w", err)
 	}
-	t := &timed{session: s, vocab: 1000}
+	t := &timed{session: s, vocab: vocabulary(m), longest: teacher.MaxLength(m, math.MaxInt)}
 	for _, v := range s.Inputs() {
 		t.inputs = append(t.inputs, v.Name)
 	}
-	if m.Config != nil && m.Config.VocabSize > 0 {
-		t.vocab = int64(m.Config.VocabSize)
-	}
 	return t, nil
+}
+
+// vocabulary is the number of rows of the table that input_ids index, else
+// what config.json says, else 1: id 0 is in every vocabulary.
+func vocabulary(m *onnx.Model) int64 {
+	for _, n := range m.Graph.Nodes {
+		if n.Op == "Gather" && len(n.Inputs) == 2 && n.Inputs[1] == "input_ids" {
+			if t := m.Graph.Initializer(n.Inputs[0]); t != nil && len(t.Dims) == 2 && t.Dims[0] > 0 {
+				return t.Dims[0]
+			}
+		}
+	}
+	if m.Config != nil && m.Config.VocabSize > 0 {
+		return int64(m.Config.VocabSize)
+	}
+	return 1
 }
 
 // feed is a batch of the shape with no padding.
@@ -118,12 +132,18 @@ func (t *timed) feed(sh Shape) map[string]*exec.Tensor {
 func timeShape(ctx context.Context, models []*timed, sh Shape, opts TimingOptions) ([]Timing, error) {
 	feeds, ms := make([]map[string]*exec.Tensor, len(models)), make([][]float64, len(models))
 	for i, t := range models {
+		if sh.Length > t.longest {
+			return nil, fmt.Errorf("model %d has only %d positions; choose a shorter length", i, t.longest)
+		}
 		feeds[i] = t.feed(sh)
 	}
+	turn := 0
 	round := func(keep bool) error {
-		for i, t := range models {
+		turn++ // another model begins each round
+		for k := range models {
+			i := (k + turn) % len(models)
 			start := time.Now()
-			if _, err := t.session.Run(ctx, feeds[i]); err != nil {
+			if _, err := models[i].session.Run(ctx, feeds[i]); err != nil {
 				return err
 			}
 			if keep {

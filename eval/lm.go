@@ -4,9 +4,9 @@ import "math"
 
 // perplexity is exp of the mean negative log-likelihood.
 type perplexity struct {
-	n      int
-	sum    float64
-	counts []int
+	n            int
+	sum, squares float64 // of −log p
+	counts       []int
 }
 
 // Perplexity is exp(mean −log softmax(z)[gold]) over the scored rows. Its
@@ -25,7 +25,9 @@ func (p *perplexity) Add(r Rows) {
 			p.sum = math.Inf(1)
 			return
 		}
-		p.sum += logSumExp(row) - float64(row[gold])
+		v := logSumExp(row) - float64(row[gold])
+		p.sum += v
+		p.squares += v * v
 	})
 }
 

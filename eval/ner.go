@@ -53,7 +53,7 @@ type entityF1 struct {
 	gold      []string
 	types     []string
 	counts    map[string]*[3]int // right, predicted, gold
-	sequences int
+	sequences [][3]int           // the same for each sequence
 }
 
 // EntityF1 is the micro-averaged F1 of exactly matching entities (type, start
@@ -93,17 +93,19 @@ func (e *entityF1) flush() {
 		return
 	}
 	pred, gold := entities(e.pred, e.strict), entities(e.gold, e.strict)
+	seq := [3]int{0, len(pred), len(gold)}
 	for _, p := range pred {
 		e.at(p.Type)[1]++
 		if slices.Contains(gold, p) {
 			e.at(p.Type)[0]++
+			seq[0]++
 		}
 	}
 	for _, g := range gold {
 		e.at(g.Type)[2]++
 	}
+	e.sequences = append(e.sequences, seq)
 	e.open, e.pred, e.gold = false, e.pred[:0], e.gold[:0]
-	e.sequences++
 }
 
 func (e *entityF1) at(kind string) *[3]int {
@@ -127,7 +129,7 @@ func (e *entityF1) totals() (right, predicted, gold int) {
 
 func (e *entityF1) Value() float64 {
 	e.flush()
-	if e.sequences == 0 {
+	if len(e.sequences) == 0 {
 		return math.NaN()
 	}
 	_, _, f1 := prf(e.totals())

@@ -6,6 +6,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
 )
 
 // Options says how models are evaluated. The zero value is usable.
@@ -23,8 +24,8 @@ type Options struct {
 	// BatchSize is the number of sequences run together; 0 is 32. It does not
 	// change what is measured, except through int8 scales that span a batch.
 	BatchSize int
-	// MaskRate is the share of tokens masked for masked language modelling;
-	// 0 is 0.15. Seed draws them: the same seed masks the same tokens.
+	// MaskRate is the share of tokens masked for masked language modelling and
+	// in the segments of sentence order, as in pre-training; 0 is 0.15. Seed draws them: the same seed masks the same tokens.
 	MaskRate float64
 	Seed     uint64
 	// Tokenizer overrides the one that comes with the model.
@@ -57,6 +58,9 @@ func (o Options) withDefaults() (Options, error) {
 		if _, err := MetricByName(name); err != nil {
 			return o, err
 		}
+		if name == "agreement" || name == "kl" {
+			return o, fmt.Errorf("eval: metric %q is of two models; Compare measures it for every row beside what Metrics names", name)
+		}
 	}
 	return o, nil
 }
@@ -85,7 +89,8 @@ type head struct {
 }
 
 // headsOf lists the model's outputs and what they predict: what config.json
-// says, else a single output of rank 2 is a classifier's.
+// says, else a single output of rank 2 is a classifier's. Whether a plain token
+// classifier's labels are parts of speech or entities is decided by their form.
 func headsOf(m *onnx.Model) ([]head, error) {
 	known, err := student.HeadsOf(m.Config)
 	if err != nil {
@@ -95,8 +100,17 @@ func headsOf(m *onnx.Model) ([]head, error) {
 	if len(g.Outputs) == 0 {
 		return nil, fmt.Errorf("eval: the model has no outputs")
 	}
+	lite, err := student.ReadLite(m.Config)
+	if err != nil {
+		return nil, fmt.Errorf("eval: %w", err)
+	}
 	var out []head
 	for i, h := range known {
+		if h.Kind == student.KindNER && len(lite.Heads) == 0 {
+			if h.Kind, _, err = teacher.TagKind(h.Labels); err != nil {
+				return nil, fmt.Errorf("eval: %w", err)
+			}
+		}
 		name := h.Output(i == 0)
 		if i == 0 && !g.IsOutput(name) {
 			name = g.Outputs[0].Name

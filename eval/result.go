@@ -4,13 +4,16 @@ import "github.com/litekit/lite/student"
 
 // Result is what [Run] measured. Its JSON names are stable.
 type Result struct {
-	// Task is the kind of the primary head.
+	// Task is the kind of the head compared: the primary one, or the first
+	// scored where the primary one was not.
 	Task student.Kind `json:"task"`
 	// Examples is the number of examples of the data, Scored the number of
 	// rows that the primary head was scored on.
 	Examples int     `json:"examples"`
 	Scored   int     `json:"scored"`
 	Scores   []Score `json:"scores"`
+	// Skipped says which heads were not scored, and why.
+	Skipped []string `json:"skipped,omitempty"`
 	// Bytes is the size of the model's file, Parameters the number of elements
 	// of its floating point and int8 weights.
 	Bytes      int64    `json:"bytes"`
@@ -32,8 +35,10 @@ type Score struct {
 	Head   student.Kind `json:"head"`
 	Metric string       `json:"metric"`
 	Value  Float        `json:"value"`
-	// Interval is the 95% confidence interval: Wilson's for shares, bootstrap
-	// over the rows for F1 and correlation coefficients, absent otherwise.
+	// Interval is the 95% confidence interval: Wilson's for shares, normal on
+	// the log-likelihood for perplexity, bootstrap over the rows (for entity F1
+	// over the sequences) for the rest. It takes rows as independent, which
+	// tokens of one text are not quite.
 	Interval *Interval `json:"interval,omitempty"`
 	Count    int       `json:"count"`
 	// Baseline is what a constant guess scores on the same rows, BaselineName

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -36,7 +37,7 @@ func Run(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Options) (
 	if err != nil {
 		return nil, err
 	}
-	opts.MaxLength = min(opts.MaxLength, positions(m, opts.MaxLength))
+	opts.MaxLength = min(opts.MaxLength, teacher.MaxLength(m, opts.MaxLength))
 	r := &runner{ctx: ctx, model: m, data: data, tok: tok, opts: opts,
 		result: &Result{Task: heads[0].kind, Examples: data.Len(), Parameters: parameters(m)}}
 	if err := r.prepare(heads); err != nil {
@@ -45,7 +46,9 @@ func Run(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Options) (
 	if err := r.run(); err != nil {
 		return nil, err
 	}
-	r.finish()
+	if err := r.finish(); err != nil {
+		return nil, err
+	}
 	if r.result.Bytes = opts.Bytes; opts.Bytes == 0 {
 		if r.result.Bytes, err = encodedBytes(m); err != nil {
 			return nil, fmt.Errorf("eval: %w", err)
@@ -59,20 +62,8 @@ func Run(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Options) (
 	return r.result, nil
 }
 
-// positions is the longest sequence that the model's config allows, def where it says nothing.
-func positions(m *onnx.Model, def int) int {
-	if m.Config == nil || m.Config.MaxPositionEmbeddings <= 0 {
-		return def
-	}
-	n := m.Config.MaxPositionEmbeddings
-	if strings.Contains(m.Config.ModelType, "roberta") {
-		n -= 2 // its position ids start after the padding id
-	}
-	return n
-}
-
-// parameters counts the elements of float and 8-bit initializers of rank 1 and
-// more; scales and zero points of a quantized model count as what they are.
+// parameters counts the elements of float and 8-bit initializers;
+// scales and zero points of a quantized model count as what they are.
 func parameters(m *onnx.Model) (n int64) {
 	for _, t := range m.Graph.Initializers {
 		switch t.Type {
@@ -85,15 +76,15 @@ func parameters(m *onnx.Model) (n int64) {
 
 // encodedBytes is the size of the .onnx file that the model makes.
 func encodedBytes(m *onnx.Model) (int64, error) {
-	b, err := m.Encode()
-	return int64(len(b)), err
+	return m.WriteTo(io.Discard)
 }
 
 // kind of pass over the data.
 const (
 	passTask    = "task"    // clean text and class labels
 	passTags    = "tags"    // clean text, every token's tag
-	passDenoise = "denoise" // masked text, masked tokens and their tags, sentence order
+	passDenoise = "denoise" // masked text, masked tokens
+	passOrder   = "order"   // masked text in two segments, their order
 )
 
 // pass is one way through the data and the heads scored on it.
@@ -107,8 +98,10 @@ type pass struct {
 // scored is a head being scored.
 type scored struct {
 	head
+	lead    bool // its predictions are kept and compared
 	metrics []Metric
 	count   int
+	known   int     // labels of the model itself, 0 unknown
 	classes []int32 // data class → model class, classification only
 }
 
@@ -121,58 +114,69 @@ type runner struct {
 	result *Result
 	passes []*pass
 	done   []*scored
+	before int // sequences of the batches before this one
 }
 
 // prepare decides which heads are scored in which pass.
 func (r *runner) prepare(heads []head) error {
-	var task, tags, denoise []*scored
-	var why []string
-	pos, ner, err := r.tagSets(heads)
+	wanted := heads
+	if len(r.opts.Heads) > 0 {
+		wanted = slices.DeleteFunc(slices.Clone(heads), func(h head) bool { return !slices.Contains(r.opts.Heads, h.kind) })
+	}
+	pos, ner, err := r.tagSets(wanted)
 	if err != nil {
 		return err
 	}
-	for _, h := range heads {
-		if len(r.opts.Heads) > 0 && !slices.Contains(r.opts.Heads, h.kind) {
-			continue
-		}
-		s := &scored{head: h}
+	passes := map[string]*pass{}
+	for _, h := range wanted {
+		s := &scored{head: h, known: len(h.labels)}
+		name, why := passDenoise, ""
 		switch h.kind {
 		case student.KindClassification:
-			if s.classes, err = classMap(r.data.Labels(), h.labels); err != nil {
-				if h.primary {
-					return err
-				}
-				why = append(why, err.Error())
-				continue
+			if name = passTask; len(r.data.Labels()) == 0 {
+				why = "the data has no labels"
+			} else if s.classes, err = classMap(r.data.Labels(), h.labels); err != nil {
+				return err
 			}
-			task = append(task, s)
-		case student.KindPOS, student.KindNER:
-			set := map[student.Kind][]string{student.KindPOS: pos, student.KindNER: ner}[h.kind]
-			if set == nil {
-				why = append(why, fmt.Sprintf("the data has no %s tags", h.kind))
-				continue
+		case student.KindPOS:
+			if name, s.labels = passTags, pos; pos == nil {
+				why = "the data has no part-of-speech tags"
 			}
-			s.labels = set
-			tags = append(tags, s)
-		default:
-			denoise = append(denoise, s)
+		case student.KindNER:
+			if name, s.labels = passTags, ner; ner == nil {
+				why = "the data has no entity tags"
+			}
+		case student.KindSentenceOrder:
+			name = passOrder
 		}
-		if err := r.metricsOf(s); err != nil {
-			return err
+		if why != "" {
+			r.result.Skipped = append(r.result.Skipped, string(h.kind)+": "+why)
+			continue
 		}
+		if passes[name] == nil {
+			passes[name] = &pass{name: name}
+		}
+		passes[name].heads = append(passes[name].heads, s)
 		r.done = append(r.done, s)
 	}
 	if len(r.done) == 0 {
-		return fmt.Errorf("eval: no head of the model can be scored on this data: %s", strings.Join(append(why, "heads are "+kinds(heads)), "; "))
+		why := strings.Join(append(slices.Clone(r.result.Skipped), "its heads are "+kinds(heads)), "; ")
+		return fmt.Errorf("eval: no head of the model can be scored on this data: %s; give data with what the heads predict", why)
 	}
-	for _, p := range []*pass{{name: passTask, heads: task}, {name: passTags, heads: tags}, {name: passDenoise, heads: denoise}} {
-		if len(p.heads) == 0 {
-			continue
-		}
-		if err := r.open(p, pos, ner); err != nil {
+	r.done[0].lead = true
+	r.result.Task = r.done[0].kind
+	for _, s := range r.done {
+		if err := r.metricsOf(s); err != nil {
 			return err
 		}
-		r.passes = append(r.passes, p)
+	}
+	for _, name := range []string{passTask, passTags, passDenoise, passOrder} {
+		if p := passes[name]; p != nil {
+			if err := r.open(p, pos, ner); err != nil {
+				return err
+			}
+			r.passes = append(r.passes, p)
+		}
 	}
 	return nil
 }
@@ -191,7 +195,7 @@ func (r *runner) metricsOf(s *scored) error {
 		student.KindClassification: {"accuracy", "f1"}, student.KindMaskedLM: {"accuracy", "perplexity"},
 		student.KindPOS: {"accuracy"}, student.KindNER: {"ner_f1", "accuracy"}, student.KindSentenceOrder: {"accuracy"},
 	}[s.kind]
-	if s.primary && len(r.opts.Metrics) > 0 {
+	if s.lead && len(r.opts.Metrics) > 0 {
 		names = r.opts.Metrics
 	}
 	for _, name := range names {
@@ -211,8 +215,10 @@ func (r *runner) open(p *pass, pos, ner []string) error {
 	var err error
 	var view *corpus.View
 	switch p.name {
-	case passDenoise:
-		vo.SentencePairs = slices.ContainsFunc(p.heads, func(s *scored) bool { return s.kind == student.KindSentenceOrder })
+	case passDenoise, passOrder:
+		// Apart from masked language modelling, so that what that is measured
+		// on does not depend on which other heads a model has.
+		vo.SentencePairs = p.name == passOrder
 		view, err = corpus.NewDenoiseView(r.data, r.tok, vo)
 	default:
 		vo.TokenLabels = p.name == passTags
@@ -277,6 +283,12 @@ func (r *runner) batch(p *pass, b *corpus.Batch, inputs []string) error {
 	if len(outputs) == 0 {
 		return nil
 	}
+	if p.name == passTags {
+		if err := r.firstPieces(b); err != nil {
+			return err
+		}
+	}
+	defer func() { r.before += b.B }()
 	values, err := p.session.Run(r.ctx, teacher.Feed(b, inputs), outputs...)
 	if err != nil {
 		return err
@@ -286,7 +298,7 @@ func (r *runner) batch(p *pass, b *corpus.Batch, inputs []string) error {
 		if t == nil {
 			continue
 		}
-		rows, keys, err := s.rows(b, t)
+		rows, keys, err := s.rows(b, t, r.before)
 		if err != nil {
 			return err
 		}
@@ -298,67 +310,9 @@ func (r *runner) batch(p *pass, b *corpus.Batch, inputs []string) error {
 		for _, m := range s.metrics {
 			m.Add(rows)
 		}
-		if s.primary {
+		if s.lead {
 			r.result.keep(rows, keys)
 		}
 	}
 	return nil
-}
-
-// rows pairs the head's scores with the batch's labels.
-func (s *scored) rows(b *corpus.Batch, t *exec.Tensor) (Rows, []uint64, error) {
-	var gold []int32
-	switch s.kind {
-	case student.KindClassification:
-		gold = make([]int32, b.B)
-		for i, g := range b.Labels {
-			gold[i] = -1
-			if g >= 0 && int(g) < len(s.classes) {
-				gold[i] = s.classes[g]
-			}
-		}
-	case student.KindSentenceOrder:
-		gold = b.Order
-	case student.KindMaskedLM:
-		gold = b.MLM
-	case student.KindPOS:
-		gold = b.POS
-	case student.KindNER:
-		gold = b.NER
-	}
-	n := len(gold)
-	if t.Type != onnx.Float || n == 0 || len(t.F32)%n != 0 || len(t.Shape) == 0 {
-		return Rows{}, nil, fmt.Errorf("output %s has shape %v of %v, which is not a score vector for each of %d rows; is the config's \"architectures\" right?", s.output, t.Shape, t.Type, n)
-	}
-	r := Rows{Logits: t.F32, Classes: len(t.F32) / n, Gold: gold}
-	if r.Classes != t.Shape[len(t.Shape)-1] {
-		return Rows{}, nil, fmt.Errorf("output %s has shape %v where %d rows of scores are expected; is the config's \"architectures\" right?", s.output, t.Shape, n)
-	}
-	keys := make([]uint64, n)
-	if s.token() {
-		r.Group = make([]int, n)
-	}
-	for i := range n {
-		if !s.token() {
-			keys[i] = uint64(b.Index[i]) << 16
-			continue
-		}
-		row := int(b.Rows[i]) / b.S
-		r.Group[i] = row
-		keys[i] = uint64(b.Index[row])<<16 | uint64(int(b.Rows[i])%b.S)
-	}
-	return r, keys, nil
-}
-
-// keep remembers the primary head's predictions.
-func (res *Result) keep(r Rows, keys []uint64) {
-	res.Classes = r.Classes
-	r.each(func(i int, row []float32, gold int) {
-		res.Predictions = append(res.Predictions, int32(Argmax(row)))
-		res.Gold = append(res.Gold, int32(gold))
-		res.Keys = append(res.Keys, keys[i])
-		if r.Classes <= 64 {
-			res.Logits = append(res.Logits, row...)
-		}
-	})
 }

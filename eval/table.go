@@ -109,12 +109,16 @@ func (t *Table) WriteText(w io.Writer) error {
 // WriteMarkdown writes the table as GitHub Markdown.
 func (t *Table) WriteMarkdown(w io.Writer) error {
 	cells := t.cells()
+	for _, line := range cells {
+		for i, v := range line {
+			line[i] = strings.ReplaceAll(v, "|", "\\|")
+		}
+	}
 	width := widths(cells)
 	var b strings.Builder
 	for n, line := range cells {
 		for i, v := range line {
-			v = strings.ReplaceAll(v, "|", "\\|")
-			pad := strings.Repeat(" ", max(0, width[i]-utf8.RuneCountInString(v)))
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(v))
 			if i == 0 {
 				b.WriteString("| " + v + pad)
 			} else {
@@ -149,7 +153,7 @@ func (t *Table) WriteJSON(w io.Writer) error {
 // String is the text form.
 func (t *Table) String() string {
 	var b strings.Builder
-	t.WriteText(&b) // a Builder does not fail
+	_ = t.WriteText(&b) // a Builder does not fail
 	return b.String()
 }
 
@@ -165,7 +169,8 @@ func widths(cells [][]string) []int {
 }
 
 // WriteScores writes a result as aligned text: a line for each head and
-// metric, with its interval and the constant guess beside it.
+// metric, with its interval and the constant guess beside it, and a line for
+// each head that was skipped.
 func (r *Result) WriteScores(w io.Writer) error {
 	cells := [][]string{{"head", "metric", "value", "95% interval", "guess", "rows"}}
 	for _, s := range r.Scores {
@@ -193,6 +198,9 @@ func (r *Result) WriteScores(w io.Writer) error {
 			}
 		}
 		b.WriteString("\n")
+	}
+	for _, s := range r.Skipped {
+		b.WriteString("not scored: " + s + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

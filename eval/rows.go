@@ -1,0 +1,117 @@
+package eval
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// firstPieces leaves of the batch's tags only those of the first piece of each
+// word, so that a word counts once however many pieces the tokenizer makes of
+// it, and entities are compared word by word as conlleval does.
+func (r *runner) firstPieces(b *corpus.Batch) error {
+	row, first := -1, []bool(nil)
+	for i, at := range b.Rows {
+		if b.POS[i] < 0 && b.NER[i] < 0 {
+			continue
+		}
+		if k := int(at) / b.S; k != row {
+			e, err := r.data.At(b.Index[k])
+			if err != nil {
+				return err
+			}
+			row, first = k, firstOfWords(r.tok.EncodeMax(e.Text, e.Pair, r.opts.MaxLength), e.Words)
+		}
+		if at := int(at) % b.S; at >= len(first) || !first[at] {
+			b.POS[i], b.NER[i] = -1, -1
+		}
+	}
+	return nil
+}
+
+// firstOfWords tells the tokens that are the first of a word.
+func firstOfWords(e corpus.Encoding, words []corpus.Word) []bool {
+	out := make([]bool, e.Len())
+	k, last := 0, -1
+	for i, o := range e.Offsets {
+		if e.Seq[i] != 0 {
+			continue
+		}
+		for k < len(words) && words[k].End <= o.Start {
+			k++
+		}
+		if k < len(words) && words[k].Start < o.End && k != last {
+			out[i], last = true, k
+		}
+	}
+	return out
+}
+
+// rows pairs the head's scores with the batch's labels. Sequences are numbered
+// on from before.
+func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint64, error) {
+	var gold []int32
+	switch s.kind {
+	case student.KindClassification:
+		gold = make([]int32, b.B)
+		for i, g := range b.Labels {
+			gold[i] = -1
+			if g >= 0 && int(g) < len(s.classes) {
+				gold[i] = s.classes[g]
+			}
+		}
+	case student.KindSentenceOrder:
+		gold = b.Order
+	case student.KindMaskedLM:
+		gold = b.MLM
+	case student.KindPOS:
+		gold = b.POS
+	case student.KindNER:
+		gold = b.NER
+	}
+	n := len(gold)
+	if t.Type != onnx.Float || n == 0 || len(t.F32)%n != 0 || len(t.Shape) == 0 {
+		return Rows{}, nil, fmt.Errorf("output %s has shape %v of %v, which is not a score vector for each of %d rows; is the config's \"architectures\" right?", s.output, t.Shape, t.Type, n)
+	}
+	r := Rows{Logits: t.F32, Classes: len(t.F32) / n, Gold: gold}
+	if r.Classes != t.Shape[len(t.Shape)-1] {
+		return Rows{}, nil, fmt.Errorf("output %s has shape %v where %d rows of scores are expected; is the config's \"architectures\" right?", s.output, t.Shape, n)
+	}
+	if s.known > 0 && s.known != r.Classes {
+		return Rows{}, nil, fmt.Errorf("output %s has %d classes, but config.json names %d labels for the %s head", s.output, r.Classes, s.known, s.kind)
+	}
+	if g := slices.Max(gold); s.known == 0 && int(g) >= r.Classes {
+		return Rows{}, nil, fmt.Errorf("the data has label %d, but output %s has only %d classes", g, s.output, r.Classes)
+	}
+	keys := make([]uint64, n)
+	if s.token() {
+		r.Group = make([]int, n)
+	}
+	for i := range n {
+		if !s.token() {
+			keys[i] = uint64(b.Index[i]) << 16
+			continue
+		}
+		row := int(b.Rows[i]) / b.S
+		r.Group[i] = before + row
+		keys[i] = uint64(b.Index[row])<<16 | uint64(int(b.Rows[i])%b.S)
+	}
+	return r, keys, nil
+}
+
+// keep remembers the primary head's predictions.
+func (res *Result) keep(r Rows, keys []uint64) {
+	res.Classes = r.Classes
+	r.each(func(i int, row []float32, gold int) {
+		res.Predictions = append(res.Predictions, int32(Argmax(row)))
+		res.Gold = append(res.Gold, int32(gold))
+		res.Keys = append(res.Keys, keys[i])
+		if r.Classes <= 64 {
+			res.Logits = append(res.Logits, row...)
+		}
+	})
+}
