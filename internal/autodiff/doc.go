@@ -14,6 +14,15 @@
 // B batch, S sequence, H hidden, V vocabulary, C classes, R selected rows.
 // A pass has all of them fixed; everything is row-major float32.
 //
+// # Parameters
+//
+// Parameters are the float32 constants of the model that embeddings, products,
+// biases and normalisations read, and vectors and matrices that other operators
+// read; scalars of formulas are not. A tensor that several nodes read is one
+// parameter, and so are an embedding table and a decoder that equals it, as it
+// is or transposed. What depends on no parameter (masks, position ids, shapes)
+// is computed by package exec at each run and fed.
+//
 // # Gradients
 //
 // The Op contract of Gorgonia has one output per node and sums the gradients of

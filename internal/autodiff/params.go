@@ -74,8 +74,8 @@ func opName(n *onnx.Node) string {
 	return n.Domain + "." + n.Op
 }
 
-// original finds the tensor that the model itself holds under a name; constant
-// tells one in a Constant node.
+// originals lists the tensors that the model itself holds, its initializers and those
+// of Constant nodes, and their names in order.
 func (p *Program) originals() (inits map[string]*onnx.Tensor, constants map[string]*onnx.Tensor, order []string) {
 	inits, constants = p.model.Graph.InitializerMap(), map[string]*onnx.Tensor{}
 	for _, t := range p.model.Graph.Initializers {
