@@ -23,7 +23,7 @@ type AnnotatorOptions struct {
 }
 
 // Annotator tags the words of raw text with a token classifier. It is safe for
-// concurrent use and meets corpus.Annotator.
+// concurrent use.
 type Annotator struct {
 	session *exec.Session
 	inputs  []string
@@ -31,6 +31,8 @@ type Annotator struct {
 	max     int
 	heads   []tagHead
 }
+
+var _ corpus.Annotator = (*Annotator)(nil)
 
 // tagHead is an output [B,S,C] that labels tokens.
 type tagHead struct {
@@ -151,7 +153,8 @@ func cut(label string) (begins bool, kind string, ok bool) {
 // or both where the model has both heads. A word is what the tokenizer splits
 // at white space and punctuation (in Chinese, a character) with the label of
 // its first piece; labels that give word boundaries make longer words. Entity
-// tags are made valid BIO: an I-X that continues nothing becomes B-X.
+// tags are made valid BIO: an I-X that continues nothing becomes B-X. Parts of
+// speech are the model's labels as they are, universal ones or not.
 func (a *Annotator) Annotate(text string) ([]corpus.Word, error) {
 	e := a.tok.Encode(text)
 	var first, last []int64 // special tokens around the text
@@ -281,6 +284,9 @@ func (a *Annotator) words(e *corpus.Encoding, pieces []int, labels [][]string) [
 			}
 		}
 		k = next
+		if len(out) > 0 { // one character can normalize to two words
+			w.Start = max(w.Start, out[len(out)-1].End)
+		}
 		if w.Len() <= 0 {
 			continue
 		}

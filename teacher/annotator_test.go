@@ -58,6 +58,7 @@ func tagger(t *testing.T, labels []string, of map[string]string) *onnx.Model {
 	return m
 }
 
+// show writes words as text/POS or text/entity.
 func show(text string, words []corpus.Word) string {
 	var out []string
 	for _, w := range words {
@@ -101,6 +102,27 @@ func TestAnnotate(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestAnnotateACorpus(t *testing.T) {
+	a, err := teacher.NewAnnotator(tagger(t, []string{"NOUN", "VERB", "PUNCT"}, map[string]string{"anna": "NOUN", "walks": "VERB", ".": "PUNCT"}), teacher.AnnotatorOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in []corpus.Example
+	for range 20 {
+		in = append(in, corpus.Example{Text: "anna walks.", Label: -1}, corpus.Example{Text: "", Label: -1})
+	}
+	c, err := corpus.Annotate(t.Context(), corpus.FromExamples(in, nil), a, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.Len() {
+		e, err := c.At(i)
+		if want := []string{"anna/NOUN walks/VERB ./PUNCT", ""}[i%2]; err != nil || show(e.Text, e.Words) != want {
+			t.Fatalf("example %d: %s, %v", i, show(e.Text, e.Words), err)
+		}
 	}
 }
 
