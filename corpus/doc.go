@@ -13,6 +13,7 @@
 //	func Shuffle(c Corpus, seed uint64) Corpus
 //	func Unlabeled(c Corpus) Corpus
 //	func WithLabels(c Corpus, labels []string) (Corpus, error)       // re-map onto a model's classes
+//	func Texts(c Corpus) iter.Seq[string]                            // first and second texts, in order
 //	func WriteJSONL(w io.Writer, c Corpus) error                     // annotated format, exact round trip
 //
 // # Tokenizer
@@ -20,7 +21,7 @@
 //	func LoadTokenizer(files map[string][]byte) (*Tokenizer, error)  // keys: tokenizer.json, vocab.txt, tokenizer_config.json …
 //	func OpenTokenizer(dir string) (*Tokenizer, error)
 //	func NewWordPiece(vocab []string, lowercase bool) (*Tokenizer, error)
-//	func TrainWordPiece(texts iter.Seq[string], size int, opts TrainOptions) (*Tokenizer, error)
+//	func TrainWordPiece(texts iter.Seq[string], size int, opts TrainOptions) (*Tokenizer, error) // Texts(c) gives the texts
 //	func (t *Tokenizer) Encode(text string) Encoding                 // with special tokens
 //	func (t *Tokenizer) EncodePair(a, b string) Encoding
 //	func (t *Tokenizer) EncodeMax(a, b string, maxLength int) Encoding // b "" = single; truncates, longest first
@@ -37,6 +38,7 @@
 //	func NERTags(c Corpus) ([]string, error)                         // "O", "B-LOC", "I-LOC", … of a corpus
 //	type Annotator interface{ Annotate(text string) ([]Word, error) }
 //	func Annotate(ctx context.Context, c Corpus, a Annotator, workers int) (Corpus, error)
+//	func Chinese() (Annotator, error)                            // words, tags and names by gse; loaded at the first call
 //	func SplitSentences(text string) []Span
 //
 // # Batches
@@ -51,4 +53,15 @@
 //	func (v *View) Sequential() *View                                // file order, same batches in every epoch
 //	func (v *View) Len() int                                         // sequences in one epoch
 //	func (v *View) POSTags() []string; func (v *View) NERTags() []string
+//
+// # Formats
+//
+// txt holds documents between blank lines (or one on each line). tsv and csv
+// have a header with usual names (sentence, text_a, label …; Columns names
+// others), or none: then the short repeated column is the label. A table whose
+// label column has one BIO tag for each space-separated character, as MSRA-NER
+// is distributed, becomes words with entities. jsonl is {"text", "pair",
+// "label"} under their usual names, spaCy's doc.to_json(), or {"tokens",
+// "ner_tags"} with tags by name, or by number of Options.Tags. conllu gives
+// words with parts of speech, bio words with entities. Text must be UTF-8.
 package corpus

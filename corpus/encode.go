@@ -78,7 +78,7 @@ func fit(a, b, limit, special int) (int, int) {
 	if a+b <= limit {
 		return a, b
 	}
-	short, long := min(a, b), max(a, b)
+	short, long := min(a, b), 0
 	if short > limit {
 		long = short
 	} else {

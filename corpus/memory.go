@@ -3,6 +3,7 @@ package corpus
 import (
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -231,6 +232,19 @@ func Concat(cs ...Corpus) (Corpus, error) {
 		out.parts, out.ends = append(out.parts, c), append(out.ends, n)
 	}
 	return out, nil
+}
+
+// Texts gives the first and the second text of each example, in order; it ends
+// early where an example cannot be read.
+func Texts(c Corpus) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range c.Len() {
+			e, err := c.At(i)
+			if err != nil || !yield(e.Text) || e.Pair != "" && !yield(e.Pair) {
+				return
+			}
+		}
+	}
 }
 
 // sortLabels orders class names: by number if all are integers, else by bytes.

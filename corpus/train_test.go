@@ -45,17 +45,9 @@ func TestTrainIsDeterministic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	texts := func(yield func(string) bool) {
-		for i := range c.Len() {
-			e, err := c.At(i)
-			if err != nil || !yield(e.Text) {
-				return
-			}
-		}
-	}
 	var first map[string][]byte
 	for range 2 {
-		tok, err := corpus.TrainWordPiece(texts, 4000, corpus.TrainOptions{Lowercase: true, Special: []string{"[E1]"}})
+		tok, err := corpus.TrainWordPiece(corpus.Texts(c), 4000, corpus.TrainOptions{Lowercase: true, Special: []string{"[E1]"}})
 		if err != nil {
 			t.Fatal(err)
 		}
