@@ -2,16 +2,15 @@ package prune_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	lexec "github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/ort"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -111,65 +110,16 @@ func run(t *testing.T, m *onnx.Model, in map[string]*lexec.Tensor) map[string]*l
 	return out
 }
 
-// runtime runs the model in ONNX Runtime.
+// runtime runs the model in ONNX Runtime; the test is skipped without it.
 func runtime(t *testing.T, m *onnx.Model, in map[string]*lexec.Tensor) map[string][]float32 {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("node is not installed")
-	}
-	script := shared(t, "peers", "ort-run.js")
-	modules := os.Getenv("NODE_PATH")
-	if modules == "" {
-		modules = "/opt/peers/node_modules"
-	}
-	if _, err := os.Stat(filepath.Join(modules, "onnxruntime-node")); err != nil {
-		t.Skip("onnxruntime-node is not installed; set NODE_PATH")
-	}
-	type tensor struct {
-		Dims []int  `json:"dims"`
-		Type string `json:"type"`
-		Data any    `json:"data"`
-	}
-	feed := map[string]tensor{}
+	feed := map[string]ort.Tensor{}
 	for name, x := range in {
-		feed[name] = tensor{x.Shape, "int64", x.I64}
-	}
-	dir := t.TempDir()
-	raw, err := json.Marshal(feed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "in.json"), raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Save(filepath.Join(dir, "m.onnx")); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(node, script, filepath.Join(dir, "m.onnx"), filepath.Join(dir, "in.json"), filepath.Join(dir, "out.json"))
-	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
-	if msg, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("ONNX Runtime: %v\n%s", err, msg)
-	}
-	if raw, err = os.ReadFile(filepath.Join(dir, "out.json")); err != nil {
-		t.Fatal(err)
-	}
-	var got map[string]struct {
-		Data []*float32 `json:"data"`
-	}
-	if err := json.Unmarshal(raw, &got); err != nil {
-		t.Fatal(err)
+		feed[name] = ort.Int64s(x.I64, x.Shape...)
 	}
 	out := map[string][]float32{}
-	for name, x := range got {
-		v := make([]float32, len(x.Data))
-		for i, p := range x.Data {
-			v[i] = float32(math.NaN()) // JSON has null for NaN
-			if p != nil {
-				v[i] = *p
-			}
-		}
-		out[name] = v
+	for name, x := range ort.RunModel(t, m, []map[string]ort.Tensor{feed})[0] {
+		out[name] = x.F32
 	}
 	return out
 }
