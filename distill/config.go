@@ -1,0 +1,189 @@
+package distill
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/onnx"
+)
+
+// Config says what to train on, under which losses and how. [Default] supplies
+// the usual values; the zero value of a field means what its comment says.
+type Config struct {
+	// Teacher is the frozen model whose logits SoftLabels reads; nil trains without one.
+	Teacher *onnx.Model
+	// Student, where set, makes [Config.Apply] treat the model it is given as
+	// the teacher and train this student of it. Run does not read it.
+	Student *Student
+	// Loss is the sum to minimise.
+	Loss Sum
+
+	// Task feeds the losses on clean text (soft and hard labels of a classifier).
+	Task corpus.Corpus
+	// Text feeds the losses on masked text (denoising, POS, NER, sentence
+	// order, soft labels of a masked language model); nil uses Task.
+	Text corpus.Corpus
+
+	// Epochs over Task (over Text, if only that is used). Default 3.
+	Epochs int
+	// Steps, if not 0, replaces Epochs.
+	Steps int
+	// Batch is the number of examples a step sees of each corpus. Default 32.
+	Batch int
+	// MaxLength in tokens, special ones included. Default 128.
+	MaxLength int
+	// LearningRate at its peak. Default 5e-4.
+	LearningRate float64
+	// Warmup is the share of the steps with a rising rate, 0 to 1. Default 0.06.
+	Warmup float64
+	// Decay is the shape of the falling rate.
+	Decay Decay
+	// WeightDecay of AdamW, not applied to biases and LayerNorm. Default 0.01.
+	WeightDecay float64
+	// ClipNorm bounds the norm of the whole gradient; 0 does not. Default 1.
+	ClipNorm float64
+	// Accumulate adds the gradients of that many batches to one step. Default 1.
+	Accumulate int
+	// Dropout probability, 0 to 1. Default 0.1.
+	Dropout float64
+	// Seed of data order, masking, dropout and fresh weights.
+	Seed uint64
+	// POSTags and NERTags are the classes of fresh tagging heads; nil takes the
+	// universal tags and the entity types that occur in Text.
+	POSTags, NERTags []string
+
+	// KeepHeads keeps all heads in the result; otherwise only the primary one stays.
+	KeepHeads bool
+
+	// Cache is a directory for the teacher's logits on clean text, so that the
+	// next run need not compute them; empty keeps them in memory only. Logits
+	// at masked positions are computed as they are needed: every epoch masks anew.
+	Cache string
+	// Checkpoint is the directory for checkpoints, empty for none. A run that
+	// finds its own checkpoint there goes on from it.
+	Checkpoint string
+	// CheckpointEvery is the time between checkpoints. Default one minute.
+	CheckpointEvery time.Duration
+	// CheckpointSteps, if not 0, also writes one every so many steps.
+	CheckpointSteps int
+
+	// Progress, if not nil, is told of every step.
+	Progress func(Progress)
+	// Labelling, if not nil, is told how far the teacher has labelled Task.
+	Labelling func(done, total int)
+	// Hook, if not nil, sees the parameters after every step: a pruning mask
+	// or schedule. It must depend on the step and the parameters alone.
+	Hook func(step int, params []*Param)
+}
+
+// Decay is how the learning rate falls after the warm-up.
+type Decay string
+
+// The shapes of decay: to zero in a line, to zero in a half cosine, not at all.
+const (
+	Linear   Decay = "linear"
+	Cosine   Decay = "cosine"
+	Constant Decay = "constant"
+)
+
+// Default returns the usual settings; Loss and the corpora are the caller's.
+func Default() Config {
+	return Config{
+		Epochs: 3, Batch: 32, MaxLength: 128, LearningRate: 5e-4, Warmup: 0.06, Decay: Linear,
+		WeightDecay: 0.01, ClipNorm: 1, Accumulate: 1, Dropout: 0.1, CheckpointEvery: time.Minute,
+	}
+}
+
+// Validate reports the first setting that cannot work.
+func (c *Config) Validate() error {
+	switch {
+	case len(c.Loss) == 0:
+		return errors.New("distill: no loss; add at least one term")
+	case c.Task == nil && c.Text == nil:
+		return errors.New("distill: no corpus to train on")
+	case c.Epochs <= 0 && c.Steps <= 0:
+		return errors.New("distill: neither epochs nor steps are positive")
+	case c.Batch <= 0 || c.Accumulate <= 0:
+		return fmt.Errorf("distill: batch %d and accumulation %d must be positive", c.Batch, c.Accumulate)
+	case c.MaxLength < 8:
+		return fmt.Errorf("distill: maximum length %d is below 8 tokens", c.MaxLength)
+	case !(c.LearningRate >= 0) || math.IsInf(c.LearningRate, 0):
+		return fmt.Errorf("distill: learning rate %v is not a number ≥ 0", c.LearningRate)
+	case !(c.Warmup >= 0 && c.Warmup <= 1):
+		return fmt.Errorf("distill: warm-up %v is a share of the steps, 0 to 1", c.Warmup)
+	case !(c.WeightDecay >= 0 && c.WeightDecay < 1):
+		return fmt.Errorf("distill: weight decay %v is outside [0, 1)", c.WeightDecay)
+	case !(c.ClipNorm >= 0):
+		return fmt.Errorf("distill: clipping norm %v is not a number ≥ 0", c.ClipNorm)
+	case !(c.Dropout >= 0 && c.Dropout < 1):
+		return fmt.Errorf("distill: dropout %v is outside [0, 1)", c.Dropout)
+	case c.Decay != Linear && c.Decay != Cosine && c.Decay != Constant:
+		return fmt.Errorf("distill: decay %q is none of linear, cosine, constant", c.Decay)
+	}
+	for _, t := range c.Loss {
+		if !(t.Weight >= 0) || math.IsInf(t.Weight, 0) {
+			return fmt.Errorf("distill: weight %v of %s is not a number ≥ 0", t.Weight, t.Loss.Name())
+		}
+		if !(t.Ramp >= 0 && t.Ramp <= 1) {
+			return fmt.Errorf("distill: ramp %v of %s is a share of the steps, 0 to 1", t.Ramp, t.Loss.Name())
+		}
+		if _, soft := t.Loss.(SoftLabels); soft && t.Weight > 0 && c.Teacher == nil {
+			return errors.New("distill: soft labels need a teacher")
+		}
+	}
+	switch {
+	case len(c.Loss.of(Clean))+len(c.Loss.of(Masked)) == 0:
+		return errors.New("distill: every loss has weight 0; give at least one a weight")
+	case len(c.Loss.of(Clean)) > 0 && c.Task == nil:
+		return fmt.Errorf("distill: the loss %s needs task data", c.Loss.of(Clean)[0].Loss.Name())
+	}
+	return nil
+}
+
+// text is the corpus of the masked view.
+func (c *Config) text() corpus.Corpus {
+	if c.Text != nil {
+		return c.Text
+	}
+	return c.Task
+}
+
+// rate is the learning rate of a step (0-based) out of steps.
+func (c *Config) rate(step, steps int) float64 {
+	warm := int(c.Warmup * float64(steps))
+	if step < warm {
+		return c.LearningRate * float64(step+1) / float64(warm)
+	}
+	x := float64(step-warm) / float64(max(1, steps-warm))
+	switch c.Decay {
+	case Cosine:
+		return c.LearningRate * 0.5 * (1 + math.Cos(math.Pi*x))
+	case Constant:
+		return c.LearningRate
+	}
+	return c.LearningRate * (1 - x)
+}
+
+// Progress is the state after a step.
+type Progress struct {
+	// Step counts from 1; Steps is the total.
+	Step, Steps int
+	// Losses are moving averages (0.98) of the unweighted terms, in the order of Config.Loss.
+	Losses []NamedLoss
+	// Rate is the learning rate, Norm the gradient's norm before clipping.
+	Rate, Norm float64
+	// Tokens is the number of tokens (padding left out) this run has seen.
+	Tokens int64
+	// Elapsed is the time since the run or its resumption began, Resumed the step it went on from.
+	Elapsed time.Duration
+	Resumed int
+}
+
+// NamedLoss is the value of one term.
+type NamedLoss struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}

@@ -1,0 +1,40 @@
+package distill
+
+import (
+	"math"
+
+	"github.com/litekit/lite/internal/autodiff"
+	"github.com/litekit/lite/internal/kernel"
+)
+
+// Param is a trained tensor, as a [Config.Hook] sees it.
+type Param = autodiff.Param
+
+// AdamW's constants (Loshchilov, Hutter, arXiv 1711.05101).
+const (
+	beta1   = 0.9
+	beta2   = 0.999
+	epsilon = 1e-8
+)
+
+// update clips the gradient, takes one AdamW step and returns the norm before clipping.
+func (t *trainer) update() float64 {
+	scale := 1 / float32(t.cfg.Accumulate)
+	var squares float64
+	for _, p := range t.params {
+		squares += kernel.SumSquares(p.Grad)
+	}
+	norm := math.Sqrt(squares) * float64(scale)
+	if c := t.cfg.ClipNorm; c > 0 && norm > c {
+		scale *= float32(c / norm)
+	}
+	rate := float32(t.cfg.rate(t.step, t.steps))
+	for i, p := range t.params {
+		var decay float32
+		if p.Decay {
+			decay = float32(t.cfg.WeightDecay)
+		}
+		kernel.AdamW(p.Value, p.Grad, t.first[i], t.second[i], rate, beta1, beta2, epsilon, decay, scale, t.step+1)
+	}
+	return norm
+}

@@ -1,0 +1,247 @@
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
+)
+
+// stream hands out the batches of one view, epoch after epoch, each with the
+// teacher's logits where a loss wants them. What batch k is depends on the
+// seed and k alone.
+type stream struct {
+	view    View
+	terms   Sum
+	indices []int // of the terms within Config.Loss
+	source  *corpus.View
+
+	teacher *teacher.Teacher // for masked batches: asked batch by batch
+	soft    []float32        // for clean batches: [N,C], filled before training
+	width   int              // C or V; 0 without a teacher
+
+	epoch, before int // batches before this epoch
+}
+
+// rowMultiple rounds R up, so that batches share few shapes.
+const rowMultiple = 32
+
+// newStream prepares a view; nil if no loss reads it.
+func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream, error) {
+	s := &stream{view: view, terms: c.Loss.of(view)}
+	if len(s.terms) == 0 {
+		return nil, nil
+	}
+	for i, t := range c.Loss {
+		if t.Loss.View() == view && t.Weight > 0 {
+			s.indices = append(s.indices, i)
+		}
+	}
+	opts := corpus.ViewOptions{
+		BatchSize: c.Batch, MaxLength: c.MaxLength, RowMultiple: rowMultiple, Seed: c.Seed, FullBatches: true,
+		POSTags: h.labels(student.KindPOS, c.POSTags), NERTags: h.labels(student.KindNER, c.NERTags),
+	}
+	var err error
+	if view == Clean {
+		opts.TokenLabels = perToken(h.kind)
+		var data corpus.Corpus
+		if data, err = matchLabels(c.Task, h); err != nil {
+			return nil, err
+		}
+		s.source, err = corpus.NewTaskView(data, tok, opts)
+	} else {
+		for _, t := range s.terms {
+			switch l := t.Loss.(type) {
+			case Denoise:
+				opts.Mask.Rate, opts.Mask.WholeWord = l.Mask, l.WholeWord
+			case SOP:
+				opts.SentencePairs = true
+			}
+		}
+		s.source, err = corpus.NewDenoiseView(c.text(), tok, opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	return s, nil
+}
+
+// matchLabels numbers the corpus's labels as the model does.
+func matchLabels(data corpus.Corpus, h *heads) (corpus.Corpus, error) {
+	if h.kind != student.KindClassification || len(data.Labels()) == 0 || len(h.list[0].Labels) == 0 {
+		return data, nil
+	}
+	if slices.Equal(data.Labels(), h.list[0].Labels) {
+		return data, nil
+	}
+	out, err := corpus.WithLabels(data, h.list[0].Labels)
+	if err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	return out, nil
+}
+
+// soft returns the soft-label term among the stream's.
+func (s *stream) softTerm() bool {
+	return slices.ContainsFunc(s.terms, func(t Term) bool { _, ok := t.Loss.(SoftLabels); return ok })
+}
+
+// listen connects the stream to the teacher: clean text is labelled at once,
+// masked text as it comes.
+func (c *Config) listen(ctx context.Context, s *stream, h *heads, tok *corpus.Tokenizer) error {
+	opts := teacher.Options{}
+	if s.view == Clean {
+		opts.Cache = c.Cache
+	}
+	t, err := teacher.New(c.Teacher, opts)
+	if err != nil {
+		return err
+	}
+	own := tok
+	if len(c.Teacher.Files) > 0 {
+		if own, err = corpus.LoadTokenizer(c.Teacher.Files); err != nil {
+			return errors.Join(fmt.Errorf("distill: the teacher's tokenizer: %w", err), t.Close())
+		}
+	}
+	if s.view == Masked {
+		s.teacher = t
+		return c.checkMasked(t, own, tok)
+	}
+	err = c.label(ctx, s, t, own)
+	if err == nil {
+		err = c.checkClasses(s, t, h)
+	}
+	return errors.Join(err, t.Close())
+}
+
+// checkMasked refuses a teacher whose logits do not speak of the student's tokens.
+func (c *Config) checkMasked(t *teacher.Teacher, own, tok *corpus.Tokenizer) error {
+	if t.Task() != onnx.MaskedLM {
+		return fmt.Errorf("distill: soft labels of tokens need a masked-LM teacher, and this one is a classifier; leave Tokens out")
+	}
+	same := own.VocabSize() == tok.VocabSize()
+	for i := int64(0); same && i < int64(own.VocabSize()); i++ {
+		same = own.Token(i) == tok.Token(i)
+	}
+	if !same {
+		return fmt.Errorf("distill: teacher and student have different vocabularies (%d and %d tokens), so their token logits cannot be compared; give the student the teacher's tokenizer", own.VocabSize(), tok.VocabSize())
+	}
+	return nil
+}
+
+// checkClasses refuses a teacher whose classes are not the student's.
+func (c *Config) checkClasses(s *stream, t *teacher.Teacher, h *heads) error {
+	if t.Task() != onnx.SequenceClassification || h.kind != student.KindClassification {
+		return fmt.Errorf("distill: soft labels of sequences need a classifier as teacher and as student; the teacher is %v, the student's primary head %s", t.Task(), h.kind)
+	}
+	if n := len(h.list[0].Labels); n != 0 && n != s.width {
+		return fmt.Errorf("distill: the teacher has %d classes and the student %d", s.width, n)
+	}
+	if c.Teacher.Config == nil {
+		return nil
+	}
+	theirs, ours := c.Teacher.Config.ID2Label, h.list[0].Labels
+	if len(theirs) > 0 && len(ours) > 0 && !slices.Equal(theirs, ours) {
+		return fmt.Errorf("distill: the teacher's classes are %q and the student's %q; make id2label agree in both config.json", theirs, ours)
+	}
+	return nil
+}
+
+// label fills soft with the teacher's logits for every example, tokenized as
+// the teacher wants it. Batches are those of the corpus's own order, so that
+// the values do not depend on where a training run stands.
+func (c *Config) label(ctx context.Context, s *stream, t *teacher.Teacher, tok *corpus.Tokenizer) error {
+	opts := corpus.ViewOptions{BatchSize: 32, MaxLength: c.MaxLength}
+	if p := student.ShapeOf(c.Teacher.Config).Positions; p > 0 {
+		opts.MaxLength = min(opts.MaxLength, p)
+	}
+	v, err := corpus.NewTaskView(c.Task, tok, opts)
+	if err != nil {
+		return fmt.Errorf("distill: labelling: %w", err)
+	}
+	v = v.Sequential()
+	n, batches := c.Task.Len(), v.Batches(0)
+	for i := range batches {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(err, t.Sync())
+		}
+		b, err := v.Batch(0, i)
+		if err != nil {
+			return fmt.Errorf("distill: labelling: %w", err)
+		}
+		z, err := t.Logits(ctx, b)
+		if err != nil {
+			return errors.Join(err, t.Sync())
+		}
+		if s.soft == nil {
+			s.width = t.Width()
+			s.soft = make([]float32, n*s.width)
+		}
+		for row, at := range b.Index {
+			if at >= 0 {
+				copy(s.soft[at*s.width:(at+1)*s.width], z[row*s.width:])
+			}
+		}
+		if c.Labelling != nil {
+			c.Labelling(i+1, batches)
+		}
+	}
+	return t.Sync()
+}
+
+// perEpoch is the number of batches of an epoch.
+func (s *stream) perEpoch() int { return s.source.Batches(0) }
+
+// batch returns batch k, counted over all epochs.
+func (s *stream) batch(k int) (*corpus.Batch, error) {
+	if k < s.before {
+		s.epoch, s.before = 0, 0
+	}
+	for n := s.source.Batches(s.epoch); k >= s.before+n; n = s.source.Batches(s.epoch) {
+		if n == 0 {
+			return nil, fmt.Errorf("distill: the corpus gives no batches")
+		}
+		s.before += n
+		s.epoch++
+	}
+	return s.source.Batch(s.epoch, k-s.before)
+}
+
+// logits are the teacher's for a batch.
+func (s *stream) logits(ctx context.Context, b *corpus.Batch) ([]float32, error) {
+	if s.view == Masked {
+		z, err := s.teacher.Logits(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		s.width = s.teacher.Width()
+		return z, nil
+	}
+	out := make([]float32, b.B*s.width)
+	for i, n := range b.Index {
+		if n >= 0 {
+			copy(out[i*s.width:(i+1)*s.width], s.soft[n*s.width:])
+		}
+	}
+	return out, nil
+}
+
+// rowWeights tells rows that count from padding.
+func (s *stream) rowWeights(b *corpus.Batch) []float32 {
+	n, real := b.B, func(i int) bool { return b.Index[i] >= 0 }
+	if s.view == Masked {
+		n, real = b.R, func(i int) bool { return b.MLM[i] >= 0 }
+	}
+	w := make([]float32, n)
+	for i := range w {
+		if real(i) {
+			w[i] = 1
+		}
+	}
+	return w
+}

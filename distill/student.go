@@ -1,0 +1,157 @@
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// Student says what student to make under a teacher.
+type Student struct {
+	// Shape of the student; zero fields are the teacher's.
+	Shape student.Shape
+	// Head is the primary head; the zero value takes the teacher's.
+	Head student.Head
+	// Layers chooses the teacher's layers whose weights the student starts
+	// from, where sizes agree; nil is [student.Spread].
+	Layers student.Layers
+	// From is the model whose weights the student starts from; nil is the
+	// teacher. A student as deep as From takes all its layers.
+	From *onnx.Model
+	// Fresh starts from random weights instead.
+	Fresh bool
+}
+
+// NewStudent makes the student of a teacher: its graph, its weights where sizes
+// agree, its tokenizer and labels. The same seed gives the same bytes. report
+// says which weights were copied; it is nil where none could be.
+func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, report *student.Transfer, err error) {
+	from := s.From
+	if from == nil {
+		from = teacher
+	}
+	if from == nil {
+		return nil, nil, errors.New("distill: a student needs a teacher or a model to start from")
+	}
+	source := from
+	if teacher != nil {
+		source = teacher
+	}
+	_, shape, err := student.Weights(source)
+	if err != nil {
+		return nil, nil, fmt.Errorf("distill: the teacher's sizes: %w", err)
+	}
+	if s.Head.Kind == "" {
+		h, err := readHeads(source)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.Head = h.list[0]
+	}
+	out, err = newModel(merge(s.Shape, shape), s.Head, source.Files, seed)
+	if err != nil || s.Fresh {
+		return out, nil, err
+	}
+	return start(out, from, s)
+}
+
+// merge fills the zero fields of a student's shape. Fields that follow from
+// others in the student's own right (heads and FFN of another width) keep
+// their defaults.
+func merge(s, teacher student.Shape) student.Shape {
+	if s.Layers == 0 {
+		s.Layers = teacher.Layers
+	}
+	if s.Hidden == 0 || s.Hidden == teacher.Hidden {
+		s.Hidden = teacher.Hidden
+		if s.Heads == 0 {
+			s.Heads = teacher.Heads
+		}
+		if s.FFN == 0 {
+			s.FFN = teacher.FFN
+		}
+	}
+	return s.From(teacher).Defaults()
+}
+
+// newModel makes a fresh model with a primary head and tokenizer files.
+func newModel(shape student.Shape, head student.Head, files map[string][]byte, seed uint64) (*onnx.Model, error) {
+	m, err := student.New(shape, []student.Head{head}, seed)
+	if err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	m.Files = maps.Clone(files)
+	return m, nil
+}
+
+// NewModel makes a model to train from scratch: a fresh encoder over a
+// tokenizer's vocabulary.
+func NewModel(shape student.Shape, head student.Head, tok *corpus.Tokenizer, seed uint64) (*onnx.Model, error) {
+	if shape.Vocab == 0 {
+		shape.Vocab = tok.VocabSize()
+	}
+	if shape.Vocab < tok.VocabSize() {
+		return nil, fmt.Errorf("distill: a vocabulary of %d embeddings is too small for the tokenizer's %d tokens", shape.Vocab, tok.VocabSize())
+	}
+	m, err := newModel(shape.Defaults(), head, tok.Files(), seed)
+	if err == nil && tok.PadID() >= 0 {
+		m.Config.PadTokenID = int(tok.PadID())
+	}
+	return m, err
+}
+
+// start copies weights where sizes agree; a student that agrees in nothing
+// keeps its fresh ones.
+func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, error) {
+	_, src, err := student.Weights(from)
+	if err != nil {
+		return nil, nil, fmt.Errorf("distill: the weights to start from: %w", err)
+	}
+	_, dst, err := student.Weights(m)
+	if err != nil {
+		return nil, nil, fmt.Errorf("distill: %w", err)
+	}
+	if src.Hidden != dst.Hidden {
+		if s.From != nil {
+			return nil, nil, fmt.Errorf("distill: the student's hidden size %d is not the %d of the model to start from; leave that model out or change the shape", dst.Hidden, src.Hidden)
+		}
+		return m, nil, nil
+	}
+	choose := s.Layers
+	if choose == nil {
+		choose = student.Spread
+	}
+	layers, err := choose(src.Layers, dst.Layers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("distill: %w", err)
+	}
+	out, report, err := student.CopyReport(m, from, layers)
+	if err != nil {
+		return nil, nil, fmt.Errorf("distill: starting weights: %w", err)
+	}
+	return out, &report, nil
+}
+
+// Name is the step's name in pipelines and reports.
+func (c Config) Name() string { return "distill" }
+
+// Apply trains and returns a model: where Student is set, that student under m
+// as teacher; otherwise m itself.
+func (c Config) Apply(ctx context.Context, m *onnx.Model) (*onnx.Model, error) {
+	if c.Student != nil {
+		if c.Teacher == nil {
+			c.Teacher = m
+		}
+		var err error
+		if m, _, err = NewStudent(m, *c.Student, c.Seed); err != nil {
+			return nil, err
+		}
+	}
+	out, _, err := Run(ctx, m, c)
+	return out, err
+}

@@ -1,0 +1,424 @@
+package distill
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/autodiff"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// Report says how a run went.
+type Report struct {
+	// Steps is the number of updates in all, Resumed the step a checkpoint let it go on from.
+	Steps   int `json:"steps"`
+	Resumed int `json:"resumed"`
+	// Losses are the moving averages (0.98) of the unweighted terms at the end.
+	Losses []NamedLoss `json:"losses"`
+	// Tokens (without padding) were seen by this process in Seconds.
+	Tokens  int64   `json:"tokens"`
+	Seconds float64 `json:"seconds"`
+}
+
+// trainer is the state of a run.
+type trainer struct {
+	cfg     *Config
+	model   *onnx.Model
+	heads   *heads
+	program *autodiff.Program
+	params  []*Param
+	first   [][]float32 // AdamW's moments
+	second  [][]float32
+	streams []*stream
+	shapes  map[shapeKey]*Graph
+
+	run      string // hash of everything the result depends on
+	step     int
+	steps    int
+	values   []float64 // of the terms in this step, by index of Config.Loss
+	averages []float64
+	tokens   int64
+	saved    time.Time
+	report   *Report
+}
+
+// Run trains m under the configuration and returns the trained model; m is not
+// changed. Heads that the losses need and m lacks are added.
+//
+// Errors: a configuration that cannot work, data that does not fit the model, a
+// graph that has no gradient (the node is named), a loss that is not finite, a
+// checkpoint of another run ([*CheckpointError]). When ctx ends, the state is
+// saved first and the error wraps ctx's.
+func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, error) {
+	if err := c.Validate(); err != nil {
+		return nil, nil, err
+	}
+	t, err := newTrainer(ctx, m, &c)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer t.close()
+	if err := t.train(ctx); err != nil {
+		return nil, nil, err
+	}
+	out, err := t.program.Model()
+	if err != nil {
+		return nil, nil, fmt.Errorf("distill: %w", err)
+	}
+	if !c.KeepHeads && len(t.heads.list) > 1 {
+		if out, err = student.Keep(out, t.heads.primary); err != nil {
+			return nil, nil, fmt.Errorf("distill: %w", err)
+		}
+	}
+	return out, t.report, nil
+}
+
+// newTrainer gets everything ready for the first step.
+func newTrainer(ctx context.Context, m *onnx.Model, c *Config) (*trainer, error) {
+	m, err := c.withHeads(m)
+	if err != nil {
+		return nil, err
+	}
+	t := &trainer{cfg: c, model: m, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
+	if t.heads, err = readHeads(m); err != nil {
+		return nil, err
+	}
+	tok, err := corpus.LoadTokenizer(m.Files)
+	if err != nil {
+		return nil, fmt.Errorf("distill: the model's tokenizer: %w", err)
+	}
+	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
+		return nil, fmt.Errorf("distill: maximum length %d exceeds the student's %d positions", c.MaxLength, p)
+	}
+	t.program, err = autodiff.New(m, autodiff.Options{Rows: t.heads.rows, Dropout: float32(c.Dropout)})
+	if err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	t.params = t.program.Params()
+	for _, p := range t.params {
+		t.first = append(t.first, make([]float32, len(p.Value)))
+		t.second = append(t.second, make([]float32, len(p.Value)))
+	}
+	for _, v := range []View{Clean, Masked} {
+		s, err := c.newStream(v, t.heads, tok)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			continue
+		}
+		t.streams = append(t.streams, s)
+		if s.softTerm() {
+			if err := c.listen(ctx, s, t.heads, tok); err != nil {
+				t.close()
+				return nil, err
+			}
+		}
+	}
+	t.steps = c.steps(t.streams[0].perEpoch())
+	if t.run, err = t.fingerprint(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// steps is the number of updates, given the batches of an epoch.
+func (c *Config) steps(perEpoch int) int {
+	if c.Steps > 0 {
+		return c.Steps
+	}
+	return max(1, c.Epochs*perEpoch/c.Accumulate)
+}
+
+func (t *trainer) close() {
+	for _, s := range t.streams {
+		if s.teacher != nil {
+			s.teacher.Close() // without a cache there is nothing to lose
+		}
+	}
+}
+
+// train runs the steps that are left.
+func (t *trainer) train(ctx context.Context) error {
+	if _, err := t.loadCheckpoint(); err != nil {
+		return err
+	}
+	start, resumed := time.Now(), t.step
+	t.saved = start
+	for t.step < t.steps {
+		if err := ctx.Err(); err != nil {
+			return t.interrupted(err)
+		}
+		norm, err := t.oneStep(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return t.interrupted(ctx.Err()) // the step is undone: it had changed no weight
+			}
+			return err
+		}
+		if t.cfg.Hook != nil {
+			t.cfg.Hook(t.step, t.params)
+		}
+		if t.cfg.Progress != nil {
+			t.cfg.Progress(Progress{
+				Step: t.step, Steps: t.steps, Losses: t.losses(), Rate: t.cfg.rate(t.step-1, t.steps), Norm: norm,
+				Tokens: t.tokens, Elapsed: time.Since(start), Resumed: resumed,
+			})
+		}
+		if t.due() {
+			if err := t.saveCheckpoint(); err != nil {
+				return err
+			}
+		}
+	}
+	t.report = &Report{Steps: t.steps, Resumed: resumed, Losses: t.losses(), Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
+	return t.saveCheckpoint()
+}
+
+// interrupted saves the state before the run ends early.
+func (t *trainer) interrupted(cause error) error {
+	if err := t.saveCheckpoint(); err != nil {
+		return errors.Join(cause, err)
+	}
+	if t.cfg.Checkpoint == "" {
+		return fmt.Errorf("distill: stopped at step %d of %d: %w", t.step, t.steps, cause)
+	}
+	return fmt.Errorf("distill: stopped at step %d of %d, saved in %s; run the same command to go on: %w", t.step, t.steps, t.cfg.Checkpoint, cause)
+}
+
+// due reports whether it is time for a checkpoint.
+func (t *trainer) due() bool {
+	if n := t.cfg.CheckpointSteps; n > 0 && t.step%n == 0 {
+		return true
+	}
+	every := t.cfg.CheckpointEvery
+	if every <= 0 {
+		every = time.Minute
+	}
+	if time.Since(t.saved) < every {
+		return false
+	}
+	t.saved = time.Now()
+	return true
+}
+
+// oneStep adds the gradients of the step's batches and updates the weights.
+func (t *trainer) oneStep(ctx context.Context) (norm float64, err error) {
+	t.program.ZeroGrad()
+	clear(t.values)
+	for micro := range t.cfg.Accumulate {
+		k := t.step*t.cfg.Accumulate + micro
+		for _, s := range t.streams {
+			if err := t.accumulate(ctx, s, k); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if norm = t.update(); math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return 0, fmt.Errorf("distill: step %d: the gradient's norm is %v; lower the learning rate", t.step+1, norm)
+	}
+	t.average()
+	t.step++
+	return norm, nil
+}
+
+// accumulate runs batch k of a stream forward and backward.
+func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
+	b, err := s.batch(k)
+	if err != nil {
+		return err
+	}
+	var soft []float32
+	if s.softTerm() {
+		if soft, err = s.logits(ctx, b); err != nil {
+			return err
+		}
+	}
+	g, err := t.compile(s, b)
+	if err != nil {
+		return err
+	}
+	feed := autodiff.Feed{
+		Inputs: map[string][]int64{"input_ids": b.IDs, "attention_mask": b.Mask, "token_type_ids": b.Types},
+		Floats: map[string][]float32{}, Ints: map[string][]int32{},
+		Seed: t.cfg.Seed<<1 | uint64(s.view), Step: uint64(k),
+	}
+	if b.R > 0 {
+		feed.Inputs["rows"] = b.Rows
+	}
+	for name, of := range g.ints {
+		feed.Ints[name] = of(b)
+	}
+	if g.inputs[feedTeacher] != nil {
+		feed.Floats[feedTeacher] = soft
+	}
+	if g.inputs[feedWeights] != nil {
+		feed.Floats[feedWeights] = s.rowWeights(b)
+	}
+	for _, term := range s.terms {
+		feed.Weights = append(feed.Weights, float32(term.weight(t.step, t.steps)))
+	}
+	values, err := g.pass.Run(feed)
+	if err != nil {
+		return fmt.Errorf("distill: step %d, batch with the examples %s: %w", t.step+1, examples(b), err)
+	}
+	for i, v := range values {
+		t.values[s.indices[i]] += float64(v) / float64(t.cfg.Accumulate)
+	}
+	for _, m := range b.Mask {
+		t.tokens += m
+	}
+	return nil
+}
+
+// examples names the first examples of a batch, for messages.
+func examples(b *corpus.Batch) string {
+	const most = 8
+	list := b.Index
+	more := ""
+	if len(list) > most {
+		list, more = list[:most], " …"
+	}
+	return fmt.Sprint(list) + more
+}
+
+// average lets the moving averages follow the step's values, from the first on.
+func (t *trainer) average() {
+	for i, v := range t.values {
+		if t.step == 0 {
+			t.averages[i] = v
+		} else {
+			t.averages[i] += 0.02 * (v - t.averages[i])
+		}
+	}
+}
+
+// losses names the averages of the terms that count.
+func (t *trainer) losses() []NamedLoss {
+	var out []NamedLoss
+	for i, term := range t.cfg.Loss {
+		if term.Weight > 0 {
+			out = append(out, NamedLoss{term.Loss.Name(), t.averages[i]})
+		}
+	}
+	return out
+}
+
+// shapeKey is what a compiled graph depends on.
+type shapeKey struct {
+	view    View
+	b, s, r int
+}
+
+// maxShapes bounds the graphs that are kept; batches are few shapes by design.
+const maxShapes = 256
+
+// compile returns the graph for a batch, from the cache if it is there.
+func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
+	key := shapeKey{s.view, b.B, b.S, b.R}
+	if g := t.shapes[key]; g != nil {
+		return g, nil
+	}
+	if len(t.shapes) >= maxShapes {
+		clear(t.shapes)
+	}
+	pass, err := t.program.NewPass(b.B, b.S, b.R)
+	if err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	g := &Graph{pass: pass, b: b.B, r: b.R, heads: t.heads, masked: s.view == Masked, width: s.width,
+		inputs: map[string]*gorgonia.Node{}, ints: map[string]func(*corpus.Batch) []int32{}}
+	nodes := make([]*gorgonia.Node, len(s.terms))
+	for i, term := range s.terms {
+		if nodes[i], err = term.Loss.Build(g); err != nil {
+			return nil, fmt.Errorf("distill: loss %s: %w", term.Loss.Name(), err)
+		}
+	}
+	if err := pass.Compile(nodes); err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	t.shapes[key] = g
+	return g, nil
+}
+
+// fingerprint hashes everything that the result depends on.
+func (t *trainer) fingerprint() (string, error) {
+	c := t.cfg
+	h := sha256.New()
+	fmt.Fprintf(h, "lite 1\n%s\n", t.model.Hash())
+	if c.Teacher != nil {
+		fmt.Fprintf(h, "teacher %s\n", c.Teacher.Hash())
+	}
+	for _, term := range c.Loss {
+		fmt.Fprintf(h, "loss %T %+v %v %v\n", term.Loss, term.Loss, term.Weight, term.Ramp)
+	}
+	fmt.Fprintln(h, t.steps, c.Batch, c.MaxLength, c.LearningRate, c.Warmup, c.Decay, c.WeightDecay, c.ClipNorm, c.Accumulate, c.Dropout, c.Seed)
+	fmt.Fprintf(h, "%q %q\n", t.heads.labels(student.KindPOS, nil), t.heads.labels(student.KindNER, nil))
+	for _, name := range slices.Sorted(maps.Keys(t.model.Files)) {
+		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(t.model.Files[name]))
+	}
+	for _, s := range t.streams {
+		data := c.Task
+		if s.view == Masked {
+			data = c.text()
+		}
+		if err := hashCorpus(h, data); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashCorpus feeds every example to the hash.
+func hashCorpus(h io.Writer, c corpus.Corpus) error {
+	var n [8]byte
+	put := func(s string) {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		io.WriteString(h, s)
+	}
+	for i := range c.Len() {
+		e, err := c.At(i)
+		if err != nil {
+			return fmt.Errorf("distill: %w", err)
+		}
+		put(e.Text)
+		put(e.Pair)
+		put(e.Target)
+		fmt.Fprint(h, e.Label, e.Sentences, len(e.Words))
+		for _, w := range e.Words {
+			fmt.Fprint(h, w.Span)
+			put(w.POS)
+			put(w.Entity)
+		}
+	}
+	return nil
+}
+
+// RemoveCheckpoint deletes what [Config.Checkpoint] holds, once the result is
+// safely written. A directory without a checkpoint is left alone.
+func RemoveCheckpoint(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(dir, checkpointName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("distill: removing the checkpoint: %w", err)
+	}
+	os.Remove(dir) // fails, as it should, if other files are in it
+	return nil
+}
