@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/kernel"
+)
+
+// The exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2   // the command line cannot be carried out as written
+	exitBudget      = 3   // a quality budget (--max-drop) was missed; the model is written
+	exitInterrupted = 130 // SIGINT or SIGTERM
+)
+
+// app is what all commands share: the global flags and the streams.
+type app struct {
+	json, quiet bool
+	threads     int
+	in          io.Reader
+	out, err    io.Writer
+	progress    *progress
+	started     time.Time // zero until a command's own work begins
+}
+
+func newApp(in io.Reader, out, errs io.Writer) *app {
+	return &app{in: in, out: out, err: errs, progress: newProgress(errs)}
+}
+
+// usageError is a command line that cannot be carried out as written: exit code 2.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// asUsage marks the error of a room's check of its settings.
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+// command makes a cobra command of a function. Errors before it is called are
+// usage errors, whatever they are.
+func (a *app) command(cmd *cobra.Command, do func(ctx context.Context, args []string) error) *cobra.Command {
+	cmd.RunE = func(c *cobra.Command, args []string) error {
+		a.started = time.Now()
+		a.progress.quiet = a.quiet
+		kernel.SetThreads(a.threads)
+		err := do(c.Context(), args)
+		a.progress.clear()
+		return err
+	}
+	return cmd
+}
+
+// exit reports an error and returns the exit code.
+func (a *app) exit(ctx context.Context, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	var usage *usageError
+	code := exitFailed
+	message := err.Error()
+	switch {
+	case a.started.IsZero() || errors.As(err, &usage):
+		code = exitUsage
+		if a.started.IsZero() && !strings.Contains(message, "--help") {
+			message += "\nTry \"lite --help\" or \"lite COMMAND --help\"."
+		}
+	case ctx.Err() != nil:
+		code = exitInterrupted
+		message = "interrupted: " + message
+	case errors.Is(err, eval.ErrBudget):
+		code = exitBudget
+	}
+	fmt.Fprintf(a.err, "lite: %s\n", message)
+	return code
+}
+
+// print writes a line of results for people; --json and --quiet leave it out.
+func (a *app) print(format string, args ...any) {
+	if !a.json && !a.quiet {
+		fmt.Fprintf(a.out, format+"\n", args...)
+	}
+}
+
+// writeJSON writes a result for machines.
+func (a *app) writeJSON(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

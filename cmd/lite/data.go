@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/litekit/lite/corpus"
+)
+
+// dataFlags say how text files are read.
+type dataFlags struct {
+	opts corpus.Options
+}
+
+func (d *dataFlags) register(g group) {
+	choiceVar(g.FlagSet, &d.opts.Format, "format", "format of the files, where their extension does not tell",
+		corpus.TXT, corpus.TSV, corpus.CSV, corpus.JSONL, corpus.CoNLLU, corpus.BIO)
+	c := &d.opts.Columns
+	g.StringVar(&c.Text, "text-column", "", "`column` or JSON member of the text, by name or number from 0 (default: the usual names)")
+	g.StringVar(&c.Pair, "pair-column", "", "`column` of the second text of a pair (default: the usual names)")
+	g.StringVar(&c.Label, "label-column", "", "`column` of the label (default: the usual names)")
+	g.BoolVar(&d.opts.LinePerDocument, "line-per-document", false, "each line of a txt file is a document (default: blank lines separate them)")
+}
+
+// open reads the files that a flag or argument names.
+func (d *dataFlags) open(what string, files []string) (corpus.Corpus, error) {
+	c, err := corpus.Open(files, d.opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return c, nil
+}
+
+// filesVar adds a flag that names files or folders of text.
+func filesVar(g group, p *[]string, name, usage string) {
+	g.StringSliceVar(p, name, nil, usage)
+}
+
+// exist reports inputs that are not there before any work is done.
+func exist(what string, paths ...string) error {
+	for _, p := range paths {
+		if p == "" {
+			continue
+		}
+		if _, err := os.Stat(p); err != nil {
+			return usagef("%s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// annotate adds words, parts of speech and entities where there are none.
+func (a *app) annotate(ctx context.Context, language string, c corpus.Corpus) (corpus.Corpus, error) {
+	if language == "" || c == nil {
+		return c, nil
+	}
+	a.progress.note("annotating %d texts", c.Len())
+	annotator, err := corpus.Chinese()
+	if err != nil {
+		return nil, err
+	}
+	workers := a.threads
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	return corpus.Annotate(ctx, c, annotator, workers)
+}
+
+// languages are those that lite can annotate by itself.
+var languages = []string{"zh"}
+
+// firstLabels keeps the labels of the first n examples and hides the others.
+func firstLabels(c corpus.Corpus, n int) (corpus.Corpus, error) {
+	if n <= 0 || c == nil || n >= c.Len() {
+		return c, nil
+	}
+	return corpus.Concat(corpus.Take(c, n), corpus.Unlabeled(corpus.Skip(c, n)))
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// start are the flags that say which weights a student starts from.
+type start struct {
+	layers, from string
+	fresh        bool
+}
+
+func (s *start) register(g group, from string) {
+	g.StringVar(&s.layers, "init", "", "`layers` of that model to start from: spread, every-other, first, last, or numbers such as 0,3 (default: spread)")
+	g.StringVar(&s.from, "from", "", "`model` whose weights to start from, where sizes agree"+from)
+}
+
+// choose is the choice of layers, nil for the usual one.
+func (s *start) choose() (student.Layers, error) {
+	if s.layers == "" {
+		return nil, nil
+	}
+	layers, err := student.ParseLayers(s.layers)
+	if err != nil {
+		return nil, usagef("--init: %w", err)
+	}
+	return layers, nil
+}
+
+func distillCommand(a *app) *cobra.Command {
+	t := newTraining(a)
+	out := &output{file: floatFile}
+	var teacher, shape string
+	var from start
+	models := newGroup("Models")
+	models.StringVar(&teacher, "teacher", "", "the teacher: a model `directory` or file")
+	models.StringVar(&shape, "student", "half-depth", "`shape` of the student: half-depth, half-width, both separated by a comma, layers×width[×heads[×ffn]] such as 4x312x12, or a preset")
+	from.register(models, " (default: the teacher)")
+	models.BoolVar(&from.fresh, "fresh", false, "start from random weights")
+	out.register(models, "the student")
+	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the student")
+	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for the next run")
+	losses := newGroup("Losses")
+	t.loss.register(losses, true)
+	measure := newGroup("Evaluation")
+	t.dev.register(measure, "teacher and student", true)
+
+	cmd := a.command(&cobra.Command{
+		Use:   "distill --teacher DIR --data FILES --out DIR",
+		Short: "Train a student under a teacher",
+		Long: `Train a student under a teacher: its soft labels, the data's own labels, and
+masked-text losses, in any weighted sum.
+
+The student starts from the teacher's weights where their sizes agree. A run that
+is interrupted goes on where it stopped when the same command runs again, and
+ends in the same bytes.`,
+		Example: `  lite distill --teacher bert-sst2 --data train.tsv --dev dev.tsv --student 1x64 --out small
+  lite distill --teacher bert-sst2 --data train.tsv --limit-labels 2000 --alpha-ce 0.5 --out small
+  lite distill --teacher zh-mlm --text docs.txt --annotate zh --alpha-pos 0.2 --alpha-ner 0.2 --out zh-small`,
+		Args: cobra.NoArgs,
+	}, func(ctx context.Context, _ []string) error {
+		s := distill.Student{Fresh: from.fresh}
+		var err error
+		if s.Layers, err = from.choose(); err != nil {
+			return err
+		}
+		if t.cfg.Teacher, err = openModel("--teacher", teacher); err != nil {
+			return err
+		}
+		if s.Shape, err = studentShape(shape, t.cfg.Teacher); err != nil {
+			return err
+		}
+		if from.from != "" {
+			if s.From, err = openModel("--from", from.from); err != nil {
+				return err
+			}
+		}
+		if err := out.check(teacher, from.from); err != nil {
+			return err
+		}
+		return t.distill(ctx, s, out, teacher)
+	})
+	withFlags(cmd, models, t.dataGroup(), losses, t.stepsGroup(""), measure)
+	required(cmd, "teacher", "out")
+	cmd.MarkFlagsMutuallyExclusive("fresh", "from")
+	cmd.MarkFlagsMutuallyExclusive("fresh", "init")
+	return cmd
+}
+
+// distill makes the student, trains, writes and measures it.
+func (t *training) distill(ctx context.Context, s distill.Student, out *output, teacher string) error {
+	if err := t.open(ctx, false); err != nil {
+		return err
+	}
+	var err error
+	if t.cfg.Task, err = firstLabels(t.cfg.Task, t.limitLabels); err != nil {
+		return err
+	}
+	m, report, err := distill.NewStudent(t.cfg.Teacher, s, t.cfg.Seed)
+	if err != nil {
+		return err
+	}
+	if err := t.objectives(primaryKind(m), true); err != nil {
+		return err
+	}
+	t.app.copied(report)
+	m, result, err := t.train(ctx, m, out)
+	if err != nil {
+		return err
+	}
+	t.app.trained(result)
+	names := shortNames([]string{teacher, out.path})
+	err = t.app.finish(&summary{Command: "distill", Training: result}, m, out, func(bytes int64) (*eval.Table, error) {
+		return t.dev.compare(ctx, t.cfg.MaxLength, eval.Entry{Name: names[0], Model: t.cfg.Teacher}, eval.Entry{Name: names[1], Model: m, Bytes: bytes})
+	})
+	return t.done(err)
+}
+
+// primaryKind is the kind of a model's primary head, "" where config.json does not tell.
+func primaryKind(m *onnx.Model) student.Kind {
+	if heads, err := student.HeadsOf(m.Config); err == nil && len(heads) > 0 {
+		return heads[0].Kind
+	}
+	return ""
+}

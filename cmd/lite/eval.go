@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/student"
+)
+
+// evalFlags say what is measured.
+type evalFlags struct {
+	app      *app
+	opts     eval.Options
+	data     dataFlags
+	files    []string
+	language string
+	heads    []string
+	maxDrop  eval.Budget
+	markdown bool
+}
+
+func evalCommand(a *app) *cobra.Command {
+	e := &evalFlags{app: a, opts: eval.Options{MaxLength: 128, BatchSize: 32, MaskRate: 0.15}}
+	data, measure, output := newGroup("Data"), newGroup("Evaluation"), newGroup("Output")
+	filesVar(data, &e.files, "data", "labelled `files` or folders, separated by commas or repeated")
+	choiceVar(data.FlagSet, &e.language, "annotate", "annotate raw text of this language, so that tagging heads can be scored", languages...)
+	e.data.register(data)
+	measure.StringSliceVar(&e.opts.Metrics, "metric", nil, "`metrics` of the primary head, the first being compared: "+strings.Join(metricNames(), ", ")+" (default: the task's own)")
+	measure.StringSliceVar(&e.heads, "heads", nil, "`heads` to score: classification, mlm, pos, ner, sop (default: all that the data can score)")
+	parsedVar(measure.FlagSet, &e.opts.Latency, "latency", "BxS", "also time batches of B sequences of S tokens: shapes such as 1x32,8x128", parseShapes)
+	measure.IntVar(&e.opts.Timing.Runs, "runs", 20, "timed runs of each shape")
+	measure.IntVar(&e.opts.MaxLength, "max-length", e.opts.MaxLength, "tokens in a sequence, special ones included")
+	measure.IntVar(&e.opts.BatchSize, "batch", e.opts.BatchSize, "sequences run together")
+	shareVar(measure.FlagSet, &e.opts.MaskRate, "mask-rate", e.opts.MaskRate, "share of the tokens masked for masked language modelling")
+	measure.Uint64Var(&e.opts.Seed, "seed", 0, "seed of masks and of the order of sentences")
+	parsedVar(measure.FlagSet, &e.maxDrop, "max-drop", "drop", "loss beside the first model that is accepted: 1% of it, or 0.01; more is exit code 3", eval.ParseBudget)
+	output.BoolVar(&e.markdown, "markdown", false, "tables in Markdown")
+
+	cmd := a.command(&cobra.Command{
+		Use:   "eval MODEL... --data FILES",
+		Short: "Measure models, and compare them with the first",
+		Long: `Measure the quality of models on data: every head that the data can score, with
+confidence intervals and what a constant guess would score. Several models are
+compared with the first.`,
+		Example: `  lite eval bert-sst2 small small-int8 --data dev.tsv --latency 1x32
+  lite eval zh-mlm --data heldout.txt --annotate zh
+  lite eval bert-sst2 small --data dev.tsv --max-drop 2%`,
+		Args: cobra.MinimumNArgs(1),
+	}, e.run)
+	withFlags(cmd, data, measure, output)
+	required(cmd, "data")
+	cmd.ValidArgsFunction = nil
+	return cmd
+}
+
+func (e *evalFlags) run(ctx context.Context, args []string) error {
+	if err := exist("--data", e.files...); err != nil {
+		return err
+	}
+	if e.maxDrop != nil && len(args) < 2 {
+		return usagef("--max-drop compares with the first model; name at least two")
+	}
+	for _, h := range e.heads {
+		e.opts.Heads = append(e.opts.Heads, student.Kind(h))
+	}
+	for _, m := range e.opts.Metrics {
+		if _, err := eval.MetricByName(m); err != nil {
+			return usagef("--metric: %w", err)
+		}
+	}
+	var entries []eval.Entry
+	for i, name := range shortNames(args) {
+		m, err := openModel(args[i], args[i])
+		if err != nil {
+			return err
+		}
+		entries = append(entries, eval.Entry{Name: name, Model: m})
+	}
+	data, err := e.data.open("data", e.files)
+	if err != nil {
+		return err
+	}
+	if data, err = e.app.annotate(ctx, e.language, data); err != nil {
+		return err
+	}
+	e.opts.Progress = func(stage string, done, total int) { e.app.progress.stageOf("evaluate "+stage, done, total) }
+	table, err := eval.Compare(ctx, data, e.opts, entries...)
+	e.app.progress.clear()
+	if err != nil {
+		return err
+	}
+	if err := e.write(table); err != nil || e.maxDrop == nil {
+		return err
+	}
+	for _, entry := range entries[1:] {
+		if err := table.Check(entry.Name, e.maxDrop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write renders the table; a single model's is the list of its scores.
+func (e *evalFlags) write(t *eval.Table) error {
+	switch {
+	case e.app.json:
+		return t.WriteJSON(e.app.out)
+	case e.markdown:
+		return t.WriteMarkdown(e.app.out)
+	}
+	if len(t.Rows) > 1 || t.Shape != nil {
+		if err := t.WriteText(e.app.out); err != nil {
+			return err
+		}
+	}
+	for i, r := range t.Rows {
+		if r.Result == nil || len(t.Rows) > 1 && !several(r.Result) {
+			continue
+		}
+		if len(t.Rows) > 1 || t.Shape != nil {
+			fmt.Fprintf(e.app.out, "\n%s\n", t.Rows[i].Name)
+		}
+		if err := r.Result.WriteScores(e.app.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// several tells whether more than one head was scored.
+func several(r *eval.Result) bool {
+	for _, s := range r.Scores {
+		if s.Head != r.Scores[0].Head {
+			return true
+		}
+	}
+	return false
+}
+
+// parseShapes reads "1x32,8x128".
+func parseShapes(s string) ([]eval.Shape, error) {
+	var out []eval.Shape
+	for _, part := range strings.Split(s, ",") {
+		b, l, ok := strings.Cut(strings.ReplaceAll(part, "×", "x"), "x")
+		batch, err1 := strconv.Atoi(strings.TrimSpace(b))
+		length, err2 := strconv.Atoi(strings.TrimSpace(l))
+		if !ok || err1 != nil || err2 != nil || batch < 1 || length < 1 {
+			return nil, fmt.Errorf("%q is not a batch; write sequences x tokens, such as 1x32", part)
+		}
+		out = append(out, eval.Shape{Batch: batch, Length: length})
+	}
+	return out, nil
+}

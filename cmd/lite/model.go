@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/litekit/lite/onnx"
+)
+
+// openModel opens what a flag or argument names.
+func openModel(what, path string) (*onnx.Model, error) {
+	if err := exist(what, path); err != nil {
+		return nil, err
+	}
+	m, err := onnx.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return m, nil
+}
+
+// The names of the model file in a directory.
+const (
+	floatFile = "model.onnx"
+	int8File  = "model_quantized.onnx"
+)
+
+// output is where a model goes.
+type output struct {
+	path  string
+	file  string // floatFile or int8File, within a directory
+	force bool
+}
+
+func (o *output) register(g group, what string) {
+	g.StringVar(&o.path, "out", "", "where "+what+" goes: a `directory`, or a bare file if it ends in .onnx")
+	g.BoolVar(&o.force, "force", false, "write over the model itself, or into a directory that holds other files")
+}
+
+func (o *output) bare() bool { return strings.EqualFold(filepath.Ext(o.path), ".onnx") }
+
+// model is the path of the model file.
+func (o *output) model() string {
+	if o.bare() {
+		return o.path
+	}
+	return filepath.Join(o.path, "onnx", o.file)
+}
+
+// check refuses an output that cannot be written, or that would mix with
+// something else, before the work begins. inputs are the models read.
+func (o *output) check(inputs ...string) error {
+	info, err := os.Stat(o.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return writable(filepath.Dir(filepath.Clean(o.path)))
+	case err != nil:
+		return usagef("--out: %w", err)
+	case o.bare() && info.IsDir():
+		return usagef("--out: %s is a directory; a name that ends in .onnx is for a bare model file", o.path)
+	case !o.bare() && !info.IsDir():
+		return usagef("--out: %s is a file; name a directory, or a file that ends in .onnx", o.path)
+	}
+	if o.force {
+		return nil
+	}
+	for _, in := range inputs {
+		if other, err := os.Stat(in); err == nil && os.SameFile(info, other) && o.file != int8File {
+			return usagef("--out: %s is the model that is read; choose another directory, or give --force to replace it", o.path)
+		}
+	}
+	if o.bare() {
+		return nil
+	}
+	return o.checkDirectory(info, inputs)
+}
+
+// checkDirectory refuses a directory that is not a model's own.
+func (o *output) checkDirectory(dir fs.FileInfo, inputs []string) error {
+	entries, err := os.ReadDir(o.path)
+	if err != nil {
+		return usagef("--out: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() != "onnx" && !modelFile(e.Name()) {
+			return usagef("--out: %s holds %s, which is no part of a model; choose another directory, or give --force", o.path, e.Name())
+		}
+	}
+	if o.file != int8File {
+		return nil
+	}
+	// Beside a float model of its own the int8 one is at home (the usual
+	// layout); beside another's it would never be opened.
+	for _, in := range inputs {
+		if other, err := os.Stat(in); err == nil && os.SameFile(dir, other) {
+			return nil
+		}
+	}
+	for _, f := range []string{filepath.Join(o.path, "onnx", floatFile), filepath.Join(o.path, floatFile)} {
+		if _, err := os.Stat(f); err == nil {
+			return usagef("--out: %s is there and would be opened in place of %s; choose another directory, or give --force", f, int8File)
+		}
+	}
+	return nil
+}
+
+// modelFile reports whether a file of that name belongs to a model directory.
+func modelFile(name string) bool {
+	known := []string{"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+		"added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "README.md", ".gitattributes"}
+	ext := filepath.Ext(strings.TrimSuffix(name, "_data"))
+	return slices.Contains(known, name) || ext == ".onnx" || ext == ".safetensors" || strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
+}
+
+// writable makes sure that something can be made in dir, or in the nearest
+// folder above it that is there.
+func writable(dir string) error {
+	for {
+		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
+			dir = filepath.Dir(dir)
+			continue
+		}
+		if err != nil {
+			return usagef("--out: %w", err)
+		}
+		if !info.IsDir() {
+			return usagef("--out: %s is a file, not a directory", dir)
+		}
+		f, err := os.CreateTemp(dir, ".lite-*.tmp")
+		if err != nil {
+			return usagef("--out: nothing can be written in %s: %w", dir, err)
+		}
+		f.Close()
+		return os.Remove(f.Name())
+	}
+}
+
+// save writes the model and tells its file's size.
+func (o *output) save(m *onnx.Model) (bytes int64, err error) {
+	if o.bare() {
+		err = m.Save(o.path)
+	} else {
+		err = m.SaveAs(o.path, o.file)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("--out: %w", err)
+	}
+	for _, f := range []string{o.model(), o.model() + "_data"} {
+		if info, err := os.Stat(f); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return bytes, nil
+}
+
+// parameters counts the weights of a model: floats and 8-bit integers.
+func parameters(m *onnx.Model) (n int64) {
+	for _, t := range m.Graph.Initializers {
+		switch t.Type {
+		case onnx.Float, onnx.Float16, onnx.BFloat16, onnx.Double, onnx.Int8, onnx.Uint8:
+			n += int64(t.Len())
+		}
+	}
+	return n
+}
+
+// shortNames names models by the last part of their paths, or by the whole
+// paths where those would be the same.
+func shortNames(paths []string) []string {
+	names := make([]string, len(paths))
+	seen := map[string]bool{}
+	for i, p := range paths {
+		names[i] = filepath.Base(filepath.Clean(p))
+		if seen[names[i]] {
+			return slices.Clone(paths)
+		}
+		seen[names[i]] = true
+	}
+	return names
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"github.com/litekit/lite/distill"
+)
+
+// How often the line is redrawn on a terminal, and written elsewhere.
+const (
+	redraw = 100 * time.Millisecond
+	relog  = 10 * time.Second
+)
+
+// progress shows how far a command is, on stderr: one line that is redrawn on a
+// terminal, a new line now and then elsewhere.
+type progress struct {
+	w        io.Writer
+	fd       int
+	terminal bool
+	quiet    bool
+	shown    bool // a line stands on the terminal
+	last     time.Time
+	stage    string
+	began    time.Time // of the stage
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w}
+	if f, ok := w.(*os.File); ok {
+		p.fd = int(f.Fd())
+		p.terminal = term.IsTerminal(p.fd)
+	}
+	return p
+}
+
+// due reports whether it is time to show something. The first line of a log
+// waits, so that short work leaves no trace there.
+func (p *progress) due(last bool) bool {
+	now := time.Now()
+	if p.last.IsZero() {
+		p.last = now
+		return p.terminal && !p.quiet || last && !p.quiet
+	}
+	every := relog
+	if p.terminal {
+		every = redraw
+	}
+	if p.quiet || !last && now.Sub(p.last) < every {
+		return false
+	}
+	p.last = now
+	return true
+}
+
+// show draws the line.
+func (p *progress) show(line string) {
+	if !p.terminal {
+		fmt.Fprintln(p.w, line)
+		return
+	}
+	if width, _, err := term.GetSize(p.fd); err == nil && width > 1 && utf8.RuneCountInString(line) >= width {
+		line = string([]rune(line)[:width-1])
+	}
+	fmt.Fprint(p.w, "\r\x1b[K"+line)
+	p.shown = true
+}
+
+// clear removes the line from a terminal.
+func (p *progress) clear() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.shown = false
+	}
+}
+
+// note tells of something once, on a line of its own.
+func (p *progress) note(format string, args ...any) {
+	if p.quiet {
+		return
+	}
+	p.clear()
+	fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// stageOf is the progress of work that is counted.
+func (p *progress) stageOf(stage string, done, total int) {
+	if stage != p.stage || done <= 1 {
+		p.stage, p.began = stage, time.Now()
+	}
+	if !p.due(false) {
+		return
+	}
+	line := fmt.Sprintf("%s  %d", stage, done)
+	if total > 0 {
+		line = fmt.Sprintf("%s  %d/%d  %d%%", stage, done, total, 100*done/total)
+		if left := remaining(time.Since(p.began), done-1, total-done); left > 0 {
+			line += "  " + duration(left) + " left"
+		}
+	}
+	p.show(line)
+}
+
+// training is the progress of a run.
+func (p *progress) training(s distill.Progress) {
+	if s.Step == s.Resumed+1 && s.Resumed > 0 {
+		p.note("going on from step %d of %d", s.Resumed, s.Steps)
+	}
+	if !p.due(s.Step == s.Steps) {
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "train  %d/%d  %d%%", s.Step, s.Steps, 100*s.Step/max(1, s.Steps))
+	for _, l := range s.Losses {
+		fmt.Fprintf(&b, "  %s %.4f", l.Name, l.Value)
+	}
+	if sec := s.Elapsed.Seconds(); sec > 0 {
+		fmt.Fprintf(&b, "  %s tokens/s", short(float64(s.Tokens)/sec))
+	}
+	if left := remaining(s.Elapsed, s.Step-s.Resumed, s.Steps-s.Step); left > 0 {
+		fmt.Fprintf(&b, "  %s left", duration(left))
+	} else {
+		fmt.Fprintf(&b, "  %s", duration(s.Elapsed))
+	}
+	p.show(b.String())
+}
+
+// remaining is the time for what is left at the rate of what is done.
+func remaining(elapsed time.Duration, done, left int) time.Duration {
+	if done <= 0 || left <= 0 {
+		return 0
+	}
+	return time.Duration(float64(elapsed) / float64(done) * float64(left))
+}
+
+// duration is a time as people read it.
+func duration(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	}
+	d = d.Round(time.Minute)
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// short is a rate with three digits.
+func short(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%.2fM", v/1e6)
+	case v >= 1e3:
+		return fmt.Sprintf("%.1fk", v/1e3)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// size is a number of bytes as people read it.
+func size(n int64) string {
+	switch v := float64(n); {
+	case v >= 1e9:
+		return fmt.Sprintf("%.2f GB", v/1e9)
+	case v >= 1e6:
+		return fmt.Sprintf("%.1f MB", v/1e6)
+	case v >= 1e3:
+		return fmt.Sprintf("%.1f kB", v/1e3)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// The words that make a student's shape from its teacher's.
+const (
+	halfDepth = "half-depth"
+	halfWidth = "half-width"
+)
+
+// studentShape reads --student; from is the model that the words refer to, nil
+// where there is none.
+func studentShape(text string, from *onnx.Model) (student.Shape, error) {
+	words := strings.Split(text, ",")
+	if !slices.Contains(words, halfDepth) && !slices.Contains(words, halfWidth) {
+		s, err := student.ParseShape(text)
+		if err != nil {
+			return s, usagef("--student: %w", err)
+		}
+		return s, nil
+	}
+	if from == nil {
+		return student.Shape{}, usagef("--student %s: there is no model whose half it could be; give layers×width, such as 4x312x12", text)
+	}
+	_, s, err := student.Weights(from)
+	if err != nil {
+		return s, err
+	}
+	for _, w := range words {
+		switch w {
+		case halfDepth:
+			s = s.HalfDepth()
+		case halfWidth:
+			s = s.HalfWidth()
+		default:
+			return s, usagef("--student %s: %q cannot stand beside half-depth and half-width", text, w)
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// training is what the commands that train share: flags of data, losses and
+// optimiser, and the way from them to distill.Run.
+type training struct {
+	app  *app
+	cfg  distill.Config
+	loss objectives
+	data dataFlags
+	dev  devFlags
+
+	task, text  []string
+	limitLabels int
+	language    string
+}
+
+func newTraining(a *app) *training {
+	t := &training{app: a, cfg: distill.Default()}
+	t.dev.app, t.dev.data = a, &t.data
+	return t
+}
+
+// dataGroup makes the flags that name data.
+func (t *training) dataGroup() group {
+	g := newGroup("Data")
+	filesVar(g, &t.task, "data", "task data: `files` or folders, separated by commas or repeated")
+	filesVar(g, &t.text, "text", "`files` of unlabelled text for the losses on masked text (default: those of --data)")
+	g.IntVar(&t.limitLabels, "limit-labels", 0, "use the labels of the first `N` examples of --data only")
+	choiceVar(g.FlagSet, &t.language, "annotate", "annotate raw text of this language with words, parts of speech and entities", languages...)
+	t.data.register(g)
+	return g
+}
+
+// stepsGroup makes the flags of the optimiser. The lengths of the run are
+// called prefix+"epochs" and prefix+"steps".
+func (t *training) stepsGroup(prefix string) group {
+	g, c := newGroup("Training"), &t.cfg
+	g.IntVar(&c.Epochs, prefix+"epochs", c.Epochs, "passes over the task data (over the text, if only that is used)")
+	g.IntVar(&c.Steps, prefix+"steps", 0, "number of updates, in place of the epochs")
+	g.IntVar(&c.Batch, "batch", c.Batch, "examples in a batch")
+	g.IntVar(&c.Accumulate, "accumulate", c.Accumulate, "batches to an update")
+	g.IntVar(&c.MaxLength, "max-length", c.MaxLength, "tokens in a sequence, special ones included")
+	g.Float64Var(&c.LearningRate, "lr", c.LearningRate, "learning rate at its peak")
+	shareVar(g.FlagSet, &c.Warmup, "warmup", c.Warmup, "share of the steps over which the rate rises")
+	choiceVar(g.FlagSet, &c.Decay, "decay", "how the rate falls after that", distill.Linear, distill.Cosine, distill.Constant)
+	g.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "decay of AdamW, not applied to biases and LayerNorm")
+	g.Float64Var(&c.ClipNorm, "clip", c.ClipNorm, "bound of the gradient's norm; 0 for none")
+	g.Float64Var(&c.Dropout, "dropout", c.Dropout, "dropout probability")
+	g.Uint64Var(&c.Seed, "seed", 0, "seed of data order, masks, dropout and fresh weights")
+	g.StringVar(&c.Checkpoint, "checkpoint", "", "`directory` of the checkpoint, which is removed at the end (default: OUT.checkpoint)")
+	g.DurationVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery, "time between checkpoints")
+	g.IntVar(&c.CheckpointSteps, "checkpoint-steps", 0, "also write a checkpoint every `N` steps")
+	return g
+}
+
+// open reads the data that the flags name; tags says that the task is to tag words.
+func (t *training) open(ctx context.Context, tags bool) (err error) {
+	if err := errors.Join(exist("--data", t.task...), exist("--text", t.text...), exist("--dev", t.dev.files...)); err != nil {
+		return asUsage(err)
+	}
+	if len(t.task)+len(t.text) == 0 {
+		return usagef("nothing to train on; name files with --data or --text")
+	}
+	if len(t.task) > 0 {
+		if t.cfg.Task, err = t.data.open("data", t.task); err != nil {
+			return err
+		}
+		if t.limitLabels > 0 && len(t.cfg.Task.Labels()) == 0 {
+			return usagef("--limit-labels %d: the data of --data has no labels", t.limitLabels)
+		}
+	}
+	if len(t.text) > 0 {
+		c, err := t.data.open("text", t.text)
+		if err != nil {
+			return err
+		}
+		if t.cfg.Text, err = t.app.annotate(ctx, t.language, corpus.Unlabeled(c)); err != nil {
+			return err
+		}
+	}
+	if tags || len(t.text) == 0 {
+		if t.cfg.Task, err = t.app.annotate(ctx, t.language, t.cfg.Task); err != nil {
+			return err
+		}
+	}
+	return t.dev.open(ctx, t.language)
+}
+
+// objectives sets the losses for a model with that primary head and checks
+// that there is data for them.
+func (t *training) objectives(head student.Kind, teacher bool) (err error) {
+	if t.cfg.Loss, err = t.loss.sum(head, teacher); err != nil {
+		return err
+	}
+	if clean(t.cfg.Loss) && t.cfg.Task == nil {
+		t.cfg.Task = t.cfg.Text // soft labels need no hard ones
+	}
+	for _, term := range t.cfg.Loss {
+		if _, hard := term.Loss.(distill.HardLabels); hard && head == student.KindClassification && len(t.cfg.Task.Labels()) == 0 {
+			return usagef("--alpha-ce: the labels of the examples are to be learned, but the data has none; give labelled data with --data (and --label-column)")
+		}
+	}
+	return asUsage(t.cfg.Validate())
+}
+
+// train runs the training of m; the checkpoint goes beside the output.
+func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx.Model, *distill.Report, error) {
+	if t.cfg.Checkpoint == "" {
+		t.cfg.Checkpoint = strings.TrimSuffix(filepath.Clean(out.path), ".onnx") + ".checkpoint"
+	}
+	p := t.app.progress
+	t.cfg.Progress = p.training
+	t.cfg.Labelling = func(done, total int) { p.stageOf("teacher's labels", done, total) }
+	m, report, err := distill.Run(ctx, m, t.cfg)
+	p.clear()
+	return m, report, err
+}
+
+// done removes the checkpoint when nothing is left to do: until then, also
+// where the evaluation failed, the same command goes on from it.
+func (t *training) done(err error) error {
+	if err != nil && !errors.Is(err, eval.ErrBudget) {
+		return err
+	}
+	return errors.Join(err, distill.RemoveCheckpoint(t.cfg.Checkpoint))
+}
+
+// devFlags are the flags of the evaluation at the end of a command.
+type devFlags struct {
+	app     *app
+	data    *dataFlags
+	files   []string
+	metric  string
+	maxDrop eval.Budget
+	corpus  corpus.Corpus
+}
+
+// register adds the flags; budget tells whether there is something to compare with.
+func (d *devFlags) register(g group, what string, budget bool) {
+	filesVar(g, &d.files, "dev", "labelled `files` to measure "+what+" on at the end")
+	choiceVar(g.FlagSet, &d.metric, "metric", "what to measure (default: the task's own)", metricNames()...)
+	if budget {
+		parsedVar(g.FlagSet, &d.maxDrop, "max-drop", "drop", "loss of the metric that is accepted: 1% of it, or 0.01; more is exit code 3", eval.ParseBudget)
+	}
+}
+
+func metricNames() (names []string) {
+	for _, m := range eval.Metrics() {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// open reads the files and checks that the flags agree.
+func (d *devFlags) open(ctx context.Context, language string) (err error) {
+	if len(d.files) == 0 {
+		if d.maxDrop != nil {
+			return usagef("--max-drop needs labelled data to measure on; name it with --dev")
+		}
+		return nil
+	}
+	if err := exist("--dev", d.files...); err != nil {
+		return err
+	}
+	if d.corpus, err = d.data.open("dev", d.files); err != nil {
+		return err
+	}
+	d.corpus, err = d.app.annotate(ctx, language, d.corpus)
+	return err
+}
+
+// options are those of the evaluation.
+func (d *devFlags) options(maxLength int) eval.Options {
+	o := eval.Options{MaxLength: maxLength, Progress: func(stage string, done, total int) {
+		d.app.progress.stageOf("evaluate "+stage, done, total)
+	}}
+	if d.metric != "" {
+		o.Metrics = []string{d.metric}
+	}
+	return o
+}
+
+// compare measures the models, the last of which is the new one, which must
+// keep the budget. The table is nil without --dev.
+func (d *devFlags) compare(ctx context.Context, maxLength int, entries ...eval.Entry) (*eval.Table, error) {
+	if d.corpus == nil {
+		return nil, nil
+	}
+	table, err := eval.Compare(ctx, d.corpus, d.options(maxLength), entries...)
+	d.app.progress.clear()
+	if err != nil {
+		return nil, fmt.Errorf("the model is written, but it could not be measured on --dev: %w", err)
+	}
+	if d.maxDrop == nil {
+		return table, nil
+	}
+	return table, table.Check(entries[len(entries)-1].Name, d.maxDrop)
+}
