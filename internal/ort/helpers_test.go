@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +124,7 @@ type rows struct {
 	labels []string
 	ids    []int64
 	logits *exec.Tensor
+	slack  float64 // how far scores may be from transformers.js's
 }
 
 // probabilities is the softmax of row i.
@@ -143,10 +145,10 @@ func (r rows) probabilities(i int) []float64 {
 	return out
 }
 
-// near says whether a score of transformers.js is ours, and best the index of
-// the largest probability.
-func near(a, b float64) bool { return math.Abs(a-b) <= tolerance }
+// near says whether a score of transformers.js is ours.
+func (r rows) near(a, b float64) bool { return math.Abs(a-b) <= r.slack }
 
+// best is the index of the largest probability.
 func best(p []float64) (top int) {
 	for i, v := range p {
 		if v > p[top] {
@@ -163,13 +165,13 @@ func classes(r rows, answers []ort.Answer) string {
 	if len(answers) != len(p) {
 		return fmt.Sprintf("%d classes, %d expected", len(answers), len(p))
 	}
-	if want := r.labels[best(p)]; answers[0].Label != want {
+	if want := r.labels[best(p)]; answers[0].Label != want && !r.near(p[slices.Index(r.labels, answers[0].Label)], p[best(p)]) {
 		return fmt.Sprintf("transformers.js says %s, lite %s (%v, %v)", answers[0].Label, want, answers, p)
 	}
 	for _, a := range answers {
 		found := false
 		for i, label := range r.labels {
-			found = found || label == a.Label && near(a.Score, p[i])
+			found = found || label == a.Label && r.near(a.Score, p[i])
 		}
 		if !found {
 			return fmt.Sprintf("class %s scores %g, lite has %v of %v", a.Label, a.Score, p, r.labels)
@@ -189,7 +191,7 @@ func masked(r rows, answers []ort.Answer) string {
 			return fmt.Sprintf("answers %+v, lite's best token is %d", answers, best(p))
 		}
 		for _, a := range answers {
-			if !near(a.Score, p[a.Token]) {
+			if !r.near(a.Score, p[a.Token]) {
 				return fmt.Sprintf("token %d scores %g, lite has %g", a.Token, a.Score, p[a.Token])
 			}
 		}
@@ -210,7 +212,7 @@ func entities(r rows, answers []ort.Answer) string {
 		if len(answers) == 0 {
 			return fmt.Sprintf("token %d is %s, transformers.js leaves it out", i, want)
 		}
-		if a := answers[0]; a.Index != i || a.Entity != want || !near(a.Score, p[best(p)]) {
+		if a := answers[0]; a.Index != i || a.Entity != want || !r.near(a.Score, p[best(p)]) {
 			return fmt.Sprintf("transformers.js says %+v, lite: token %d is %s with %v", a, i, want, p)
 		}
 		answers = answers[1:]

@@ -22,13 +22,15 @@ function encode({ type, dims, data }) {
 
 const map = (object, f) => Object.fromEntries(Object.entries(object).map(([k, v]) => [k, f(v)]));
 
+// Compute what the file says: exact int8 products also where the machine's would
+// saturate, and float products with int8 weights in float.
+const exact = { session: { x64quantprecision: '1', qdq_matmulnbits_accuracy_level: '0' } };
+
 async function run({ model, batches }) {
   const ort = require('onnxruntime-node');
   const session = await ort.InferenceSession.create(model, {
     graphOptimizationLevel: 'all', intraOpNumThreads: 2, interOpNumThreads: 1,
-    // Compute what the file says: exact int8 products also where the machine's
-    // would saturate, and float products with int8 weights in float.
-    extra: { session: { x64quantprecision: '1', qdq_matmulnbits_accuracy_level: '0' } },
+    extra: exact,
   });
   const answers = [];
   for (const batch of batches || []) {
@@ -48,7 +50,7 @@ function transformers(directory) {
 
 async function pipeline({ model, task, texts, dtype }) {
   const [lib, name] = transformers(model);
-  const pipe = await lib.pipeline(task, name, { dtype, device: 'cpu', local_files_only: true });
+  const pipe = await lib.pipeline(task, name, { dtype, device: 'cpu', local_files_only: true, session_options: { extra: exact } });
   const options = { 'text-classification': { top_k: null }, 'fill-mask': { top_k: 5 } }[task] || {};
   const answers = [];
   for (const text of texts) answers.push([await pipe(text, options)].flat(Infinity));
