@@ -33,6 +33,11 @@ spaCy's form (text, ents, sents, tokens). Annotation that is there stays.`,
 		if err := exist("input", args...); err != nil {
 			return err
 		}
+		if out != "" {
+			if err := fileOutput(out); err != nil {
+				return err
+			}
+		}
 		c, err := data.open("input", args)
 		if err != nil {
 			return err
@@ -84,11 +89,20 @@ func (a *app) annotated(c corpus.Corpus, out string) error {
 	return nil
 }
 
-// writeFile replaces the file at path, or leaves it as it is where that fails.
-func writeFile(path string, write func(io.Writer) error) (err error) {
+// fileOutput refuses a file that cannot be written, before the work begins.
+func fileOutput(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return usagef("--out: %s is a directory; name a file", path)
 	}
+	dir := filepath.Dir(path)
+	if err := exist("--out", dir); err != nil {
+		return err
+	}
+	return writable(dir)
+}
+
+// writeFile replaces the file at path, or leaves it as it is where that fails.
+func writeFile(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)

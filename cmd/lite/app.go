@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,7 +68,7 @@ func (a *app) command(cmd *cobra.Command, do func(ctx context.Context, args []st
 }
 
 // exit reports an error and returns the exit code.
-func (a *app) exit(ctx context.Context, err error) int {
+func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 	if err == nil {
 		return exitDone
 	}
@@ -79,8 +78,8 @@ func (a *app) exit(ctx context.Context, err error) int {
 	switch {
 	case a.started.IsZero() || errors.As(err, &usage):
 		code = exitUsage
-		if a.started.IsZero() && !strings.Contains(message, "--help") {
-			message += "\nTry \"lite --help\" or \"lite COMMAND --help\"."
+		if a.started.IsZero() {
+			message += "\nTry: " + cmd.CommandPath() + " --help"
 		}
 	case ctx.Err() != nil:
 		code = exitInterrupted

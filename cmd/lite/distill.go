@@ -64,7 +64,7 @@ ends in the same bytes.`,
 		Example: `  lite distill --teacher bert-sst2 --data train.tsv --dev dev.tsv --student 1x64 --out small
   lite distill --teacher bert-sst2 --data train.tsv --limit-labels 2000 --alpha-ce 0.5 --out small
   lite distill --teacher zh-mlm --text docs.txt --annotate zh --alpha-pos 0.2 --alpha-ner 0.2 --out zh-small`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}, func(ctx context.Context, _ []string) error {
 		s := distill.Student{Fresh: from.fresh}
 		var err error

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,9 +55,11 @@ compared with the first.`,
 	}, e.run)
 	withFlags(cmd, data, measure, output)
 	required(cmd, "data")
-	cmd.ValidArgsFunction = nil
 	return cmd
 }
+
+// kinds are the heads that can be scored.
+var kinds = []student.Kind{student.KindClassification, student.KindMaskedLM, student.KindPOS, student.KindNER, student.KindSentenceOrder}
 
 func (e *evalFlags) run(ctx context.Context, args []string) error {
 	if err := exist("--data", e.files...); err != nil {
@@ -66,6 +69,9 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 		return usagef("--max-drop compares with the first model; name at least two")
 	}
 	for _, h := range e.heads {
+		if !slices.Contains(kinds, student.Kind(h)) {
+			return usagef("--heads: %q is none of %v", h, kinds)
+		}
 		e.opts.Heads = append(e.opts.Heads, student.Kind(h))
 	}
 	for _, m := range e.opts.Metrics {
@@ -111,23 +117,29 @@ func (e *evalFlags) write(t *eval.Table) error {
 	case e.app.json:
 		return t.WriteJSON(e.app.out)
 	case e.markdown:
-		return t.WriteMarkdown(e.app.out)
-	}
-	if len(t.Rows) > 1 || t.Shape != nil {
+		if err := t.WriteMarkdown(e.app.out); err != nil {
+			return err
+		}
+	case len(t.Rows) > 1 || t.Shape != nil:
 		if err := t.WriteText(e.app.out); err != nil {
 			return err
 		}
+	default:
+		return t.Rows[0].Result.WriteScores(e.app.out)
 	}
-	for i, r := range t.Rows {
-		if r.Result == nil || len(t.Rows) > 1 && !several(r.Result) {
+	fence := ""
+	if e.markdown {
+		fence = "```\n"
+	}
+	for _, r := range t.Rows {
+		if len(t.Rows) > 1 && !several(r.Result) {
 			continue
 		}
-		if len(t.Rows) > 1 || t.Shape != nil {
-			fmt.Fprintf(e.app.out, "\n%s\n", t.Rows[i].Name)
-		}
+		fmt.Fprintf(e.app.out, "\n%s\n%s", r.Name, fence)
 		if err := r.Result.WriteScores(e.app.out); err != nil {
 			return err
 		}
+		fmt.Fprint(e.app.out, fence)
 	}
 	return nil
 }

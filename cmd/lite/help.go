@@ -105,3 +105,11 @@ func required(cmd *cobra.Command, flags ...string) {
 		}
 	}
 }
+
+// noArguments refuses words beside the flags.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is not a flag, and this command takes no arguments; lists are separated by commas", args[0])
+	}
+	return nil
+}

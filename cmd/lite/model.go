@@ -109,12 +109,15 @@ func (o *output) checkDirectory(dir fs.FileInfo, inputs []string) error {
 	return nil
 }
 
+// tokenizerFiles are the files of a tokenizer that onnx.Open reads.
+var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"}
+
 // modelFile reports whether a file of that name belongs to a model directory.
 func modelFile(name string) bool {
-	known := []string{"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-		"added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "README.md", ".gitattributes"}
+	other := []string{"config.json", "generation_config.json", "README.md", ".gitattributes"}
 	ext := filepath.Ext(strings.TrimSuffix(name, "_data"))
-	return slices.Contains(known, name) || ext == ".onnx" || ext == ".safetensors" || strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
+	return slices.Contains(tokenizerFiles, name) || slices.Contains(other, name) || ext == ".onnx" || ext == ".safetensors" || strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
 }
 
 // writable makes sure that something can be made in dir, or in the nearest
@@ -148,6 +151,9 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 	} else {
 		err = m.SaveAs(o.path, o.file)
 	}
+	if err == nil && !o.bare() {
+		err = o.sweep(m)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("--out: %w", err)
 	}
@@ -157,6 +163,20 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 		}
 	}
 	return bytes, nil
+}
+
+// sweep removes the tokenizer files of a model that was in the directory
+// before: they would be read as this one's.
+func (o *output) sweep(m *onnx.Model) error {
+	for _, name := range tokenizerFiles {
+		if _, ours := m.Files[name]; ours {
+			continue
+		}
+		if err := os.Remove(filepath.Join(o.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // parameters counts the weights of a model: floats and 8-bit integers.
@@ -170,17 +190,32 @@ func parameters(m *onnx.Model) (n int64) {
 	return n
 }
 
-// shortNames names models by the last part of their paths, or by the whole
-// paths where those would be the same.
+// shortNames names models by the last part of their paths, by the whole paths
+// where those would be the same, and numbers what is still the same.
 func shortNames(paths []string) []string {
 	names := make([]string, len(paths))
-	seen := map[string]bool{}
 	for i, p := range paths {
 		names[i] = filepath.Base(filepath.Clean(p))
-		if seen[names[i]] {
-			return slices.Clone(paths)
+	}
+	if repeated(names) {
+		names = slices.Clone(paths)
+	}
+	seen := map[string]int{}
+	for i, n := range names {
+		if seen[n]++; seen[n] > 1 {
+			names[i] = fmt.Sprintf("%s (%d)", n, seen[n])
 		}
-		seen[names[i]] = true
 	}
 	return names
+}
+
+func repeated(names []string) bool {
+	seen := map[string]bool{}
+	for _, n := range names {
+		if seen[n] {
+			return true
+		}
+		seen[n] = true
+	}
+	return false
 }

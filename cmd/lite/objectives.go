@@ -73,12 +73,7 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	return sum, nil
 }
 
-// masked reports whether any loss reads masked text.
-func masked(sum distill.Sum) bool { return reads(sum, distill.Masked) }
-
-// clean reports whether any loss reads clean text.
-func clean(sum distill.Sum) bool { return reads(sum, distill.Clean) }
-
+// reads tells whether any loss reads that view of the text.
 func reads(sum distill.Sum, v distill.View) bool {
 	for _, t := range sum {
 		if t.Loss.View() == v {

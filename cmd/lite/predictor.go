@@ -71,14 +71,8 @@ func newPredictor(m *onnx.Model, p *predictFlags) (*predictor, error) {
 func (r *predictor) predict(ctx context.Context, examples []corpus.Example) ([]fmt.Stringer, error) {
 	b, encoded := r.encode(examples)
 	if r.kind == student.KindMaskedLM {
-		for i, id := range b.IDs {
-			if id == r.tok.MaskID() && b.Mask[i] != 0 {
-				b.Rows = append(b.Rows, int64(i))
-			}
-		}
-		b.R = len(b.Rows)
-		if b.R == 0 {
-			return nil, usagef("no %s in %.60q: write it where a word is to be filled in", r.tok.Token(r.tok.MaskID()), examples[0].Text)
+		if err := r.masks(b, examples); err != nil {
+			return nil, err
 		}
 	}
 	values, err := r.session.Run(ctx, teacher.Feed(b, r.inputs), r.output)
@@ -130,6 +124,24 @@ func (r *predictor) encode(examples []corpus.Example) (*corpus.Batch, []corpus.E
 		}
 	}
 	return b, encoded
+}
+
+// masks selects the masked positions; each text must have one.
+func (r *predictor) masks(b *corpus.Batch, examples []corpus.Example) error {
+	mask := r.tok.MaskID()
+	for i, e := range examples {
+		before := len(b.Rows)
+		for s := range b.S {
+			if at := i*b.S + s; b.IDs[at] == mask && b.Mask[at] != 0 {
+				b.Rows = append(b.Rows, int64(at))
+			}
+		}
+		if len(b.Rows) == before {
+			return usagef("no %s in the first %d tokens of %.60q: write it where a word is to be filled in", r.tok.Token(mask), r.maxLength, e.Text)
+		}
+	}
+	b.R = len(b.Rows)
+	return nil
 }
 
 func (r *predictor) label(i int) string {

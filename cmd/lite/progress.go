@@ -143,6 +143,8 @@ func remaining(elapsed time.Duration, done, left int) time.Duration {
 // duration is a time as people read it.
 func duration(d time.Duration) string {
 	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
 	case d < 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
 	case d < time.Hour:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ then trained under the model before pruning, on --data.`,
   lite prune --model small --sparsity 0.25 --criterion activation --compensation linear \
       --data train.tsv --recover-epochs 1 --dev dev.tsv --max-drop 1% --out pruned
   lite prune --model small --unit weights --pattern 2:4 --out sparse`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}, t.run)
 	withFlags(cmd, models, t.pruneGroup(), t.dataGroup(), losses, t.stepsGroup("recover-"), measure)
 	required(cmd, "model", "out")
@@ -58,7 +59,7 @@ then trained under the model before pruning, on --data.`,
 func (t *pruneFlags) pruneGroup() group {
 	g, c := newGroup("Pruning"), &t.cfg
 	choiceVar(g.FlagSet, &c.Unit, "unit", "what is removed as a whole", prune.Units()...)
-	g.Var(&parsed[float64]{target: &c.Sparsity, kind: "share", parse: parseShare}, "sparsity", "share to remove, from 0 to below 1")
+	g.Var(&parsed[float64]{target: &c.Sparsity, kind: "share", parse: parseSparsity}, "sparsity", "share to remove, from 0 to below 1")
 	choiceVar(g.FlagSet, &t.criterion, "criterion", "what tells how much each unit matters", prune.Criteria()...)
 	choiceVar(g.FlagSet, &c.Scope, "scope", "where scores compete", prune.PerLayer, prune.Global, prune.PerOutput)
 	g.BoolVar(&c.Normalize, "normalize", false, "divide the scores of each layer by their norm before they compete globally")
@@ -208,4 +209,12 @@ func (t *pruneFlags) recover(ctx context.Context, m *onnx.Model) (*onnx.Model, *
 		}
 	}
 	return t.train(ctx, m, t.out)
+}
+
+func parseSparsity(s string) (float64, error) {
+	x, err := parseShare(s)
+	if err != nil || x == 1 {
+		return 0, errors.New("give a number from 0 to below 1")
+	}
+	return x, nil
 }

@@ -56,7 +56,7 @@ budget is kept.`,
 		Example: `  lite quantize --model small --out small-int8
   lite quantize --model small --mode static --calibration train.tsv --dev dev.tsv --max-drop 1% --out small-int8
   lite quantize --model small --nodes-to-exclude 're:layer\.0/' --out small-int8`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}, q.run)
 	withFlags(cmd, models, q.quantizeGroup(), calibrate, files, measure)
 	required(cmd, "model", "out")

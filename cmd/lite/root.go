@@ -66,7 +66,7 @@ type build struct {
 }
 
 func versionCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: noArguments}
 	cmd.RunE = func(*cobra.Command, []string) error {
 		b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 		if info, ok := debug.ReadBuildInfo(); ok {

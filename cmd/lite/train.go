@@ -58,7 +58,7 @@ again, and ends in the same bytes.`,
   lite train --model mlm --data train.tsv --dev dev.tsv --lr 1e-4 --out classifier
   lite train --student 2x64 --tokenizer vocab.txt --text docs.txt --annotate zh \
       --alpha-pos 0.2 --alpha-ner 0.2 --alpha-sop 0.5 --keep-heads --out zh-mlm`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}, t.run)
 	withFlags(cmd, models, t.dataGroup(), losses, t.stepsGroup(""), measure)
 	required(cmd, "out")

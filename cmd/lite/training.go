@@ -106,7 +106,10 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 	if t.cfg.Loss, err = t.loss.sum(head, teacher); err != nil {
 		return err
 	}
-	if clean(t.cfg.Loss) && t.cfg.Task == nil {
+	if len(t.cfg.Loss) == 0 {
+		return usagef("every loss has weight 0; give one of the --alpha flags a weight")
+	}
+	if reads(t.cfg.Loss, distill.Clean) && t.cfg.Task == nil {
 		t.cfg.Task = t.cfg.Text // soft labels need no hard ones
 	}
 	for _, term := range t.cfg.Loss {
