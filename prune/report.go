@@ -8,38 +8,42 @@ import (
 	"github.com/litekit/lite/onnx"
 )
 
-// Report says what was removed.
+// Report says what was removed. Its JSON names are stable.
 type Report struct {
-	Unit      Unit
-	Criterion string
+	Unit      Unit   `json:"unit"`
+	Criterion string `json:"criterion"`
 	// Layers describes every layer of the model that was given.
-	Layers []LayerReport
+	Layers []LayerReport `json:"layers"`
 	// Tensors describes every parameter that unstructured pruning treated.
-	Tensors []TensorReport
+	Tensors []TensorReport `json:"tensors,omitempty"`
 	// Params counts the elements of float initializers, Bytes the bytes of all initializers.
-	ParamsBefore, ParamsAfter int64
-	BytesBefore, BytesAfter   int64
+	ParamsBefore int64 `json:"parameters_before"`
+	ParamsAfter  int64 `json:"parameters_after"`
+	BytesBefore  int64 `json:"bytes_before"`
+	BytesAfter   int64 `json:"bytes_after"`
 	// Sparsity is the fraction reached, of the units that were eligible.
-	Sparsity float64
+	Sparsity float64 `json:"sparsity"`
 }
 
 // LayerReport is what one layer had and has.
 type LayerReport struct {
-	Layer                  int
-	Heads, HeadsBefore     int
-	Neurons, NeuronsBefore int
-	RemovedHeads           []int // counted in the model that was given
-	RemovedNeurons         []int
-	Dropped                bool
+	Layer          int   `json:"layer"`
+	Heads          int   `json:"heads"`
+	HeadsBefore    int   `json:"heads_before"`
+	Neurons        int   `json:"neurons"`
+	NeuronsBefore  int   `json:"neurons_before"`
+	RemovedHeads   []int `json:"removed_heads,omitempty"` // counted in the model that was given
+	RemovedNeurons []int `json:"removed_neurons,omitempty"`
+	Dropped        bool  `json:"dropped,omitempty"`
 }
 
 // TensorReport counts the zeros of one parameter.
 type TensorReport struct {
-	Name           string
-	Elements       int
-	Zeros          int
-	ZerosBefore    int
-	PatternSkipped int // elements in incomplete groups of an n:m pattern
+	Name           string `json:"name"`
+	Elements       int    `json:"elements"`
+	Zeros          int    `json:"zeros"`
+	ZerosBefore    int    `json:"zeros_before"`
+	PatternSkipped int    `json:"pattern_skipped,omitempty"` // elements in incomplete groups of an n:m pattern
 }
 
 func newReport(unit Unit, m *onnx.Model, enc *fuse.Encoder) *Report {

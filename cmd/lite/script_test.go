@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/prune"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lite": main})
+}
+
+// TestScripts runs the program end to end; the scripts are testdata/*.txtar.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               writeData,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros,
+		},
+	})
+}
+
+// writeData makes small files with something to learn: sentences whose label
+// hangs on one word, documents, and tagged sentences.
+func writeData(env *testscript.Env) error {
+	rng := rand.New(rand.NewPCG(1, 2))
+	pick := func(words ...string) string { return words[rng.IntN(len(words))] }
+	sentence := func(mood string) string {
+		return fmt.Sprintf("the %s %s was %s and %s", pick("old", "new", "long", "short"), pick("film", "play", "book", "song"),
+			mood, pick("loud", "quiet", "slow", "quick"))
+	}
+	table := func(n int) string {
+		var b strings.Builder
+		b.WriteString("sentence\tlabel\n")
+		for range n {
+			if rng.IntN(2) == 0 {
+				fmt.Fprintf(&b, "%s\tpositive\n", sentence(pick("good", "great", "fine")))
+			} else {
+				fmt.Fprintf(&b, "%s\tnegative\n", sentence(pick("bad", "poor", "dull")))
+			}
+		}
+		return b.String()
+	}
+	var docs, tags strings.Builder
+	for range 40 {
+		for range 4 {
+			docs.WriteString(sentence(pick("good", "bad")) + ". ")
+		}
+		docs.WriteString("\n\n")
+		name := pick("anna", "paul")
+		fmt.Fprintf(&tags, "%s B-PER\n%s O\n%s O\n\n", name, pick("reads", "writes"), pick("books", "songs"))
+	}
+	for name, text := range map[string]string{"train.tsv": table(120), "dev.tsv": table(60), "docs.txt": docs.String(), "tags.bio": tags.String()} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(text), 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exits CODE COMMAND... runs a command that must end with that code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if code := exitCode(ts.Exec(args[1], args[2:]...)); code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// json PATH [REGEXP] finds a value in the JSON on stdout, such as eval.rows.0.name.
+func jsonAt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: json PATH [REGEXP]")
+	}
+	var v any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
+	for _, key := range strings.Split(args[0], ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			var ok bool
+			if v, ok = x[key]; !ok {
+				ts.Fatalf("no %q of %s in the JSON", key, args[0])
+			}
+		case []any:
+			i, err := strconv.Atoi(key)
+			if err != nil || i >= len(x) {
+				ts.Fatalf("no element %q of %s in the JSON", key, args[0])
+			}
+			v = x[i]
+		default:
+			ts.Fatalf("%q of %s: not inside an object or list", key, args[0])
+		}
+	}
+	if len(args) == 2 {
+		text, err := json.Marshal(v)
+		ts.Check(err)
+		if !regexp.MustCompile(args[1]).Match(text) {
+			ts.Fatalf("%s is %s, which does not match %s", args[0], text, args[1])
+		}
+	}
+}
+
+// interrupt FILE COMMAND... sends SIGINT to the command once FILE is there; it
+// must end with code 130. Its stderr becomes the file "interrupted".
+func interrupt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: interrupt FILE COMMAND...")
+	}
+	if runtime.GOOS == "windows" {
+		ts.Fatalf("Windows has no SIGINT to send")
+	}
+	path, err := exec.LookPath(filepath.Join(ts.Getenv("PATH"), args[1]))
+	if err != nil {
+		for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+			if path, err = exec.LookPath(filepath.Join(dir, args[1])); err == nil {
+				break
+			}
+		}
+	}
+	ts.Check(err)
+	cmd := exec.Command(path, args[2:]...)
+	var errs strings.Builder
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &errs
+	cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"))
+	ts.Check(cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			break
+		}
+		select {
+		case err := <-ended:
+			ts.Fatalf("ended before %s was there: %v\n%s", args[0], err, errs.String())
+		default:
+		}
+		if time.Now().After(deadline) {
+			cmd.Process.Kill()
+			ts.Fatalf("%s did not come", args[0])
+		}
+	}
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	if code := exitCode(<-ended); code != exitInterrupted {
+		ts.Fatalf("exit code %d, want %d\n%s", code, exitInterrupted, errs.String())
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("interrupted"), []byte(errs.String()), 0o666))
+}
+
+// zeros MODEL SHARE checks the share of zeros among the pruned parameters.
+func zeros(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: zeros MODEL SHARE")
+	}
+	want, err := strconv.ParseFloat(args[1], 64)
+	ts.Check(err)
+	m, err := onnx.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	masks, err := prune.Masks(m)
+	ts.Check(err)
+	zero, all := 0, 0
+	for _, mask := range masks {
+		zero, all = zero+mask.Count(), all+mask.N
+	}
+	if all == 0 || float64(zero)/float64(all) < want-0.01 || float64(zero)/float64(all) > want+0.01 {
+		ts.Fatalf("%d of %d weights are zero, want a share of %v", zero, all, want)
+	}
+}
