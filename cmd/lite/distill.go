@@ -36,7 +36,7 @@ func (s *start) choose() (student.Layers, error) {
 
 func distillCommand(a *app) *cobra.Command {
 	t := newTraining(a)
-	out := &output{file: floatFile}
+	out := &output{app: a, file: floatFile}
 	var teacher, shape string
 	var from start
 	models := newGroup("Models")

@@ -32,6 +32,7 @@ const (
 
 // output is where a model goes.
 type output struct {
+	app   *app
 	path  string
 	file  string // floatFile or int8File, within a directory
 	force bool
@@ -172,7 +173,10 @@ func (o *output) sweep(m *onnx.Model) error {
 		if _, ours := m.Files[name]; ours {
 			continue
 		}
-		if err := os.Remove(filepath.Join(o.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch err := os.Remove(filepath.Join(o.path, name)); {
+		case err == nil:
+			o.app.progress.note("removed %s of the model that was there before", filepath.Join(o.path, name))
+		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ type pruneFlags struct {
 }
 
 func pruneCommand(a *app) *cobra.Command {
-	t := &pruneFlags{training: newTraining(a), out: &output{file: floatFile}, cfg: prune.Config{Unit: prune.HeadsAndNeurons, Scope: prune.PerLayer}, criterion: "magnitude"}
+	t := &pruneFlags{training: newTraining(a), out: &output{app: a, file: floatFile}, cfg: prune.Config{Unit: prune.HeadsAndNeurons, Scope: prune.PerLayer}, criterion: "magnitude"}
 	t.training.cfg.Epochs, t.training.cfg.LearningRate = 0, 2e-4
 	models := newGroup("Models")
 	models.StringVar(&t.model, "model", "", "the model to prune: a `directory` or file")
@@ -145,7 +145,7 @@ func (t *pruneFlags) prepare(m *onnx.Model) (err error) {
 	if t.training.cfg.Task, err = firstLabels(t.training.cfg.Task, t.limitLabels); err != nil {
 		return err
 	}
-	t.training.cfg.KeepHeads = true // those that the model came with
+	t.training.cfg.KeepHeads = true // those that the model came with; see recover
 	return t.objectives(primaryKind(m), true)
 }
 
@@ -208,7 +208,16 @@ func (t *pruneFlags) recover(ctx context.Context, m *onnx.Model) (*onnx.Model, *
 			}
 		}
 	}
-	return t.train(ctx, m, t.out)
+	out, report, err := t.train(ctx, m, t.out)
+	if err != nil || len(out.Graph.Outputs) == len(m.Graph.Outputs) {
+		return out, report, err
+	}
+	var names []string // without the heads that the losses added
+	for _, v := range m.Graph.Outputs {
+		names = append(names, v.Name)
+	}
+	out, err = student.Keep(out, names...)
+	return out, report, err
 }
 
 func parseSparsity(s string) (float64, error) {

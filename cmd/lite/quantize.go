@@ -28,7 +28,7 @@ type quantizeFlags struct {
 }
 
 func quantizeCommand(a *app) *cobra.Command {
-	q := &quantizeFlags{app: a, cfg: quantize.Default(), out: &output{file: int8File}, method: "minmax"}
+	q := &quantizeFlags{app: a, cfg: quantize.Default(), out: &output{app: a, file: int8File}, method: "minmax"}
 	q.cfg.Mode = quantize.Dynamic
 	q.dev.app, q.dev.data = a, &q.data
 	models, calibrate, files, measure := newGroup("Models"), newGroup("Calibration"), newGroup("Files"), newGroup("Evaluation")

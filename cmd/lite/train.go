@@ -29,7 +29,7 @@ type trainFlags struct {
 }
 
 func trainCommand(a *app) *cobra.Command {
-	t := &trainFlags{training: newTraining(a), out: &output{file: floatFile}}
+	t := &trainFlags{training: newTraining(a), out: &output{app: a, file: floatFile}}
 	models := newGroup("Models")
 	models.StringVar(&t.model, "model", "", "go on training this `model`; where the task is another one it gets a fresh head")
 	models.StringVar(&t.shape, "student", "", "`shape` of a new model: layers×width[×heads[×ffn]] such as 4x312x12, or a preset")
