@@ -40,15 +40,26 @@ var loadChinese = sync.OnceValues(func() (Annotator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("corpus: the embedded Chinese dictionary: %w", err)
 	}
-	c := new(chinese)
-	c.seg.SkipLog = true
-	if err := c.seg.LoadDictStr(string(dict)); err != nil {
+	seg := new(gse.Segmenter)
+	seg.SkipLog = true
+	if err := seg.LoadDictStr(string(dict)); err != nil {
 		return nil, fmt.Errorf("corpus: the embedded Chinese dictionary: %w", err)
 	}
-	return c, nil
+	return &chinese{
+		segment: seg.Segment,
+		markov:  func(run string) []string { return seg.HMMCut(run) },
+		find:    func(word string) string { _, tag, _ := seg.Find(word); return tag },
+	}, nil
 })
 
-type chinese struct{ seg gse.Segmenter }
+// chinese holds what it needs of gse's Segmenter as functions. Were the type
+// itself within reach of an interface, a program that uses reflection (any with
+// text/template) would link all its methods, and with them 32 MB of dictionaries.
+type chinese struct {
+	segment func([]byte) []gse.Segment
+	markov  func(run string) []string
+	find    func(word string) (tag string)
+}
 
 // Annotate finds the words of text.
 func (c *chinese) Annotate(text string) ([]Word, error) {
@@ -122,7 +133,7 @@ func latinPOS(s string) string {
 
 // han annotates a run of Chinese characters that starts at byte base.
 func (c *chinese) han(words []Word, run string, base int) []Word {
-	segs := c.seg.Segment([]byte(run))
+	segs := c.segment([]byte(run))
 	for k := 0; k < len(segs); {
 		s := segs[k]
 		single := 0 // characters that the dictionary left alone, from here on
@@ -135,9 +146,8 @@ func (c *chinese) han(words []Word, run string, base int) []Word {
 			continue
 		}
 		from, to := s.Start(), segs[k+single-1].End()
-		for _, w := range c.seg.HMMCut(run[from:to]) {
-			_, tag, _ := c.seg.Find(w)
-			words = append(words, c.word(w, tag, base+from))
+		for _, w := range c.markov(run[from:to]) {
+			words = append(words, c.word(w, c.find(w), base+from))
 			from += len(w)
 		}
 		k += single

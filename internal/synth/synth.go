@@ -35,7 +35,7 @@ type Options struct {
 
 // Default is the corpus of `lite demo`.
 func Default(seed uint64, documents int) Options {
-	return Options{Seed: seed, Documents: documents, Chinese: 0.4, Focus: 0.36, LabelNoise: 0.02}
+	return Options{Seed: seed, Documents: documents, Chinese: 0.4, Focus: 0.62, LabelNoise: 0.02}
 }
 
 // Topics returns the topic names in label order.
