@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/onnxpb"
 )
 
@@ -28,7 +29,8 @@ func (m *Model) Save(path string) error {
 }
 
 // SaveAs writes the layout of Hugging Face: config.json and the tokenizer's
-// files in dir, the model as dir/onnx/file. The folders are made if needed.
+// files (see [Model.CompleteFiles]) in dir, the model as dir/onnx/file. The
+// folders are made if needed.
 func (m *Model) SaveAs(dir, file string) error {
 	if file != filepath.Base(file) || !isModelName(file) {
 		return fmt.Errorf("onnx: %q is not the name of a model file; use a plain name such as model_quantized.onnx", file)
@@ -51,12 +53,31 @@ func (m *Model) SaveAs(dir, file string) error {
 			return err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
-		if err := writeFile(filepath.Join(dir, name), bytesTo(m.Files[name])); err != nil {
+	files := m.CompleteFiles()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := writeFile(filepath.Join(dir, name), bytesTo(files[name])); err != nil {
 			return err
 		}
 	}
 	return m.saveFile(filepath.Join(sub, file), maxMessage)
+}
+
+// CompleteFiles returns Files with the tokenizer's missing ones added: a model
+// that came with vocab.txt alone gets tokenizer.json and tokenizer_config.json,
+// without which transformers.js cannot open a directory. A tokenizer that lite
+// cannot read is left as it is.
+func (m *Model) CompleteFiles() map[string][]byte {
+	files := maps.Clone(m.Files)
+	tok, err := corpus.LoadTokenizer(m.Files)
+	if err != nil {
+		return files
+	}
+	for name, data := range tok.Files() {
+		if _, ok := files[name]; !ok {
+			files[name] = data
+		}
+	}
+	return files
 }
 
 func bytesTo(b []byte) func(io.Writer) error {

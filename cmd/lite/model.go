@@ -169,8 +169,9 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 // sweep removes the tokenizer files of a model that was in the directory
 // before: they would be read as this one's.
 func (o *output) sweep(m *onnx.Model) error {
+	written := m.CompleteFiles()
 	for _, name := range tokenizerFiles {
-		if _, ours := m.Files[name]; ours {
+		if _, ours := written[name]; ours {
 			continue
 		}
 		switch err := os.Remove(filepath.Join(o.path, name)); {

@@ -21,8 +21,8 @@ func functionWords() [][]string {
 
 // person is who the document is about.
 type person struct {
-	first, last, given string // given: the Chinese given name
-	pronoun            string
+	first, last string // first is the given name
+	pronoun     string
 }
 
 func (w *writer) newPerson() person {
