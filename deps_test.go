@@ -40,7 +40,7 @@ var table = rules{
 		{"internal/demo"},
 		{"."},
 		{"distill"},
-		{"prune", "quantize"},
+		{"prune", "quantize", "predict"},
 		{"teacher", "eval"},
 		{"student"},
 		{"internal/autodiff"},

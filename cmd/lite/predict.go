@@ -11,7 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/predict"
+	"github.com/litekit/lite/student"
 )
 
 // predictFlags say what is predicted from.
@@ -55,7 +56,7 @@ func (p *predictFlags) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := newPredictor(m, p)
+	r, err := predict.New(m, predict.Options{Top: p.top, MaxLength: p.maxLength, Batch: p.batch})
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (p *predictFlags) run(ctx context.Context, args []string) error {
 const maxLine = 16 << 20
 
 // lines answers standard input, as many lines together as are there at once.
-func (p *predictFlags) lines(ctx context.Context, r *predictor) error {
+func (p *predictFlags) lines(ctx context.Context, r *predict.Predictor) error {
 	batches := make(chan []string)
 	var failed error
 	go func() { // a read cannot be interrupted, waiting for it can
@@ -122,33 +123,80 @@ func readBatches(in *bufio.Reader, n int, yield func([]string)) error {
 }
 
 // answer predicts from a few texts and prints what comes out.
-func (p *predictFlags) answer(ctx context.Context, r *predictor, texts []string) error {
-	examples := make([]corpus.Example, len(texts))
-	for i, text := range texts {
-		examples[i] = corpus.Example{Text: text, Label: -1}
-		if p.pairs {
+func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts []string) error {
+	in := predict.Texts(texts...)
+	if p.pairs {
+		for i, text := range texts {
 			a, b, ok := strings.Cut(text, "\t")
 			if !ok {
 				return usagef("--pairs: no tab in %.60q", text)
 			}
-			examples[i].Text, examples[i].Pair = a, b
+			in[i] = predict.Text{Text: a, Pair: b}
 		}
 	}
-	answers, err := r.predict(ctx, examples)
+	switch r.Kind() {
+	case student.KindMaskedLM:
+		answers, err := r.Fill(ctx, in)
+		if errors.Is(err, predict.ErrNoMask) {
+			err = asUsage(err)
+		}
+		return show(p.app, answers, err, filledLine)
+	case student.KindPOS, student.KindNER:
+		answers, err := r.Tag(ctx, in)
+		return show(p.app, answers, err, taggedLine)
+	}
+	answers, err := r.Classify(ctx, in)
+	return show(p.app, answers, err, classifiedLine)
+}
+
+// show prints answers, as JSON or as line writes them.
+func show[T any](a *app, answers []T, err error, line func(T) string) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range answers {
-		if p.app.json {
-			e := json.NewEncoder(p.app.out)
+	for _, x := range answers {
+		if a.json {
+			e := json.NewEncoder(a.out)
 			e.SetEscapeHTML(false)
-			err = e.Encode(a)
+			err = e.Encode(x)
 		} else {
-			_, err = fmt.Fprintln(p.app.out, a)
+			_, err = fmt.Fprintln(a.out, line(x))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func classifiedLine(c predict.Classified) string {
+	text := c.Text
+	if c.Pair != "" {
+		text += "\t" + c.Pair
+	}
+	return joinScores(c.Labels, " ") + "\t" + text
+}
+
+func filledLine(f predict.Filled) string {
+	lines := []string{f.Text}
+	for i, m := range f.Masks {
+		lines = append(lines, fmt.Sprintf("  mask %d: %s", i+1, joinScores(m, ", ")))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func taggedLine(t predict.Tagged) string {
+	parts := make([]string, len(t.Words))
+	for i, w := range t.Words {
+		parts[i] = w.Text + "/" + w.Tag
+	}
+	return strings.Join(parts, " ")
+}
+
+func joinScores(list []predict.Scored, sep string) string {
+	parts := make([]string, len(list))
+	for i, s := range list {
+		parts[i] = fmt.Sprintf("%s %.4f", s.Label, s.Score)
+	}
+	return strings.Join(parts, sep)
 }

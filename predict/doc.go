@@ -1,0 +1,13 @@
+// Package predict answers texts with a model: a classifier with labels and
+// scores, a masked language model with what fits at each mask, a token
+// classifier with a tag for each word.
+//
+// A [Predictor] is made once from a model directory's model and is safe for
+// concurrent use, as a service wants it:
+//
+//	m, err := onnx.Open("small")
+//	p, err := predict.New(m, predict.Options{})
+//	answers, err := p.Classify(ctx, predict.Texts("a gripping film"))
+//
+// Shapes: B batch, S sequence, C classes, R masked positions, V vocabulary.
+package predict
