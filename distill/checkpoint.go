@@ -25,6 +25,7 @@ import (
 const (
 	checkpointMagic = "litecp01"
 	checkpointName  = "state.ckpt"
+	labelsName      = "labels" // folder of the teacher's labels, where no other is named
 	maxHeader       = 64 << 20
 )
 
@@ -41,6 +42,78 @@ type CheckpointError struct{ Path, Reason string }
 
 func (e *CheckpointError) Error() string {
 	return fmt.Sprintf("distill: checkpoint %s: %s", e.Path, e.Reason)
+}
+
+// cache is the directory of the teacher's labels, empty for none.
+func (c *Config) cache() string {
+	if c.Cache == "" && c.Checkpoint != "" {
+		return filepath.Join(c.Checkpoint, labelsName)
+	}
+	return c.Cache
+}
+
+// openCheckpoint makes the checkpoint's directory, makes sure that files can be
+// made in it, and removes what a killed run was just writing.
+func (t *trainer) openCheckpoint() error {
+	dir := t.cfg.Checkpoint
+	if dir == "" {
+		return nil
+	}
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		err = removeAll(dir, checkpointName+".tmp*")
+	}
+	var f *os.File
+	if err == nil {
+		f, err = os.CreateTemp(dir, checkpointName+".tmp*")
+	}
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("distill: checkpoints cannot be kept in %s: %w; choose a directory that can be written", dir, err)
+	}
+	return nil
+}
+
+// removeAll removes the files of a directory whose names match a pattern.
+func removeAll(dir, pattern string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if ok, _ := filepath.Match(pattern, e.Name()); ok && e.Type().IsRegular() {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
+// RemoveCheckpoint deletes what [Config.Checkpoint] holds, once the result is
+// safely written: checkpoints and the teacher's labels. Files that training
+// did not write stay, and so does a directory that holds any.
+func RemoveCheckpoint(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	err := errors.Join(
+		removeAll(dir, checkpointName),
+		removeAll(dir, checkpointName+".tmp*"),
+		removeAll(filepath.Join(dir, labelsName), "logits-*.log"))
+	if err != nil {
+		return fmt.Errorf("distill: removing the checkpoint: %w", err)
+	}
+	removeEmpty(dir)
+	return nil
+}
+
+// removeEmpty removes a checkpoint's directory, if nothing is in it.
+func removeEmpty(dir string) {
+	if dir != "" {
+		os.Remove(filepath.Join(dir, labelsName)) // both fail, as they should, if files are in them
+		os.Remove(dir)
+	}
 }
 
 // saveCheckpoint writes the trainer's state to a temporary file, syncs and renames it.
@@ -65,6 +138,7 @@ func (t *trainer) saveCheckpoint() error {
 		os.Remove(f.Name())
 		return fmt.Errorf("distill: writing checkpoint %s: %w", path, err)
 	}
+	t.kept = t.step
 	return nil
 }
 
@@ -163,7 +237,7 @@ func (t *trainer) loadCheckpoint() (bool, error) {
 		copy(p.Value, state[i][0])
 		t.first[i], t.second[i] = state[i][1], state[i][2]
 	}
-	t.step, t.averages = h.Step, h.Losses
+	t.step, t.kept, t.averages = h.Step, h.Step, h.Losses
 	return true, nil
 }
 

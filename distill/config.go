@@ -59,11 +59,13 @@ type Config struct {
 	KeepHeads bool
 
 	// Cache is a directory for the teacher's logits on clean text, so that the
-	// next run need not compute them; empty keeps them in memory only. Logits
+	// next run need not compute them; empty keeps them beside the checkpoint
+	// until [RemoveCheckpoint], or in memory only where there is none. Logits
 	// at masked positions are computed as they are needed: every epoch masks anew.
 	Cache string
 	// Checkpoint is the directory for checkpoints, empty for none. A run that
-	// finds its own checkpoint there goes on from it.
+	// finds its own checkpoint there goes on from it. Training goes on where
+	// one cannot be written; see Warn.
 	Checkpoint string
 	// CheckpointEvery is the time between checkpoints. Default one minute.
 	CheckpointEvery time.Duration
@@ -74,6 +76,9 @@ type Config struct {
 	Progress func(Progress)
 	// Labelling, if not nil, is told how far the teacher has labelled Task.
 	Labelling func(done, total int)
+	// Warn, if not nil, is told of what the run survives: a checkpoint that
+	// cannot be written, a full disk under the cache.
+	Warn func(error)
 	// Hook, if not nil, sees the parameters after every step: a pruning mask
 	// or schedule. It must depend on the step and the parameters alone.
 	Hook func(step int, params []*Param)
@@ -141,6 +146,13 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("distill: the loss %s needs task data", c.Loss.of(Clean)[0].Loss.Name())
 	}
 	return nil
+}
+
+// warn tells of an error that the run survives.
+func (c *Config) warn(err error) {
+	if c.Warn != nil {
+		c.Warn(err)
+	}
 }
 
 // text is the corpus of the masked view.

@@ -21,11 +21,14 @@ func Importance(ctx context.Context, m *onnx.Model, c Config, batches int) (*pru
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	t, err := newTrainer(ctx, m, &c)
+	t, err := newTrainer(m, &c)
 	if err != nil {
 		return nil, err
 	}
 	defer t.close()
+	if err := t.listen(ctx); err != nil {
+		return nil, err
+	}
 	total := new(prune.Importance)
 	for k := range t.steps {
 		if err := ctx.Err(); err != nil {

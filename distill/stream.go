@@ -92,36 +92,48 @@ func (s *stream) softTerm() bool {
 }
 
 // listen connects the stream to the teacher: clean text is labelled at once,
-// masked text as it comes.
-func (c *Config) listen(ctx context.Context, s *stream, h *heads, tok *corpus.Tokenizer) error {
-	opts := teacher.Options{}
-	if s.view == Clean {
-		opts.Cache = c.Cache
+// as much of it as that many batches read; masked text as it comes.
+func (c *Config) listen(ctx context.Context, s *stream, h *heads, tok *corpus.Tokenizer, batches int) (err error) {
+	own := tok
+	if len(c.Teacher.Files) > 0 {
+		if own, err = corpus.LoadTokenizer(c.Teacher.Files); err != nil {
+			return fmt.Errorf("distill: the teacher's tokenizer: %w", err)
+		}
+	}
+	opts := teacher.Options{Warn: c.warn}
+	switch task := teacher.TaskOf(c.Teacher); {
+	case task != onnx.MaskedLM && task != onnx.SequenceClassification:
+		// teacher.New says what is wrong
+	case s.view == Masked:
+		err = checkMasked(task, own, tok)
+	default:
+		err = c.checkClasses(task, h)
+		opts.Cache = c.cache()
+	}
+	if err != nil {
+		return err
 	}
 	t, err := teacher.New(c.Teacher, opts)
 	if err != nil {
 		return err
 	}
-	own := tok
-	if len(c.Teacher.Files) > 0 {
-		if own, err = corpus.LoadTokenizer(c.Teacher.Files); err != nil {
-			return errors.Join(fmt.Errorf("distill: the teacher's tokenizer: %w", err), t.Close())
-		}
-	}
 	if s.view == Masked {
 		s.teacher = t
-		return c.checkMasked(t, own, tok)
+		return nil
 	}
-	err = c.label(ctx, s, t, own)
+	wanted, err := s.wanted(batches)
 	if err == nil {
-		err = c.checkClasses(s, t, h)
+		err = c.label(ctx, s, t, own, wanted)
+	}
+	if n := len(h.list[0].Labels); err == nil && n != 0 && n != s.width {
+		err = fmt.Errorf("distill: the teacher has %d classes and the student %d", s.width, n)
 	}
 	return errors.Join(err, t.Close())
 }
 
 // checkMasked refuses a teacher whose logits do not speak of the student's tokens.
-func (c *Config) checkMasked(t *teacher.Teacher, own, tok *corpus.Tokenizer) error {
-	if t.Task() != onnx.MaskedLM {
+func checkMasked(task onnx.Task, own, tok *corpus.Tokenizer) error {
+	if task != onnx.MaskedLM {
 		return fmt.Errorf("distill: soft labels of tokens need a masked-LM teacher, and this one is a classifier; leave Tokens out")
 	}
 	same := own.VocabSize() == tok.VocabSize()
@@ -135,63 +147,101 @@ func (c *Config) checkMasked(t *teacher.Teacher, own, tok *corpus.Tokenizer) err
 }
 
 // checkClasses refuses a teacher whose classes are not the student's.
-func (c *Config) checkClasses(s *stream, t *teacher.Teacher, h *heads) error {
-	if t.Task() != onnx.SequenceClassification || h.kind != student.KindClassification {
-		return fmt.Errorf("distill: soft labels of sequences need a classifier as teacher and as student; the teacher is %v, the student's primary head %s", t.Task(), h.kind)
-	}
-	if n := len(h.list[0].Labels); n != 0 && n != s.width {
-		return fmt.Errorf("distill: the teacher has %d classes and the student %d", s.width, n)
+func (c *Config) checkClasses(task onnx.Task, h *heads) error {
+	if task != onnx.SequenceClassification || h.kind != student.KindClassification {
+		return fmt.Errorf("distill: soft labels of sequences need a classifier as teacher and as student; the teacher is %v, the student's primary head %s", task, h.kind)
 	}
 	if c.Teacher.Config == nil {
 		return nil
 	}
 	theirs, ours := c.Teacher.Config.ID2Label, h.list[0].Labels
-	if len(theirs) > 0 && len(ours) > 0 && !slices.Equal(theirs, ours) {
+	switch {
+	case len(theirs) == 0 || len(ours) == 0:
+	case len(theirs) != len(ours):
+		return fmt.Errorf("distill: the teacher has %d classes and the student %d", len(theirs), len(ours))
+	case !slices.Equal(theirs, ours):
 		return fmt.Errorf("distill: the teacher's classes are %q and the student's %q; make id2label agree in both config.json", theirs, ours)
 	}
 	return nil
 }
 
-// label fills soft with the teacher's logits for every example, tokenized as
-// the teacher wants it. Batches are those of the corpus's own order, so that
-// the values do not depend on where a training run stands.
-func (c *Config) label(ctx context.Context, s *stream, t *teacher.Teacher, tok *corpus.Tokenizer) error {
-	opts := corpus.ViewOptions{BatchSize: 32, MaxLength: c.MaxLength}
-	if p := student.ShapeOf(c.Teacher.Config).Positions; p > 0 {
-		opts.MaxLength = min(opts.MaxLength, p)
+// wanted lists the examples that the first batches read, in order; nil is all.
+func (s *stream) wanted(batches int) ([]int, error) {
+	if batches >= s.perEpoch() {
+		return nil, nil
 	}
-	v, err := corpus.NewTaskView(c.Task, tok, opts)
+	out := []int{}
+	for k := range batches {
+		b, err := s.source.Batch(0, k)
+		if err != nil {
+			return nil, fmt.Errorf("distill: %w", err)
+		}
+		for _, n := range b.Index {
+			if n >= 0 {
+				out = append(out, n)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// label fills soft with the teacher's logits for the wanted examples (nil is
+// all), tokenized as the teacher wants it. Batches are in the corpus's own
+// order, so that the values do not depend on where a training run stands.
+func (c *Config) label(ctx context.Context, s *stream, t *teacher.Teacher, tok *corpus.Tokenizer, wanted []int) error {
+	data := c.Task
+	if wanted != nil {
+		var err error
+		if data, err = corpus.Subset(data, wanted); err != nil {
+			return fmt.Errorf("distill: labelling: %w", err)
+		}
+	}
+	opts := corpus.ViewOptions{BatchSize: 32, MaxLength: min(c.MaxLength, teacher.MaxLength(c.Teacher, c.MaxLength))}
+	v, err := corpus.NewTaskView(data, tok, opts)
 	if err != nil {
 		return fmt.Errorf("distill: labelling: %w", err)
 	}
 	v = v.Sequential()
-	n, batches := c.Task.Len(), v.Batches(0)
+	batches := v.Batches(0)
 	for i := range batches {
-		if err := ctx.Err(); err != nil {
-			return errors.Join(err, t.Sync())
-		}
 		b, err := v.Batch(0, i)
 		if err != nil {
 			return fmt.Errorf("distill: labelling: %w", err)
 		}
 		z, err := t.Logits(ctx, b)
+		if ctx.Err() != nil {
+			return errors.Join(c.unlabelled(ctx.Err(), i, batches), t.Sync())
+		}
 		if err != nil {
 			return errors.Join(err, t.Sync())
 		}
 		if s.soft == nil {
 			s.width = t.Width()
-			s.soft = make([]float32, n*s.width)
+			s.soft = make([]float32, c.Task.Len()*s.width)
 		}
 		for row, at := range b.Index {
-			if at >= 0 {
-				copy(s.soft[at*s.width:(at+1)*s.width], z[row*s.width:])
+			if at < 0 {
+				continue
 			}
+			if wanted != nil {
+				at = wanted[at]
+			}
+			copy(s.soft[at*s.width:(at+1)*s.width], z[row*s.width:])
 		}
 		if c.Labelling != nil {
 			c.Labelling(i+1, batches)
 		}
 	}
 	return t.Sync()
+}
+
+// unlabelled says what is kept when a run ends before the teacher has labelled everything.
+func (c *Config) unlabelled(cause error, done, batches int) error {
+	if c.cache() == "" {
+		return fmt.Errorf("distill: stopped while the teacher labelled the data, after batch %d of %d, which are lost without a cache or checkpoint directory: %w", done, batches, cause)
+	}
+	return fmt.Errorf("distill: stopped while the teacher labelled the data, after batch %d of %d; the labels are in %s: run the same command to go on: %w", done, batches, c.cache(), cause)
 }
 
 // perEpoch is the number of batches of an epoch.

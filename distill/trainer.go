@@ -10,8 +10,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -40,6 +38,7 @@ type trainer struct {
 	cfg     *Config
 	model   *onnx.Model
 	heads   *heads
+	tok     *corpus.Tokenizer
 	program *autodiff.Program
 	params  []*Param
 	first   [][]float32 // AdamW's moments
@@ -50,6 +49,7 @@ type trainer struct {
 	run      string // hash of everything the result depends on
 	step     int
 	steps    int
+	kept     int       // the step of the last checkpoint, -1 without one
 	values   []float64 // of the terms in this step, by index of Config.Loss
 	averages []float64
 	tokens   int64
@@ -68,12 +68,13 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 	if err := c.Validate(); err != nil {
 		return nil, nil, err
 	}
-	t, err := newTrainer(ctx, m, &c)
+	t, err := newTrainer(m, &c)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer t.close()
 	if err := t.train(ctx); err != nil {
+		removeEmpty(c.Checkpoint)
 		return nil, nil, err
 	}
 	out, err := t.program.Model()
@@ -88,18 +89,17 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 	return out, t.report, nil
 }
 
-// newTrainer gets everything ready for the first step.
-func newTrainer(ctx context.Context, m *onnx.Model, c *Config) (*trainer, error) {
+// newTrainer gets everything ready but the teacher; see listen.
+func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	m, err := c.withHeads(m)
 	if err != nil {
 		return nil, err
 	}
-	t := &trainer{cfg: c, model: m, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
+	t := &trainer{cfg: c, model: m, kept: -1, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
 	if t.heads, err = readHeads(m); err != nil {
 		return nil, err
 	}
-	tok, err := corpus.LoadTokenizer(m.Files)
-	if err != nil {
+	if t.tok, err = corpus.LoadTokenizer(m.Files); err != nil {
 		return nil, fmt.Errorf("distill: the model's tokenizer: %w", err)
 	}
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
@@ -115,19 +115,12 @@ func newTrainer(ctx context.Context, m *onnx.Model, c *Config) (*trainer, error)
 		t.second = append(t.second, make([]float32, len(p.Value)))
 	}
 	for _, v := range []View{Clean, Masked} {
-		s, err := c.newStream(v, t.heads, tok)
+		s, err := c.newStream(v, t.heads, t.tok)
 		if err != nil {
 			return nil, err
 		}
-		if s == nil {
-			continue
-		}
-		t.streams = append(t.streams, s)
-		if s.softTerm() {
-			if err := c.listen(ctx, s, t.heads, tok); err != nil {
-				t.close()
-				return nil, err
-			}
+		if s != nil {
+			t.streams = append(t.streams, s)
 		}
 	}
 	t.steps = c.steps(t.streams[0].perEpoch())
@@ -145,6 +138,18 @@ func (c *Config) steps(perEpoch int) int {
 	return max(1, c.Epochs*perEpoch/c.Accumulate)
 }
 
+// listen lets the streams that want soft labels hear the teacher.
+func (t *trainer) listen(ctx context.Context) error {
+	for _, s := range t.streams {
+		if s.softTerm() {
+			if err := t.cfg.listen(ctx, s, t.heads, t.tok, t.steps*t.cfg.Accumulate); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (t *trainer) close() {
 	for _, s := range t.streams {
 		if s.teacher != nil {
@@ -155,8 +160,16 @@ func (t *trainer) close() {
 
 // train runs the steps that are left.
 func (t *trainer) train(ctx context.Context) error {
+	if err := t.openCheckpoint(); err != nil {
+		return err
+	}
 	if _, err := t.loadCheckpoint(); err != nil {
 		return err
+	}
+	if t.step < t.steps {
+		if err := t.listen(ctx); err != nil {
+			return err
+		}
 	}
 	start, resumed := time.Now(), t.step
 	t.saved = start
@@ -182,18 +195,23 @@ func (t *trainer) train(ctx context.Context) error {
 		}
 		if t.due() {
 			if err := t.saveCheckpoint(); err != nil {
-				return err
+				t.cfg.warn(fmt.Errorf("%w; training goes on", err))
 			}
 		}
 	}
 	t.report = &Report{Steps: t.steps, Resumed: resumed, Losses: t.losses(), Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
-	return t.saveCheckpoint()
+	if err := t.saveCheckpoint(); err != nil {
+		t.cfg.warn(fmt.Errorf("%w; the training is complete all the same", err))
+	}
+	return nil
 }
 
 // interrupted saves the state before the run ends early.
 func (t *trainer) interrupted(cause error) error {
-	if err := t.saveCheckpoint(); err != nil {
-		return errors.Join(cause, err)
+	if err := t.saveCheckpoint(); err != nil && t.kept < 0 {
+		return fmt.Errorf("distill: stopped at step %d of %d, and nothing could be kept: %w", t.step, t.steps, errors.Join(cause, err))
+	} else if err != nil {
+		return fmt.Errorf("distill: stopped at step %d of %d, which could not be saved; run the same command to go on from step %d: %w", t.step, t.steps, t.kept, errors.Join(cause, err))
 	}
 	if t.cfg.Checkpoint == "" {
 		return fmt.Errorf("distill: stopped at step %d of %d: %w", t.step, t.steps, cause)
@@ -407,18 +425,5 @@ func hashCorpus(h io.Writer, c corpus.Corpus) error {
 			put(w.Entity)
 		}
 	}
-	return nil
-}
-
-// RemoveCheckpoint deletes what [Config.Checkpoint] holds, once the result is
-// safely written. A directory without a checkpoint is left alone.
-func RemoveCheckpoint(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	if err := os.Remove(filepath.Join(dir, checkpointName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("distill: removing the checkpoint: %w", err)
-	}
-	os.Remove(dir) // fails, as it should, if other files are in it
 	return nil
 }

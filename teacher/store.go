@@ -59,11 +59,11 @@ func (e *CorruptError) Error() string {
 // openStore opens or creates the log and reads its index, checking every record.
 func openStore(path string) (*store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return nil, fmt.Errorf("teacher: cache directory: %w; choose a directory that can be written", err)
+		return nil, fmt.Errorf("teacher: cache directory: %w; choose a directory that can be written, on a disk with free space", err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, fmt.Errorf("teacher: cache: %w; choose a directory that can be written", err)
+		return nil, fmt.Errorf("teacher: cache: %w; choose a directory that can be written, on a disk with free space", err)
 	}
 	s := &store{file: f, path: path, index: map[[32]byte]record{}}
 	if s.unlock, err = lock(f); err != nil {

@@ -195,3 +195,26 @@ func TestAFullDiskSaysWhatToDo(t *testing.T) {
 		t.Fatal("what could not be written is indexed")
 	}
 }
+
+func TestAFullDiskIsToldOnceWhereItIsSurvived(t *testing.T) {
+	f, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("there is no /dev/full here")
+	}
+	defer func() { _ = f.Close() }()
+	s := &store{file: f, path: "/dev/full", index: map[[32]byte]record{}}
+	told := 0
+	teacher := &Teacher{store: s, warn: func(error) { told++ }}
+	for range 2 {
+		if err := teacher.keepsNoMore(s.put(key("a"), []float32{1})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told != 1 || !teacher.full.Load() {
+		t.Errorf("told %d times, full %v", told, teacher.full.Load())
+	}
+	other := errors.New("damaged")
+	if err := teacher.keepsNoMore(other); err != other {
+		t.Errorf("another error became %v", err)
+	}
+}

@@ -28,6 +28,9 @@ type Options struct {
 	// Cache is the directory of the logit cache; empty keeps nothing. Each
 	// model has its own file there, which one teacher at a time can use.
 	Cache string
+	// Warn, if not nil, is told once that the cache's disk is full; the teacher
+	// then goes on without keeping more. If it is nil, a full disk is an error.
+	Warn func(error)
 }
 
 // Teacher is a frozen model. It is safe for concurrent use.
@@ -40,6 +43,8 @@ type Teacher struct {
 	hash    string
 	inputs  []string
 	store   *store
+	warn    func(error)
+	full    atomic.Bool // the cache takes no more
 }
 
 // New prepares a model as teacher. Its config.json decides what its output
@@ -53,7 +58,7 @@ func New(m *onnx.Model, opts Options) (*Teacher, error) {
 	if m == nil || m.Graph == nil || len(m.Graph.Outputs) == 0 {
 		return nil, fmt.Errorf("teacher: the model has no outputs")
 	}
-	t := &Teacher{output: primary(m), task: taskOf(m)}
+	t := &Teacher{output: primary(m), task: TaskOf(m), warn: opts.Warn}
 	var rows []string
 	switch t.task {
 	case onnx.SequenceClassification:
@@ -75,7 +80,10 @@ func New(m *onnx.Model, opts Options) (*Teacher, error) {
 		t.hash = m.Hash()
 		name := fmt.Sprintf("logits-%.16s.log", t.hash)
 		if t.store, err = openStore(filepath.Join(opts.Cache, name)); err != nil {
-			return nil, err
+			if err = t.keepsNoMore(err); err != nil {
+				return nil, err
+			}
+			t.store = nil
 		}
 	}
 	return t, nil
@@ -100,8 +108,12 @@ func open(m *onnx.Model, rows []string) (*exec.Session, []string, error) {
 	return s, inputs, nil
 }
 
-// taskOf reads the task from config.json, else from the rank of the output.
-func taskOf(m *onnx.Model) onnx.Task {
+// TaskOf reads the task from config.json, else from the rank of the output;
+// Unknown where neither tells.
+func TaskOf(m *onnx.Model) onnx.Task {
+	if m == nil || m.Graph == nil || len(m.Graph.Outputs) == 0 {
+		return onnx.Unknown
+	}
 	if m.Config != nil {
 		if task := m.Config.Task(); task != onnx.Unknown {
 			return task
@@ -201,12 +213,23 @@ func (t *Teacher) Logits(ctx context.Context, b *corpus.Batch) ([]float32, error
 	if err := t.check(len(v), n, out[t.output].Shape); err != nil {
 		return nil, err
 	}
-	if t.store != nil {
-		if err := t.store.put(key, v); err != nil {
+	if t.store != nil && !t.full.Load() {
+		if err := t.keepsNoMore(t.store.put(key, v)); err != nil {
 			return nil, err
 		}
 	}
 	return v, nil
+}
+
+// keepsNoMore turns the error of a full disk into a warning where one is wanted.
+func (t *Teacher) keepsNoMore(err error) error {
+	if err == nil || t.warn == nil || !full(err) {
+		return err
+	}
+	if t.full.CompareAndSwap(false, true) {
+		t.warn(err)
+	}
+	return nil
 }
 
 // check holds what came out against the width that was promised, and keeps it
@@ -245,7 +268,7 @@ func (t *Teacher) Sync() error {
 	if t.store == nil {
 		return nil
 	}
-	return t.store.sync()
+	return t.keepsNoMore(t.store.sync())
 }
 
 // Close syncs and releases the cache. The teacher cannot be used afterwards
@@ -254,7 +277,7 @@ func (t *Teacher) Close() error {
 	if t.store == nil {
 		return nil
 	}
-	return t.store.close()
+	return t.keepsNoMore(t.store.close())
 }
 
 // key covers everything the logits depend on: the model and the batch as fed.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -95,6 +97,20 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 func (a *app) print(format string, args ...any) {
 	if !a.json && !a.quiet {
 		fmt.Fprintf(a.out, format+"\n", args...)
+	}
+}
+
+// warnOnce tells of each thing that went wrong once, even under --quiet: where
+// a disk is full, the next attempts say the same.
+func (a *app) warnOnce() func(error) {
+	told := map[string]bool{}
+	return func(err error) {
+		key := strings.Join(strings.FieldsFunc(err.Error(), unicode.IsDigit), "") // temporary names differ in numbers
+		if !told[key] {
+			told[key] = true
+			a.progress.clear()
+			fmt.Fprintf(a.err, "lite: warning: %v\n", err)
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func distillCommand(a *app) *cobra.Command {
 	models.BoolVar(&from.fresh, "fresh", false, "start from random weights")
 	out.register(models, "the student")
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the student")
-	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for the next run")
+	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for other runs (default: the checkpoint's)")
 	losses := newGroup("Losses")
 	t.loss.register(losses, true)
 	measure := newGroup("Evaluation")

@@ -128,6 +128,7 @@ func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx
 	p := t.app.progress
 	t.cfg.Progress = p.training
 	t.cfg.Labelling = func(done, total int) { p.stageOf("teacher's labels", done, total) }
+	t.cfg.Warn = t.app.warnOnce()
 	m, report, err := distill.Run(ctx, m, t.cfg)
 	p.clear()
 	return m, report, err
