@@ -36,7 +36,7 @@ type rules struct {
 // that exists and is not named is a fault.
 var table = rules{
 	lines: [][]string{
-		{"cmd/lite", "internal/demo/make", "bench"},
+		{"cmd/lite", "examples/compress", "examples/customloss", "examples/serve", "internal/demo/make", "bench"},
 		{"internal/demo"},
 		{"."},
 		{"distill"},
@@ -52,7 +52,7 @@ var table = rules{
 	beside: map[string]string{"eval": "teacher"},
 	only: map[string][]string{
 		"internal/onnxpb":        {"onnx"},
-		"gorgonia.org":           {"internal/autodiff", "distill"},
+		"gorgonia.org":           {"internal/autodiff", "distill", "examples/customloss"},
 		"github.com/spf13/cobra": {"cmd/lite"},
 		"github.com/go-ego/gse":  {"corpus"},
 		"C":                      {}, // no cgo anywhere
