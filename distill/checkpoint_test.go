@@ -143,6 +143,7 @@ func TestStopWhileLabelling(t *testing.T) {
 		}
 	}
 	ctx, cancel = context.WithCancel(context.Background())
+	defer cancel()
 	if _, _, err := distill.Run(ctx, m, c); err == nil || !strings.Contains(err.Error(), "are lost without") {
 		t.Errorf("error %v", err)
 	}

@@ -29,7 +29,9 @@ type Student struct {
 
 // NewStudent makes the student of a teacher: its graph, its weights where sizes
 // agree, its tokenizer and labels. The same seed gives the same bytes. report
-// says which weights were copied; it is nil where none could be.
+// says which weights were copied; it is nil where none could be: another hidden
+// size, or a teacher whose weights are not floats (a quantized one), unless
+// From or Layers asks for them.
 func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, report *student.Transfer, err error) {
 	from := s.From
 	if from == nil {
@@ -42,9 +44,9 @@ func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, r
 	if teacher != nil {
 		source = teacher
 	}
-	_, shape, err := student.Weights(source)
-	if err != nil {
-		return nil, nil, fmt.Errorf("distill: the teacher's sizes: %w", err)
+	shape, err := student.Measure(source)
+	if err != nil && !complete(s.Shape) {
+		return nil, nil, fmt.Errorf("distill: the teacher's sizes: %w; give the student's whole shape (layers, hidden, heads, FFN, vocabulary)", err)
 	}
 	if s.Head.Kind == "" {
 		h, err := readHeads(source)
@@ -59,6 +61,9 @@ func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, r
 	}
 	return start(out, from, s)
 }
+
+// complete tells whether a shape needs no teacher.
+func complete(s student.Shape) bool { return s.Layers > 0 && s.Hidden > 0 && s.Vocab > 0 }
 
 // merge fills the zero fields of a student's shape. Fields that follow from
 // others in the student's own right (heads and FFN of another width) keep
@@ -109,8 +114,11 @@ func NewModel(shape student.Shape, head student.Head, tok *corpus.Tokenizer, see
 // keeps its fresh ones.
 func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, error) {
 	_, src, err := student.Weights(from)
+	if err != nil && s.From == nil && s.Layers == nil {
+		return m, nil, nil // such as an 8-bit teacher: good to listen to, no place to start
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("distill: the weights to start from: %w", err)
+		return nil, nil, fmt.Errorf("distill: the weights to start from: %w; start from a float model, or from random weights", err)
 	}
 	_, dst, err := student.Weights(m)
 	if err != nil {

@@ -95,3 +95,19 @@ func Safetensors(m *onnx.Model) ([]*onnx.Tensor, error) {
 func matrix(name string) bool {
 	return strings.HasSuffix(name, ".weight") && !strings.Contains(name, "LayerNorm") && !strings.Contains(name, "embeddings")
 }
+
+// Measure returns the shape of any detected encoder, as [Weights] does, also
+// where its weights are not float tensors: a quantized model has a shape too.
+// Where no encoder is found the shape is what config.json says, and an error
+// if that does not say all of it.
+func Measure(m *onnx.Model) (Shape, error) {
+	a, err := dissect(m)
+	if err == nil {
+		return a.shape(), nil
+	}
+	s := ShapeOf(m.Config)
+	if s.Layers == 0 || s.Hidden == 0 || s.Heads == 0 || s.FFN == 0 || s.Vocab == 0 {
+		return Shape{}, err
+	}
+	return s, nil
+}

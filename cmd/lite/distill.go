@@ -110,6 +110,9 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 	if err := t.objectives(primaryKind(m), true); err != nil {
 		return err
 	}
+	if _, _, err := student.Weights(t.cfg.Teacher); err != nil && report == nil && !s.Fresh {
+		t.app.progress.note("the teacher is quantized, so none of its weights can be copied")
+	}
 	t.app.copied(report)
 	m, result, err := t.train(ctx, m, out)
 	if err != nil {

@@ -102,7 +102,7 @@ func inspect(path string, m *onnx.Model) *inspection {
 		r.Labels = m.Config.ID2Label
 	}
 	r.Heads, _ = student.HeadsOf(m.Config) // a config that is odd has no heads to show
-	if _, shape, err := student.Weights(m); err == nil {
+	if shape, err := student.Measure(m); err == nil {
 		r.Architecture = &shape
 	} else {
 		r.NoEncoder = err.Error()

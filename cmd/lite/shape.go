@@ -28,9 +28,9 @@ func studentShape(text string, from *onnx.Model) (student.Shape, error) {
 	if from == nil {
 		return student.Shape{}, usagef("--student %s: there is no model whose half it could be; give layers×width, such as 4x312x12", text)
 	}
-	_, s, err := student.Weights(from)
+	s, err := student.Measure(from)
 	if err != nil {
-		return s, err
+		return s, usagef("--student %s: the teacher's sizes are not known (%w); give layers×width×heads×ffn, such as 4x312x12x1200", text, err)
 	}
 	for _, w := range words {
 		switch w {

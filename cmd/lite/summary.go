@@ -38,7 +38,7 @@ func (a *app) finish(s *summary, m *onnx.Model, o *output, measure func(bytes in
 	if s.Bytes, err = o.save(m); err != nil {
 		return err
 	}
-	if _, shape, err := student.Weights(m); err == nil {
+	if shape, err := student.Measure(m); err == nil {
 		s.Shape = &shape
 	}
 	if measure != nil {

@@ -73,6 +73,8 @@ func (d *detector) lookups(v string, depth int, out *[]lookup) {
 			return
 		}
 		d.lookups(n.Inputs[0], depth+1, out)
+	case is(n, "Mul", "Sub") && d.isScale(input(n, 1)): // 8-bit rows, dequantized by hand
+		d.lookups(n.Inputs[0], depth+1, out)
 	case is(n, "Gather") && n.Int("axis", 0) == 0:
 		table := n.Inputs[0]
 		if q := d.prod[table]; is(q, "DequantizeLinear") { // the whole table dequantized, then gathered
@@ -82,6 +84,16 @@ func (d *detector) lookups(v string, depth int, out *[]lookup) {
 			*out = append(*out, lookup{table, t.Dims[0], d.isInput(n.Inputs[1])})
 		}
 	}
+}
+
+// isScale reports whether v is one number, or one for each row of a table.
+func (d *detector) isScale(v string) bool {
+	if n := d.prod[v]; is(n, "Gather") {
+		t := d.inits[n.Inputs[0]]
+		return t != nil && len(t.Dims) == 2 && t.Dims[1] == 1
+	}
+	t := d.inits[v]
+	return t != nil && t.Len() == 1
 }
 
 // isInput reports whether v is a graph input, through casts.
