@@ -13,6 +13,7 @@ import (
 // data, without changing a weight and without dropout (Michel, Levy, Neubig,
 // arXiv 1905.10650; for the Fisher form Kwon et al., arXiv 2204.09656). Hand
 // its Taylor or Fisher scores to [prune.Given]. batches ≤ 0 is one epoch.
+// Soft labels of m itself have no gradient: give labels, or another teacher.
 func Importance(ctx context.Context, m *onnx.Model, c Config, batches int) (*prune.Importance, error) {
 	c.Dropout, c.Accumulate, c.Steps, c.Checkpoint = 0, 1, batches, ""
 	if batches <= 0 {
@@ -50,6 +51,9 @@ func Importance(ctx context.Context, m *onnx.Model, c Config, batches int) (*pru
 		}
 		if err := total.Add(scores); err != nil {
 			return nil, fmt.Errorf("distill: importance: %w", err)
+		}
+		if c.Progress != nil {
+			c.Progress(Progress{Step: k + 1, Steps: t.steps, Tokens: t.tokens})
 		}
 	}
 	return total, nil

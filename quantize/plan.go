@@ -67,7 +67,7 @@ func newPlan(m *onnx.Model, c *Config) (*plan, error) {
 	}
 	for _, s := range []*selector{exclude, include} {
 		if item := s.unused(); item != "" {
-			return nil, fmt.Errorf("quantize: %s: %q selects no node of the model; list the nodes with `lite inspect`", s.field, item)
+			return nil, fmt.Errorf("quantize: %s: %q selects no node of the model; list the nodes with `lite inspect --int8`", s.field, item)
 		}
 	}
 	p.tie()

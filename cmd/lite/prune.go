@@ -48,6 +48,7 @@ then trained under the model before pruning, on --data.`,
 		Example: `  lite prune --model small --sparsity 0.25 --out pruned
   lite prune --model small --sparsity 0.25 --criterion activation --compensation linear \
       --data train.tsv --recover-epochs 1 --dev dev.tsv --max-drop 1% --out pruned
+  lite prune --model small --sparsity 0.25 --criterion taylor --data train.tsv --out pruned
   lite prune --model small --unit weights --pattern 2:4 --out sparse`,
 		Args: noArguments,
 	}, t.run)
@@ -60,7 +61,7 @@ func (t *pruneFlags) pruneGroup() group {
 	g, c := newGroup("Pruning"), &t.cfg
 	choiceVar(g.FlagSet, &c.Unit, "unit", "what is removed as a whole", prune.Units()...)
 	g.Var(&parsed[float64]{target: &c.Sparsity, kind: "share", parse: parseSparsity}, "sparsity", "share to remove, from 0 to below 1")
-	choiceVar(g.FlagSet, &t.criterion, "criterion", "what tells how much each unit matters", prune.Criteria()...)
+	choiceVar(g.FlagSet, &t.criterion, "criterion", "what tells how much each unit matters", append(prune.Criteria(), taylor, fisher)...)
 	choiceVar(g.FlagSet, &c.Scope, "scope", "where scores compete", prune.PerLayer, prune.Global, prune.PerOutput)
 	g.BoolVar(&c.Normalize, "normalize", false, "divide the scores of each layer by their norm before they compete globally")
 	parsedVar(g.FlagSet, &c.Pattern, "pattern", "n:m", "n zeros in every m consecutive weights, such as 2:4, for --unit weights", prune.ParsePattern)
@@ -85,8 +86,10 @@ func (t *pruneFlags) check() error {
 		return usagef("how much to remove? give --sparsity, or a --pattern of weights, or the layers to --drop")
 	case t.recovers() && len(t.task)+len(t.text) == 0:
 		return usagef("recovery training needs data; name it with --data or --text")
-	case t.criterion == "activation" && len(t.task)+len(t.text) == 0:
-		return usagef("--criterion activation looks at data; name it with --data")
+	case (t.criterion == "activation" || t.gradients()) && len(t.task)+len(t.text) == 0:
+		return usagef("--criterion %s looks at data; name it with --data", t.criterion)
+	case t.gradients() && (c.Unit == prune.Weights || c.Unit == prune.Layers):
+		return usagef("--criterion %s scores heads and neurons, not %s", t.criterion, c.Unit)
 	}
 	return t.out.check(t.model, t.teacher)
 }
@@ -107,8 +110,12 @@ func (t *pruneFlags) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if t.recovers() {
-		if err := t.prepare(m); err != nil {
+	score, err := t.prepare(m)
+	if err != nil {
+		return err
+	}
+	if score != nil {
+		if t.cfg.Criterion, err = t.importance(ctx, m, *score); err != nil {
 			return err
 		}
 	}
@@ -134,30 +141,45 @@ func (t *pruneFlags) run(ctx context.Context, _ []string) error {
 	return t.done(err)
 }
 
-// prepare sets the losses of the recovery training before any work is done.
-func (t *pruneFlags) prepare(m *onnx.Model) (err error) {
-	t.training.cfg.Teacher = m
+// prepare sets the losses of the recovery training, and those of a criterion
+// that needs gradients, before any work is done.
+func (t *pruneFlags) prepare(m *onnx.Model) (score *distill.Config, err error) {
+	c := &t.training.cfg
 	if t.teacher != "" {
-		if t.training.cfg.Teacher, err = openModel("--teacher", t.teacher); err != nil {
-			return err
+		if c.Teacher, err = openModel("--teacher", t.teacher); err != nil {
+			return nil, err
 		}
 	}
-	if t.training.cfg.Task, err = firstLabels(t.training.cfg.Task, t.limitLabels); err != nil {
-		return err
+	if c.Task, err = firstLabels(c.Task, t.limitLabels); err != nil {
+		return nil, err
 	}
-	t.training.cfg.KeepHeads = true // those that the model came with; see recover
-	return t.objectives(primaryKind(m), true)
+	if t.gradients() {
+		if score, err = t.scoring(m); err != nil {
+			return nil, err
+		}
+	}
+	if !t.recovers() {
+		return score, nil
+	}
+	if c.Teacher == nil {
+		c.Teacher = m
+	}
+	c.KeepHeads = true // those that the model came with; see recover
+	return score, t.objectives(primaryKind(m), true)
 }
 
 // prune removes what the flags say.
 func (t *pruneFlags) prune(ctx context.Context, m *onnx.Model) (*onnx.Model, *prune.Report, error) {
-	batches, err := t.batches(m)
-	if err != nil {
-		return nil, nil, err
+	if t.cfg.Criterion == nil {
+		batches, err := t.batches(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		if t.cfg.Criterion, err = prune.NewCriterion(t.criterion, t.training.cfg.Seed, batches); err != nil {
+			return nil, nil, err
+		}
 	}
-	if t.cfg.Criterion, err = prune.NewCriterion(t.criterion, t.training.cfg.Seed, batches); err != nil {
-		return nil, nil, err
-	}
+	var err error
 	if t.keep != "" {
 		if t.cfg.Keep, err = student.ParseLayers(t.keep); err != nil {
 			return nil, nil, usagef("--keep: %w", err)
