@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/litekit/lite/onnx"
@@ -152,7 +154,7 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 	} else {
 		err = m.SaveAs(o.path, o.file)
 	}
-	if err == nil && !o.bare() {
+	if err == nil {
 		err = o.sweep(m)
 	}
 	if err != nil {
@@ -166,10 +168,19 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 	return bytes, nil
 }
 
-// sweep removes the tokenizer files of a model that was in the directory
-// before: they would be read as this one's.
+// sweep removes what runs before have left: halves of files that a killed one
+// was writing, and the tokenizer files of another model, which would be read as
+// this one's.
 func (o *output) sweep(m *onnx.Model) error {
+	if err := sweepHalves(o.model()); err != nil || o.bare() {
+		return err
+	}
 	written := m.CompleteFiles()
+	for _, name := range append(slices.Collect(maps.Keys(written)), "config.json") {
+		if err := sweepHalves(filepath.Join(o.path, name)); err != nil {
+			return err
+		}
+	}
 	for _, name := range tokenizerFiles {
 		if _, ours := written[name]; ours {
 			continue
@@ -178,6 +189,30 @@ func (o *output) sweep(m *onnx.Model) error {
 		case err == nil:
 			o.app.progress.note("removed %s of the model that was there before", filepath.Join(o.path, name))
 		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepHalves removes the temporary files (.NAME.NUMBER.tmp) under which the
+// file at path, and its data file, are written.
+func sweepHalves(path string) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		middle, ok := strings.CutPrefix(e.Name(), "."+filepath.Base(path))
+		if !ok {
+			continue
+		}
+		middle, ok = strings.CutSuffix(strings.TrimPrefix(middle, "_data"), ".tmp")
+		number, dot := strings.CutPrefix(middle, ".")
+		if _, err := strconv.ParseUint(number, 10, 64); !ok || !dot || err != nil {
+			continue
+		}
+		if err := os.Remove(filepath.Join(filepath.Dir(path), e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/synth"
+	"github.com/litekit/lite/student"
+)
+
+// buildProgram builds lite as users get it.
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("there is no go command to build the program with")
+	}
+	path := filepath.Join(t.TempDir(), "lite")
+	if out, err := exec.Command(goTool, "build", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// writeTask writes an untrained teacher and annotated documents to learn from.
+func writeTask(t *testing.T, dir string) {
+	t.Helper()
+	tok, err := corpus.NewWordPiece(synth.Vocabulary(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := distill.NewModel(student.Shape{Layers: 2, Hidden: 32, Heads: 2}, student.Classification(synth.Topics()), tok, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Save(filepath.Join(dir, "teacher")); err != nil {
+		t.Fatal(err)
+	}
+	docs := corpus.FromExamples(synth.Documents(synth.Default(1, 150)), synth.Topics())
+	if err := writeFile(filepath.Join(dir, "train.jsonl"), func(w io.Writer) error { return corpus.WriteJSONL(w, docs) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files reads everything below a directory.
+func files(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err == nil {
+			out[name], err = os.ReadFile(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// A run that is killed at three random moments and started again each time ends
+// in the same bytes as one that was left alone, at another number of threads.
+func TestKilledRunsEndInTheSameBytes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGKILL")
+	}
+	program, dir := buildProgram(t), t.TempDir()
+	writeTask(t, dir)
+	start := func(out string, threads int) (*exec.Cmd, *strings.Builder) {
+		cmd := exec.Command(program, "distill", "--teacher", "teacher", "--data", "train.jsonl", "--student", "1x32",
+			"--alpha-kd", "1", "--alpha-ce", "0.5", "--alpha-mlm", "0.5", "--alpha-pos", "0.2", "--alpha-ner", "0.2", "--alpha-sop", "0.2",
+			"--steps", "160", "--batch", "8", "--max-length", "48", "--checkpoint-steps", "3", "--threads", fmt.Sprint(threads), "--out", out)
+		errs := &strings.Builder{}
+		cmd.Dir, cmd.Stderr = dir, errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd, errs
+	}
+	began := time.Now()
+	cmd, errs := start("whole", 1)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, errs)
+	}
+	took := time.Since(began)
+
+	const seed = 20240601
+	rng := rand.New(rand.NewPCG(seed, 0))
+	killed := 0
+	for i := 0; killed < 3; i++ {
+		if i == 20 {
+			t.Fatalf("only %d of %d runs could be killed before they ended", killed, i)
+		}
+		after := time.Duration(rng.Float64() * float64(took) * 0.7)
+		cmd, errs := start("parts", 2)
+		time.Sleep(after)
+		cmd.Process.Kill()
+		var exit *exec.ExitError
+		switch err := cmd.Wait(); {
+		case err == nil: // a fast machine: this one has ended, the next begins anew
+			os.RemoveAll(filepath.Join(dir, "parts"))
+		case errors.As(err, &exit) && exit.ExitCode() == -1:
+			killed++
+			checkpoint, _ := os.Stat(filepath.Join(dir, "parts.checkpoint", "state.ckpt"))
+			t.Logf("killed after %v of about %v (seed %d), with a checkpoint: %v", after, took, seed, checkpoint != nil)
+		default:
+			t.Fatalf("%v\n%s", err, errs)
+		}
+	}
+	cmd, errs = start("parts", 2)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, errs)
+	}
+	t.Logf("the last run said:\n%s", errs)
+	whole, parts := files(t, filepath.Join(dir, "whole")), files(t, filepath.Join(dir, "parts"))
+	for name, data := range whole {
+		if !bytes.Equal(data, parts[name]) {
+			t.Errorf("%s differs", name)
+		}
+	}
+	if len(parts) != len(whole) || len(whole) < 3 {
+		t.Errorf("%d files, and %d after kills", len(whole), len(parts))
+	}
+	for _, name := range []string{"whole.checkpoint", "parts.checkpoint"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", name, err)
+		}
+	}
+}
+
+// What a killed run was writing goes when the next one writes the same; other
+// files stay.
+func TestHalvesAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	gone := []string{".model.onnx.12.tmp", ".model.onnx_data.7.tmp"}
+	stay := []string{"model.onnx", ".model.onnx.tmp", ".model.onnx.a.tmp", ".other.onnx.12.tmp", ".model.onnx.12.bak"}
+	for _, name := range append(gone, stay...) {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sweepHalves(filepath.Join(dir, "model.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	left := files(t, dir)
+	for _, name := range stay {
+		if _, ok := left[name]; !ok {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	if len(left) != len(stay) {
+		t.Errorf("%d files are left, want %q", len(left), stay)
+	}
+}
