@@ -103,6 +103,9 @@ func expand(paths []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("corpus: %w", err)
 		}
+		if info.Mode()&os.ModeDevice != 0 {
+			return nil, fmt.Errorf("corpus: %s is a device, not a file of text; name a file", p)
+		}
 		if !info.IsDir() {
 			out = append(out, p)
 			continue

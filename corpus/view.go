@@ -165,6 +165,18 @@ func (v *View) Tokens() int {
 	return n
 }
 
+// TokenCounts returns how often each of the first n token ids occurs in the
+// texts of the view [n], special tokens that frame them left out.
+func (v *View) TokenCounts(n int) []int {
+	counts := make([]int, n)
+	for _, id := range v.store.ids {
+		if int(id) < n {
+			counts[id]++
+		}
+	}
+	return counts
+}
+
 // Batches returns the number of batches in an epoch, the same in every epoch.
 func (v *View) Batches(epoch int) int {
 	return (len(v.store.seqs) + v.opts.BatchSize - 1) / v.opts.BatchSize

@@ -110,9 +110,10 @@ func RemoveCheckpoint(dir string) error {
 
 // removeEmpty removes a checkpoint's directory, if nothing is in it.
 func removeEmpty(dir string) {
-	if dir != "" {
-		os.Remove(filepath.Join(dir, labelsName)) // both fail, as they should, if files are in them
-		os.Remove(dir)
+	for _, path := range []string{filepath.Join(dir, labelsName), dir} {
+		if info, err := os.Lstat(path); dir != "" && err == nil && info.IsDir() {
+			os.Remove(path) // fails, as it should, if files are in it
+		}
 	}
 }
 

@@ -68,6 +68,9 @@ func TestCheckpointDirectoryThatCannotBe(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "choose a directory") {
 		t.Errorf("error %v; want it to name the remedy", err)
 	}
+	if _, err := os.Stat(c.Checkpoint); err != nil {
+		t.Errorf("the file in the way: %v", err)
+	}
 }
 
 // A stop while the teacher labels keeps the labels made so far, and the run

@@ -94,6 +94,12 @@ const (
 	Constant Decay = "constant"
 )
 
+// Bounds beyond which a number is a slip of the keyboard.
+const (
+	maxCount  = 1 << 30
+	maxTokens = 1 << 20 // of a batch
+)
+
 // Default returns the usual settings; Loss and the corpora are the caller's.
 func Default() Config {
 	return Config{
@@ -109,12 +115,18 @@ func (c *Config) Validate() error {
 		return errors.New("distill: no loss; add at least one term")
 	case c.Task == nil && c.Text == nil:
 		return errors.New("distill: no corpus to train on")
-	case c.Epochs <= 0 && c.Steps <= 0:
-		return errors.New("distill: neither epochs nor steps are positive")
+	case c.Epochs < 0 || c.Steps < 0 || c.Epochs+c.Steps == 0:
+		return fmt.Errorf("distill: %d epochs and %d steps; neither may be negative, and one must be positive", c.Epochs, c.Steps)
+	case c.Epochs > maxCount || c.Steps > maxCount || c.Accumulate > maxCount:
+		return fmt.Errorf("distill: %d epochs, %d steps of %d batches; no more than %d of each make sense", c.Epochs, c.Steps, c.Accumulate, maxCount)
 	case c.Batch <= 0 || c.Accumulate <= 0:
 		return fmt.Errorf("distill: batch %d and accumulation %d must be positive", c.Batch, c.Accumulate)
 	case c.MaxLength < 8:
 		return fmt.Errorf("distill: maximum length %d is below 8 tokens", c.MaxLength)
+	case c.Batch > maxTokens/c.MaxLength:
+		return fmt.Errorf("distill: a batch of %d sequences of %d tokens is more than the %d tokens that are run at once; take a smaller batch and accumulate more of them", c.Batch, c.MaxLength, maxTokens)
+	case c.CheckpointEvery < 0 || c.CheckpointSteps < 0:
+		return fmt.Errorf("distill: checkpoints every %v and every %d steps; neither may be negative", c.CheckpointEvery, c.CheckpointSteps)
 	case !(c.LearningRate >= 0) || math.IsInf(c.LearningRate, 0):
 		return fmt.Errorf("distill: learning rate %v is not a number ≥ 0", c.LearningRate)
 	case !(c.Warmup >= 0 && c.Warmup <= 1):
@@ -135,8 +147,8 @@ func (c *Config) Validate() error {
 		if !(t.Ramp >= 0 && t.Ramp <= 1) {
 			return fmt.Errorf("distill: ramp %v of %s is a share of the steps, 0 to 1", t.Ramp, t.Loss.Name())
 		}
-		if _, soft := t.Loss.(SoftLabels); soft && t.Weight > 0 && c.Teacher == nil {
-			return errors.New("distill: soft labels need a teacher")
+		if err := c.checkLoss(t); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -144,6 +156,28 @@ func (c *Config) Validate() error {
 		return errors.New("distill: every loss has weight 0; give at least one a weight")
 	case len(c.Loss.of(Clean)) > 0 && c.Task == nil:
 		return fmt.Errorf("distill: the loss %s needs task data", c.Loss.of(Clean)[0].Loss.Name())
+	}
+	return nil
+}
+
+// checkLoss refuses the settings of a loss that are outside their ranges.
+func (c *Config) checkLoss(t Term) error {
+	if _, taught := t.Loss.(Taught); taught && t.Weight > 0 && c.Teacher == nil {
+		return fmt.Errorf("distill: the loss %s needs a teacher", t.Loss.Name())
+	}
+	switch l := t.Loss.(type) {
+	case SoftLabels:
+		if !(l.Temperature >= 0) || math.IsInf(l.Temperature, 0) {
+			return fmt.Errorf("distill: temperature %v of %s is not a positive number", l.Temperature, l.Name())
+		}
+	case HardLabels:
+		if !(l.Smoothing >= 0 && l.Smoothing <= 1) {
+			return fmt.Errorf("distill: label smoothing %v is a share of the target, 0 to 1", l.Smoothing)
+		}
+	case Denoise:
+		if !(l.Mask >= 0 && l.Mask <= 1) {
+			return fmt.Errorf("distill: mask rate %v is a share of the tokens, 0 to 1", l.Mask)
+		}
 	}
 	return nil
 }

@@ -28,6 +28,13 @@ type Loss interface {
 	Build(g *Graph) (*gorgonia.Node, error)
 }
 
+// Taught is a loss that reads the teacher's logits, [Graph.Teacher]. The
+// method does nothing; a loss without it finds no teacher.
+type Taught interface {
+	Loss
+	Taught()
+}
+
 // Term is a loss and its share in the sum.
 type Term struct {
 	Loss   Loss

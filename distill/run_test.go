@@ -3,6 +3,7 @@ package distill_test
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -322,6 +323,53 @@ func TestImportanceFindsTheIdleHead(t *testing.T) {
 	for name, s := range map[string]prune.Scores{"taylor": imp.Taylor(), "fisher": imp.Fisher()} {
 		if s.Heads[0][1] != 0 || !(s.Heads[0][0] > 0) || len(s.Neurons[0]) != 64 {
 			t.Errorf("%s: scores of the heads %v", name, s.Heads[0])
+		}
+	}
+}
+
+// A fresh decoder starts from the frequencies of the text: its first loss is
+// that of the unigram guess, not of the uniform one. A trained one is left alone.
+func TestFreshDecoderStartsFromFrequencies(t *testing.T) {
+	c := distill.Default()
+	c.Text = docs(t, 1, 200)
+	c.Loss = distill.Sum{distill.Scale(1, distill.Denoise{})}
+	c.Steps, c.LearningRate, c.Dropout = 1, 0, 0
+	m := fresh(t, "1x16x2", student.MaskedLM(), 1)
+	out, report := run(t, m, c)
+	uniform := math.Log(float64(len(synth.Vocabulary())))
+	if l := report.Losses[0].Value; l > uniform-1 {
+		t.Errorf("the first loss is %v; the uniform guess has %v", l, uniform)
+	}
+	again, _ := run(t, out, c)
+	if again.Hash() != out.Hash() {
+		t.Error("the bias of a trained decoder was set anew")
+	}
+}
+
+// The gradient of a sum of losses on both views is the sum of their gradients.
+func TestGradientsOfTheViewsAdd(t *testing.T) {
+	c := everything(t)
+	c.Steps, c.LearningRate, c.Dropout, c.ClipNorm = 1, 0, 0, 0
+	c.Loss[4].Ramp = 0
+	m, _ := run(t, classifier(t, "1x16x2", 1), func() distill.Config { c := c; c.KeepHeads = true; return c }())
+	gradient := func(terms ...distill.Term) map[string][]float32 {
+		c := c
+		c.Loss = terms
+		out := map[string][]float32{}
+		c.Hook = func(_ int, params []*distill.Param) {
+			for _, p := range params {
+				out[p.Name] = slices.Clone(p.Grad)
+			}
+		}
+		run(t, m, c)
+		return out
+	}
+	whole, clean, masked := gradient(c.Loss...), gradient(c.Loss[:2]...), gradient(c.Loss[2:]...)
+	for name, g := range whole {
+		for j, x := range g {
+			if sum := float64(clean[name][j]) + float64(masked[name][j]); math.Abs(sum-float64(x)) > 1e-6 {
+				t.Fatalf("%s[%d]: gradient %v, sum of the views' %v", name, j, x, sum)
+			}
 		}
 	}
 }

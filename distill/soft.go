@@ -28,6 +28,9 @@ func (l SoftLabels) View() View {
 	return Clean
 }
 
+// Taught implements [Taught].
+func (SoftLabels) Taught() {}
+
 // Build implements [Loss].
 func (l SoftLabels) Build(g *Graph) (*gorgonia.Node, error) {
 	student, err := g.Student("")

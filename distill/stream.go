@@ -86,9 +86,9 @@ func matchLabels(data corpus.Corpus, h *heads) (corpus.Corpus, error) {
 	return out, nil
 }
 
-// soft returns the soft-label term among the stream's.
+// softTerm reports whether one of the stream's losses reads the teacher.
 func (s *stream) softTerm() bool {
-	return slices.ContainsFunc(s.terms, func(t Term) bool { _, ok := t.Loss.(SoftLabels); return ok })
+	return slices.ContainsFunc(s.terms, func(t Term) bool { _, ok := t.Loss.(Taught); return ok })
 }
 
 // listen connects the stream to the teacher: clean text is labelled at once,
@@ -120,6 +120,12 @@ func (c *Config) listen(ctx context.Context, s *stream, h *heads, tok *corpus.To
 	if s.view == Masked {
 		s.teacher = t
 		return nil
+	}
+	if c.Teacher.Config != nil {
+		if n, known := len(c.Teacher.Config.ID2Label), t.Width(); n > 0 && known > 0 && n != known {
+			err := fmt.Errorf("distill: the teacher gives %d logits, but its config.json names %d classes; correct id2label", known, n)
+			return errors.Join(err, t.Close())
+		}
 	}
 	wanted, err := s.wanted(batches)
 	if err == nil {

@@ -123,6 +123,7 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 			t.streams = append(t.streams, s)
 		}
 	}
+	t.startDecoder()
 	t.steps = c.steps(t.streams[0].perEpoch())
 	if t.run, err = t.fingerprint(); err != nil {
 		return nil, err
@@ -378,7 +379,7 @@ func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
 func (t *trainer) fingerprint() (string, error) {
 	c := t.cfg
 	h := sha256.New()
-	fmt.Fprintf(h, "lite 1\n%s\n", t.model.Hash())
+	fmt.Fprintf(h, "lite 2\n%s\n", t.model.Hash())
 	if c.Teacher != nil {
 		fmt.Fprintf(h, "teacher %s\n", c.Teacher.Hash())
 	}

@@ -24,6 +24,9 @@ type LogitMSE struct{}
 // Name is what reports call the loss.
 func (LogitMSE) Name() string { return "logit_mse" }
 
+// Taught says that the loss reads the teacher's logits.
+func (LogitMSE) Taught() {}
+
 // View says that the loss reads whole texts, not masked ones.
 func (LogitMSE) View() distill.View { return distill.Clean }
 
@@ -107,9 +110,6 @@ func train(ctx context.Context, base *onnx.Model, c distill.Config) (*onnx.Model
 		return nil, nil, err
 	}
 	c.Teacher = base
-	c.Loss = distill.Sum{
-		distill.Scale(1, distill.SoftLabels{Temperature: 2}),
-		distill.Scale(0.1, LogitMSE{}),
-	}
+	c.Loss = distill.Sum{distill.Scale(0.1, LogitMSE{})}
 	return distill.Run(ctx, m, c)
 }
