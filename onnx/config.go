@@ -3,6 +3,7 @@ package onnx
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -109,6 +110,10 @@ func (c *Config) fields() []configField {
 func (c *Config) UnmarshalJSON(data []byte) error {
 	all := map[string]json.RawMessage{}
 	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), &all); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return fmt.Errorf("onnx: config.json: a JSON %s where an object {…} is expected; repair or remove the file", kind.Value)
+		}
 		return fmt.Errorf("onnx: config.json: %w", err)
 	}
 	*c = Config{Extra: all}

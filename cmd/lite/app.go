@@ -61,6 +61,9 @@ func (a *app) command(cmd *cobra.Command, do func(ctx context.Context, args []st
 	cmd.RunE = func(c *cobra.Command, args []string) error {
 		a.started = time.Now()
 		a.progress.quiet = a.quiet
+		if a.threads < 0 {
+			return usagef("--threads %d: give a positive number, or 0 for all cores", a.threads)
+		}
 		kernel.SetThreads(a.threads)
 		err := do(c.Context(), args)
 		a.progress.clear()

@@ -49,6 +49,9 @@ func (o *objectives) weight(flag string, value float64, usual bool) float64 {
 // sum is the loss for a model whose primary head is of that kind.
 func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	mlm := kind == student.KindMaskedLM
+	if teacher && !(o.temperature > 0) {
+		return nil, usagef("--temperature %v: give a number above 0", o.temperature)
+	}
 	kd := 0.0
 	if teacher {
 		kd = o.kd

@@ -72,6 +72,9 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 	if err := errors.Join(exist("--data", t.task...), exist("--text", t.text...), exist("--dev", t.dev.files...)); err != nil {
 		return asUsage(err)
 	}
+	if t.limitLabels < 0 {
+		return usagef("--limit-labels %d: give the number of examples whose labels count", t.limitLabels)
+	}
 	if len(t.task)+len(t.text) == 0 {
 		return usagef("nothing to train on; name files with --data or --text")
 	}
