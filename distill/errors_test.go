@@ -44,6 +44,10 @@ func TestConfigurationsThatCannotWork(t *testing.T) {
 		"needs entities": func(c *distill.Config) {
 			c.Text = corpus.FromExamples([]corpus.Example{{Text: "one two three four"}}, nil)
 		},
+		"pos tags, but no word": func(c *distill.Config) {
+			c.Loss = distill.Sum{distill.Scale(1, distill.POS{})}
+			c.Text = corpus.FromExamples([]corpus.Example{{Text: "one two three four"}}, nil)
+		},
 		"label": func(c *distill.Config) {
 			c.Task = corpus.FromExamples([]corpus.Example{{Text: "a b", Target: "no such topic"}}, []string{"no such topic"})
 		},

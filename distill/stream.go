@@ -49,12 +49,18 @@ func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream,
 	var err error
 	if view == Clean {
 		opts.TokenLabels = perToken(h.kind)
+		if err := s.checkTags(c.Task, h.kind); err != nil {
+			return nil, err
+		}
 		var data corpus.Corpus
 		if data, err = matchLabels(c.Task, h); err != nil {
 			return nil, err
 		}
 		s.source, err = corpus.NewTaskView(data, tok, opts)
 	} else {
+		if err := s.checkTags(c.text(), h.kind); err != nil {
+			return nil, err
+		}
 		for _, t := range s.terms {
 			switch l := t.Loss.(type) {
 			case Denoise:
@@ -69,6 +75,48 @@ func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream,
 		return nil, fmt.Errorf("distill: %w", err)
 	}
 	return s, nil
+}
+
+// checkTags refuses to learn tags from text that has none.
+func (s *stream) checkTags(data corpus.Corpus, primary student.Kind) error {
+	for _, t := range s.terms {
+		var kind student.Kind
+		switch t.Loss.(type) {
+		case POS:
+			kind = student.KindPOS
+		case NER:
+			kind = student.KindNER
+		case HardLabels:
+			kind = primary
+		}
+		if (kind != student.KindPOS && kind != student.KindNER) || t.Weight == 0 {
+			continue
+		}
+		found, err := tagged(data, kind)
+		if err != nil {
+			return fmt.Errorf("distill: %w", err)
+		}
+		if !found {
+			return fmt.Errorf("distill: the loss %s learns %s tags, but no word of the data has one; annotate it first, or leave the loss out", t.Loss.Name(), kind)
+		}
+	}
+	return nil
+}
+
+// tagged reports whether any word has a part of speech, or an entity tag.
+func tagged(data corpus.Corpus, kind student.Kind) (bool, error) {
+	for i := range data.Len() {
+		e, err := data.At(i)
+		if err != nil {
+			return false, err
+		}
+		for _, w := range e.Words {
+			if kind == student.KindPOS && w.POS != "" || kind == student.KindNER && w.Entity != "" {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // matchLabels numbers the corpus's labels as the model does.

@@ -213,6 +213,11 @@ func (t *Teacher) Logits(ctx context.Context, b *corpus.Batch) ([]float32, error
 	if err := t.check(len(v), n, out[t.output].Shape); err != nil {
 		return nil, err
 	}
+	for i, x := range v {
+		if x-x != 0 { // NaN, or infinite
+			return nil, fmt.Errorf("teacher: logit %d of row %d in the batch with the examples %v is %v; the teacher's weights are damaged, or its numbers overflow", i%(len(v)/n), i/(len(v)/n), b.Index[:min(len(b.Index), 8)], x)
+		}
+	}
 	if t.store != nil && !t.full.Load() {
 		if err := t.keepsNoMore(t.store.put(key, v)); err != nil {
 			return nil, err

@@ -33,6 +33,7 @@ type app struct {
 	out, err    io.Writer
 	progress    *progress
 	started     time.Time // zero until a command's own work begins
+	failed      error     // the first failure to print
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {
@@ -67,6 +68,9 @@ func (a *app) command(cmd *cobra.Command, do func(ctx context.Context, args []st
 		kernel.SetThreads(a.threads)
 		err := do(c.Context(), args)
 		a.progress.clear()
+		if err == nil {
+			err = a.failed // such as a full disk under stdout
+		}
 		return err
 	}
 	return cmd
@@ -98,8 +102,11 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 
 // print writes a line of results for people; --json and --quiet leave it out.
 func (a *app) print(format string, args ...any) {
-	if !a.json && !a.quiet {
-		fmt.Fprintf(a.out, format+"\n", args...)
+	if a.json || a.quiet {
+		return
+	}
+	if _, err := fmt.Fprintf(a.out, format+"\n", args...); err != nil && a.failed == nil {
+		a.failed = err
 	}
 }
 

@@ -51,6 +51,22 @@ func exist(what string, paths ...string) error {
 	return nil
 }
 
+// count is the value of a flag that counts something.
+type count struct {
+	flag  string
+	value int
+}
+
+// atLeast refuses counts below the least that makes sense.
+func atLeast(least int, counts ...count) error {
+	for _, c := range counts {
+		if c.value < least {
+			return usagef("%s %d: give a whole number of at least %d", c.flag, c.value, least)
+		}
+	}
+	return nil
+}
+
 // annotate adds words, parts of speech and entities where there are none.
 func (a *app) annotate(ctx context.Context, language string, c corpus.Corpus) (corpus.Corpus, error) {
 	if language == "" || c == nil {

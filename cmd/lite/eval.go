@@ -65,6 +65,9 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 	if err := exist("--data", e.files...); err != nil {
 		return err
 	}
+	if err := atLeast(1, count{"--batch", e.opts.BatchSize}, count{"--max-length", e.opts.MaxLength}, count{"--runs", e.opts.Timing.Runs}); err != nil {
+		return err
+	}
 	if e.maxDrop != nil && len(args) < 2 {
 		return usagef("--max-drop compares with the first model; name at least two")
 	}
@@ -155,6 +158,9 @@ func several(r *eval.Result) bool {
 }
 
 // parseShapes reads "1x32,8x128".
+// maxTokens bounds a batch: more is a slip of the keyboard, and fills the memory.
+const maxTokens = 1 << 20
+
 func parseShapes(s string) ([]eval.Shape, error) {
 	var out []eval.Shape
 	for _, part := range strings.Split(s, ",") {
@@ -163,6 +169,9 @@ func parseShapes(s string) ([]eval.Shape, error) {
 		length, err2 := strconv.Atoi(strings.TrimSpace(l))
 		if !ok || err1 != nil || err2 != nil || batch < 1 || length < 1 {
 			return nil, fmt.Errorf("%q is not a batch; write sequences x tokens, such as 1x32", part)
+		}
+		if batch > maxTokens/length {
+			return nil, fmt.Errorf("%q is more than the %d tokens that are run at once", part, maxTokens)
 		}
 		out = append(out, eval.Shape{Batch: batch, Length: length})
 	}

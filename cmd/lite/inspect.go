@@ -57,7 +57,10 @@ and with --int8 which nodes quantization would reach.`,
   lite inspect small/onnx/model.onnx --int8 --json`,
 		Args: cobra.ExactArgs(1),
 	}, func(ctx context.Context, args []string) error {
-		m, err := openModel(args[0], args[0])
+		if err := exist(args[0], args[0]); err != nil {
+			return err
+		}
+		m, err := onnx.Open(args[0])
 		if err != nil {
 			return err
 		}

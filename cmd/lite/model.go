@@ -23,7 +23,30 @@ func openModel(what, path string) (*onnx.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	if name := notNumbers(m); name != "" {
+		return nil, fmt.Errorf("%s: %s: the weight %s holds values that are not numbers (NaN): the file is damaged, or the training that made it diverged", what, path, name)
+	}
 	return m, nil
+}
+
+// notNumbers names the first float32 weight that holds a NaN, of which nothing
+// good can come: logits that are all NaN still have a first class.
+func notNumbers(m *onnx.Model) string {
+	for _, t := range m.Graph.Initializers {
+		if t.Type != onnx.Float {
+			continue
+		}
+		values, err := t.Floats()
+		if err != nil {
+			continue // whoever needs it reports it
+		}
+		for _, v := range values {
+			if v != v {
+				return t.Name
+			}
+		}
+	}
+	return ""
 }
 
 // The names of the model file in a directory.
@@ -38,6 +61,9 @@ type output struct {
 	path  string
 	file  string // floatFile or int8File, within a directory
 	force bool
+	// rescue lets save write elsewhere what cannot be written here: where the
+	// work in a model would be lost otherwise.
+	rescue bool
 }
 
 func (o *output) register(g group, what string) {
@@ -154,6 +180,9 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 	} else {
 		err = m.SaveAs(o.path, o.file)
 	}
+	if err != nil && o.rescue {
+		return 0, fmt.Errorf("--out: %w; %s", err, saveElsewhere(m))
+	}
 	if err == nil {
 		err = o.sweep(m)
 	}
@@ -166,6 +195,19 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 		}
 	}
 	return bytes, nil
+}
+
+// saveElsewhere writes a model among the temporary files and says where.
+func saveElsewhere(m *onnx.Model) string {
+	dir, err := os.MkdirTemp("", "lite-rescued-*")
+	if err != nil {
+		return fmt.Sprintf("nor can it be kept elsewhere: %v", err)
+	}
+	if err := m.Save(dir); err != nil {
+		os.RemoveAll(dir)
+		return fmt.Sprintf("nor can it be kept elsewhere: %v", err)
+	}
+	return fmt.Sprintf("as the last checkpoint could not be written either, the model is in %s: free some space and move it", dir)
 }
 
 // sweep removes what runs before have left: halves of files that a killed one

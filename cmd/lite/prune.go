@@ -81,6 +81,12 @@ func (t *pruneFlags) recovers() bool { return t.training.cfg.Epochs > 0 || t.tra
 
 func (t *pruneFlags) check() error {
 	c := t.cfg
+	if err := atLeast(1, count{"--num-samples", t.samples}, count{"--min-heads", c.MinHeads}, count{"--min-neurons", c.MinNeurons}, count{"--neuron-multiple", c.NeuronMultiple}); err != nil {
+		return err
+	}
+	if err := atLeast(0, count{"--recover-epochs", t.training.cfg.Epochs}, count{"--recover-steps", t.training.cfg.Steps}); err != nil {
+		return err
+	}
 	switch {
 	case c.Sparsity == 0 && c.Pattern == (prune.Pattern{}) && len(c.Drop) == 0:
 		return usagef("how much to remove? give --sparsity, or a --pattern of weights, or the layers to --drop")

@@ -80,6 +80,9 @@ func (q *quantizeFlags) run(ctx context.Context, _ []string) error {
 	if err := exist("--calibration", q.calibration...); err != nil {
 		return err
 	}
+	if err := atLeast(1, count{"--num-samples", q.samples}, count{"--max-length", q.maxLength}); err != nil {
+		return err
+	}
 	if q.cfg.Mode == quantize.Static && len(q.calibration) == 0 {
 		return usagef("--mode static learns ranges from text; name it with --calibration, or use --mode dynamic")
 	}

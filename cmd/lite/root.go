@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -66,8 +67,7 @@ type build struct {
 }
 
 func versionCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version", Args: noArguments}
-	cmd.RunE = func(*cobra.Command, []string) error {
+	return a.command(&cobra.Command{Use: "version", Short: "Print the version", Args: noArguments}, func(context.Context, []string) error {
 		b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 		if info, ok := debug.ReadBuildInfo(); ok {
 			if info.Main.Version != "" {
@@ -84,6 +84,5 @@ func versionCommand(a *app) *cobra.Command {
 		}
 		_, err := fmt.Fprintf(a.out, "lite %s %s %s\n", b.Version, b.Go, b.Platform)
 		return err
-	}
-	return cmd
+	})
 }

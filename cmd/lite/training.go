@@ -131,7 +131,11 @@ func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx
 	p := t.app.progress
 	t.cfg.Progress = p.training
 	t.cfg.Labelling = func(done, total int) { p.stageOf("teacher's labels", done, total) }
-	t.cfg.Warn = t.app.warnOnce()
+	warn := t.app.warnOnce()
+	t.cfg.Warn = func(err error) {
+		out.rescue = true // the checkpoint may be behind: see output.save
+		warn(err)
+	}
 	m, report, err := distill.Run(ctx, m, t.cfg)
 	p.clear()
 	return m, report, err
@@ -177,6 +181,9 @@ func (d *devFlags) open(ctx context.Context, language string) (err error) {
 	if len(d.files) == 0 {
 		if d.maxDrop != nil {
 			return usagef("--max-drop needs labelled data to measure on; name it with --dev")
+		}
+		if d.metric != "" {
+			return usagef("--metric %s needs labelled data to measure on; name it with --dev", d.metric)
 		}
 		return nil
 	}
