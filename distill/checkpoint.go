@@ -137,6 +137,7 @@ func (t *trainer) saveCheckpoint() error {
 	}
 	if err != nil {
 		os.Remove(f.Name())
+		removeEmpty(t.cfg.Checkpoint)
 		return fmt.Errorf("distill: writing checkpoint %s: %w", path, err)
 	}
 	t.kept = t.step

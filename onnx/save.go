@@ -40,26 +40,67 @@ func (m *Model) SaveAs(dir, file string) error {
 			return fmt.Errorf("onnx: Files: %q cannot stand beside the model; use plain names such as tokenizer.json", name)
 		}
 	}
+	files := map[string][]byte{}
+	maps.Copy(files, m.CompleteFiles())
+	if m.Config != nil {
+		var err error
+		if files["config.json"], err = m.Config.encode(); err != nil {
+			return err
+		}
+	}
+	return m.saveAll(dir, file, files)
+}
+
+// saveAll writes the model and the files beside it. All of them are written
+// under temporary names before the first is put in place, so that a full disk
+// leaves a model that is there as it is, with the files that belong to it.
+func (m *Model) saveAll(dir, file string, files map[string][]byte) (err error) {
 	sub := filepath.Join(dir, "onnx")
+	made := missing(sub)
+	temps := map[string]string{}
+	defer func() {
+		for _, temp := range temps {
+			_ = os.Remove(temp)
+		}
+		for _, path := range made {
+			if err != nil {
+				_ = os.Remove(path) // stays where something is in it
+			}
+		}
+	}()
 	if err := os.MkdirAll(sub, 0o777); err != nil {
 		return fmt.Errorf("onnx: %w", err)
 	}
-	if m.Config != nil {
-		b, err := m.Config.encode()
-		if err != nil {
-			return err
-		}
-		if err := writeFile(filepath.Join(dir, "config.json"), bytesTo(b)); err != nil {
-			return err
-		}
-	}
-	files := m.CompleteFiles()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := writeFile(filepath.Join(dir, name), bytesTo(files[name])); err != nil {
+		if temps[name], err = writeTemp(filepath.Join(dir, name), bytesTo(files[name])); err != nil {
+			delete(temps, name)
 			return err
 		}
 	}
-	return m.saveFile(filepath.Join(sub, file), maxMessage)
+	if err := m.saveFile(filepath.Join(sub, file), maxMessage); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := os.Rename(temps[name], filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("onnx: %w; the old file is unchanged", err)
+		}
+		delete(temps, name)
+	}
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("onnx: %s: %w", dir, err)
+	}
+	return nil
+}
+
+// missing lists the folders that are not there yet, the innermost first.
+func missing(dir string) (out []string) {
+	for {
+		if _, err := os.Lstat(dir); err == nil || filepath.Dir(dir) == dir {
+			return out
+		}
+		out = append(out, dir)
+		dir = filepath.Dir(dir)
+	}
 }
 
 // CompleteFiles returns Files with the tokenizer's missing ones added: a model

@@ -24,7 +24,7 @@ func openModel(what, path string) (*onnx.Model, error) {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if name := notNumbers(m); name != "" {
-		return nil, fmt.Errorf("%s: %s: the weight %s holds values that are not numbers (NaN): the file is damaged, or the training that made it diverged", what, path, name)
+		return nil, fmt.Errorf("%s: the weight %s holds values that are not numbers (NaN): the file is damaged, or the training that made it diverged", what, name)
 	}
 	return m, nil
 }
