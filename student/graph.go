@@ -10,9 +10,10 @@ import (
 
 // builder appends nodes and parameters to a graph.
 type builder struct {
-	g     *onnx.Graph
-	seed  uint64
-	opset int64
+	g      *onnx.Graph
+	seed   uint64
+	hidden int // H, for the range of fresh matrices
+	opset  int64
 }
 
 // node appends a node whose only output is named after it, as torch's exporter does.
@@ -39,9 +40,15 @@ func (b *builder) ints(name string, v ...int64) string {
 	return b.constant(name, onnx.NewInt64s("", v, int64(len(v))))
 }
 
-// weight adds a freshly drawn parameter, vector one that is constant.
-func (b *builder) weight(name string, dims ...int64) string {
-	b.g.Initializers = append(b.g.Initializers, freshWeights(b.seed, name, dims...))
+// embedding adds a freshly drawn table, matrix the weights of a linear layer,
+// vector a parameter that is constant.
+func (b *builder) embedding(name string, rows int, hidden int64) string {
+	b.g.Initializers = append(b.g.Initializers, freshWeights(b.seed, name, initializerRange, int64(rows), hidden))
+	return name
+}
+
+func (b *builder) matrix(name string, in, out int) string {
+	b.g.Initializers = append(b.g.Initializers, freshWeights(b.seed, name, matrixRange(b.hidden), int64(in), int64(out)))
 	return name
 }
 
@@ -68,7 +75,7 @@ func path(param string) string {
 // linear appends y = x·W + b with W [in,out]; the result is named output where that is not "".
 func (b *builder) linear(param, x string, in, out int, output string) string {
 	p := path(param)
-	w := b.weight(param+".weight", int64(in), int64(out))
+	w := b.matrix(param+".weight", in, out)
 	bias := b.vector(param+".bias", 0, out)
 	y := b.node("MatMul", p+"/MatMul", []string{x, w})
 	if output == "" {

@@ -92,7 +92,7 @@ func WithHeads(m *onnx.Model, heads []Head, seed uint64) (*onnx.Model, error) {
 	if hidden == "logits" || hidden == "last_hidden_state" {
 		return nil, fmt.Errorf("student: the hidden states are already called %q; rename that value first", hidden)
 	}
-	b := &builder{g: c.Graph, seed: seed, opset: opset}
+	b := &builder{g: c.Graph, seed: seed, hidden: shape.Hidden, opset: opset}
 	before := len(c.Graph.Nodes)
 	c.Graph.Outputs = nil
 	b.heads(heads, hidden, shape, a.enc.Word)

@@ -25,9 +25,10 @@ const maskValue = -10000
 
 func layerName(i int) string { return fmt.Sprintf("bert.encoder.layer.%d", i) }
 
-// New returns an encoder with fresh weights: matrices and embeddings from a
-// normal distribution (σ = 0.02, truncated at 2σ) drawn from (seed, parameter
-// name), biases 0, LayerNorm gains 1.
+// New returns an encoder with fresh weights: embeddings and matrices from a
+// normal distribution truncated at 2σ, drawn from (seed, parameter name), σ =
+// 0.02 for embeddings and 0.02·√(768/H), at least 0.02, for matrices (BERT's
+// σ at BERT's width); biases 0, LayerNorm gains 1.
 //
 // The graph (opset 17, IR 8) has the inputs input_ids, attention_mask and
 // token_type_ids, int64 [batch, sequence], and one float output per head, in
@@ -50,7 +51,7 @@ func New(shape Shape, heads []Head, seed uint64) (*onnx.Model, error) {
 		return nil, err
 	}
 	shape.Act, _ = canonicalAct(shape.Act)
-	b := &builder{g: &onnx.Graph{Name: "main_graph"}, seed: seed, opset: 17}
+	b := &builder{g: &onnx.Graph{Name: "main_graph"}, seed: seed, hidden: shape.Hidden, opset: 17}
 	for _, in := range []string{"input_ids", "attention_mask", "token_type_ids"} {
 		b.g.Inputs = append(b.g.Inputs, inputInfo(in))
 	}
@@ -89,10 +90,10 @@ func (b *builder) embeddings(s Shape) string {
 	ids := b.node("Slice", p+"/Slice", []string{all, b.ints(p+"/Constant_2", 0), n, b.ints(p+"/Constant_3", 1), b.ints(p+"/Constant_4", 1)})
 
 	h := int64(s.Hidden)
-	word := b.node("Gather", p+"/word_embeddings/Gather", []string{b.weight(wordName, int64(s.Vocab), h), "input_ids"})
-	types := b.node("Gather", p+"/token_type_embeddings/Gather", []string{b.weight(typeName, int64(s.Types), h), "token_type_ids"})
+	word := b.node("Gather", p+"/word_embeddings/Gather", []string{b.embedding(wordName, s.Vocab, h), "input_ids"})
+	types := b.node("Gather", p+"/token_type_embeddings/Gather", []string{b.embedding(typeName, s.Types, h), "token_type_ids"})
 	x := b.node("Add", p+"/Add", []string{word, types})
-	position := b.node("Gather", p+"/position_embeddings/Gather", []string{b.weight(positionName, int64(s.Positions), h), ids})
+	position := b.node("Gather", p+"/position_embeddings/Gather", []string{b.embedding(positionName, s.Positions, h), ids})
 	x = b.node("Add", p+"/Add_1", []string{x, position})
 	return b.layerNorm(embedNorm, x, s.Hidden, s.Eps)
 }

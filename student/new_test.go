@@ -161,37 +161,52 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// Embeddings have σ = 0.02, matrices the gain σ·√H of BERT-base, or σ = 0.02 in wider encoders.
 func TestInitialValues(t *testing.T) {
-	m := mustNew(t, student.Shape{Layers: 1, Hidden: 64, Heads: 1, Vocab: 2000}, 5, student.MaskedLM())
-	sum, sq, n := 0.0, 0.0, 0
-	for _, w := range m.Graph.Initializers {
-		v, err := w.Floats()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, x := range v {
+	for hidden, matrix := range map[int]float64{64: 0.02 * math.Sqrt(12), 768: 0.02, 1024: 0.02} {
+		m := mustNew(t, student.Shape{Layers: 1, Hidden: hidden, Heads: 1, FFN: 256, Vocab: 2000}, 5, student.MaskedLM())
+		for _, w := range m.Graph.Initializers {
+			v, err := w.Floats()
+			if err != nil {
+				t.Fatal(err)
+			}
 			switch {
 			case strings.HasSuffix(w.Name, "LayerNorm.weight"):
-				if x != 1 {
-					t.Fatalf("%s holds %v", w.Name, x)
-				}
+				allEqual(t, w.Name, v, 1)
 			case strings.HasSuffix(w.Name, "bias"):
-				if x != 0 {
-					t.Fatalf("%s holds %v", w.Name, x)
-				}
+				allEqual(t, w.Name, v, 0)
+			case strings.Contains(w.Name, "embeddings"):
+				truncatedNormal(t, w.Name, v, 0.02)
 			default:
-				if math.Abs(float64(x)) > 0.04 {
-					t.Fatalf("%s holds %v, beyond two standard deviations", w.Name, x)
-				}
-				sum += float64(x)
-				sq += float64(x) * float64(x)
-				n++
+				truncatedNormal(t, w.Name, v, matrix)
 			}
 		}
 	}
+}
+
+func allEqual(t *testing.T, name string, v []float32, want float32) {
+	t.Helper()
+	for _, x := range v {
+		if x != want {
+			t.Fatalf("%s holds %v, want %v", name, x, want)
+		}
+	}
+}
+
+func truncatedNormal(t *testing.T, name string, v []float32, sigma float64) {
+	t.Helper()
+	sum, sq, n := 0.0, 0.0, float64(len(v))
+	for _, x := range v {
+		if math.Abs(float64(x)) > 2*sigma*(1+1e-6) {
+			t.Fatalf("%s holds %v, beyond two standard deviations", name, x)
+		}
+		sum += float64(x)
+		sq += float64(x) * float64(x)
+	}
 	// The normal distribution truncated at 2σ has 0.8796 of its deviation.
-	if dev := math.Sqrt(sq / float64(n)); math.Abs(dev-0.8796*0.02) > 1e-4 || math.Abs(sum/float64(n)) > 2e-4 {
-		t.Errorf("mean %v, deviation %v", sum/float64(n), dev)
+	want := 0.8796 * sigma
+	if dev := math.Sqrt(sq / n); math.Abs(dev-want) > 4*want/math.Sqrt(2*n) || math.Abs(sum/n) > 4*want/math.Sqrt(n) {
+		t.Errorf("%s: mean %v, deviation %v, want 0 and %v", name, sum/n, dev, want)
 	}
 }
 
