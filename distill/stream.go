@@ -172,7 +172,11 @@ func (c *Config) listen(ctx context.Context, s *stream, h *heads, tok *corpus.To
 	if c.Teacher.Config != nil {
 		if n, known := len(c.Teacher.Config.ID2Label), t.Width(); n > 0 && known > 0 && n != known {
 			err := fmt.Errorf("distill: the teacher gives %d logits, but its config.json names %d classes; correct id2label", known, n)
-			return errors.Join(err, t.Close())
+			err = errors.Join(err, t.Close())
+			if c.Cache == "" && c.Checkpoint != "" { // labels without a use
+				err = errors.Join(err, removeAll(c.cache(), "logits-*.log"))
+			}
+			return err
 		}
 	}
 	wanted, err := s.wanted(batches)

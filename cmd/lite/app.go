@@ -92,12 +92,25 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 		}
 	case ctx.Err() != nil:
 		code = exitInterrupted
-		message = "interrupted: " + message
+		message = "interrupted: " + withoutCause(message)
 	case errors.Is(err, eval.ErrBudget):
 		code = exitBudget
 	}
 	fmt.Fprintf(a.err, "lite: %s\n", message)
 	return code
+}
+
+// withoutCause is what the error of an interrupted command says beside the
+// interruption itself and the node it happened at.
+func withoutCause(message string) string {
+	message, _, _ = strings.Cut(message, "exec: stopped before node")
+	for _, cause := range []string{"context canceled", "interrupt signal received", "terminated signal received"} {
+		message = strings.TrimSuffix(message, cause)
+	}
+	if message = strings.TrimRight(message, ": "); message == "" {
+		return "nothing is written"
+	}
+	return message
 }
 
 // print writes a line of results for people; --json and --quiet leave it out.

@@ -139,3 +139,15 @@ func TestProgress(t *testing.T) {
 		t.Errorf("quiet: %q", &none)
 	}
 }
+
+func TestInterruptionsAreSaidPlainly(t *testing.T) {
+	for message, want := range map[string]string{
+		"context canceled": "nothing is written",
+		"prune: calibration: exec: stopped before node /a/MatMul: interrupt signal received":           "prune: calibration",
+		"distill: stopped at step 3 of 9, saved in x; run the same command to go on: context canceled": "distill: stopped at step 3 of 9, saved in x; run the same command to go on",
+	} {
+		if got := withoutCause(message); got != want {
+			t.Errorf("%q became %q, want %q", message, got, want)
+		}
+	}
+}
