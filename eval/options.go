@@ -13,8 +13,9 @@ import (
 type Options struct {
 	// Metrics names the metrics of the primary head, the first being the one
 	// compared; empty is the task's own: accuracy and macro F1 for classes,
-	// accuracy and perplexity for masked language modelling, accuracy and
-	// entity F1 for tags. See [Metrics].
+	// accuracy and perplexity for masked language modelling, accuracy for parts
+	// of speech and sentence order, entity F1 and accuracy for entities. See
+	// [MetricsFor].
 	Metrics []string
 	// Heads limits evaluation to these kinds of heads; empty is every head
 	// that the data can score.
@@ -25,7 +26,8 @@ type Options struct {
 	// change what is measured, except through int8 scales that span a batch.
 	BatchSize int
 	// MaskRate is the share of tokens masked for masked language modelling and
-	// in the segments of sentence order, as in pre-training; 0 is 0.15. Seed draws them: the same seed masks the same tokens.
+	// in the segments of sentence order, as in pre-training; 0 is 0.15. Seed
+	// draws them: the same seed masks the same tokens.
 	MaskRate float64
 	Seed     uint64
 	// Tokenizer overrides the one that comes with the model.

@@ -19,28 +19,11 @@ import (
 // modelling and sentence order on the text itself with masks and swaps drawn
 // from the seed. Which heads there are is read from config.json.
 func Run(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Options) (*Result, error) {
-	if m == nil || m.Graph == nil {
-		return nil, fmt.Errorf("eval: the model has no graph")
-	}
-	if data == nil || data.Len() == 0 {
-		return nil, fmt.Errorf("eval: the data is empty")
-	}
-	opts, err := opts.withDefaults()
+	r, opts, err := newRunner(ctx, m, data, opts)
 	if err != nil {
 		return nil, err
 	}
-	heads, err := headsOf(m)
-	if err != nil {
-		return nil, err
-	}
-	tok, err := opts.tokenizer(m)
-	if err != nil {
-		return nil, err
-	}
-	opts.MaxLength = min(opts.MaxLength, teacher.MaxLength(m, opts.MaxLength))
-	r := &runner{ctx: ctx, model: m, data: data, tok: tok, opts: opts,
-		result: &Result{Task: heads[0].kind, Examples: data.Len(), Parameters: parameters(m)}}
-	if err := r.prepare(heads); err != nil {
+	if err := r.open(); err != nil {
 		return nil, err
 	}
 	if err := r.run(); err != nil {
@@ -60,6 +43,41 @@ func Run(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Options) (
 		}
 	}
 	return r.result, nil
+}
+
+// Check tells what is wrong where [Run] could not score m on data: no head that
+// the data fits, labels or tags that are not the model's, a metric that is none
+// of the head's (*[MetricError]), no tokenizer. It reads labels and tags only
+// and runs nothing, so that it can be asked before a long training.
+func Check(m *onnx.Model, data corpus.Corpus, opts Options) error {
+	_, _, err := newRunner(context.Background(), m, data, opts)
+	return err
+}
+
+// newRunner decides what is scored, and how.
+func newRunner(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Options) (*runner, Options, error) {
+	if m == nil || m.Graph == nil {
+		return nil, opts, fmt.Errorf("eval: the model has no graph")
+	}
+	if data == nil || data.Len() == 0 {
+		return nil, opts, fmt.Errorf("eval: the data is empty")
+	}
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, opts, err
+	}
+	heads, err := headsOf(m)
+	if err != nil {
+		return nil, opts, err
+	}
+	tok, err := opts.tokenizer(m)
+	if err != nil {
+		return nil, opts, err
+	}
+	opts.MaxLength = min(opts.MaxLength, teacher.MaxLength(m, opts.MaxLength))
+	r := &runner{ctx: ctx, model: m, data: data, tok: tok, opts: opts,
+		result: &Result{Task: heads[0].kind, Examples: data.Len(), Parameters: parameters(m)}}
+	return r, opts, r.prepare(heads)
 }
 
 // parameters counts the elements of float and 8-bit initializers;
@@ -112,6 +130,8 @@ type runner struct {
 	tok    *corpus.Tokenizer
 	opts   Options
 	result *Result
+	pos    []string // tags as they are numbered, see tagSets; nil without
+	ner    []string
 	passes []*pass
 	done   []*scored
 	before int // sequences of the batches before this one
@@ -123,8 +143,8 @@ func (r *runner) prepare(heads []head) error {
 	if len(r.opts.Heads) > 0 {
 		wanted = slices.DeleteFunc(slices.Clone(heads), func(h head) bool { return !slices.Contains(r.opts.Heads, h.kind) })
 	}
-	pos, ner, err := r.tagSets(wanted)
-	if err != nil {
+	var err error
+	if r.pos, r.ner, err = r.tagSets(wanted); err != nil {
 		return err
 	}
 	passes := map[string]*pass{}
@@ -139,11 +159,11 @@ func (r *runner) prepare(heads []head) error {
 				return err
 			}
 		case student.KindPOS:
-			if name, s.labels = passTags, pos; pos == nil {
+			if name, s.labels = passTags, r.pos; r.pos == nil {
 				why = "the data has no part-of-speech tags"
 			}
 		case student.KindNER:
-			if name, s.labels = passTags, ner; ner == nil {
+			if name, s.labels = passTags, r.ner; r.ner == nil {
 				why = "the data has no entity tags"
 			}
 		case student.KindSentenceOrder:
@@ -172,9 +192,6 @@ func (r *runner) prepare(heads []head) error {
 	}
 	for _, name := range []string{passTask, passTags, passDenoise, passOrder} {
 		if p := passes[name]; p != nil {
-			if err := r.open(p, pos, ner); err != nil {
-				return err
-			}
 			r.passes = append(r.passes, p)
 		}
 	}
@@ -191,14 +208,14 @@ func kinds(heads []head) string {
 
 // metricsOf makes the metrics of a head.
 func (r *runner) metricsOf(s *scored) error {
-	names := map[student.Kind][]string{
-		student.KindClassification: {"accuracy", "f1"}, student.KindMaskedLM: {"accuracy", "perplexity"},
-		student.KindPOS: {"accuracy"}, student.KindNER: {"ner_f1", "accuracy"}, student.KindSentenceOrder: {"accuracy"},
-	}[s.kind]
+	names := usual[s.kind]
 	if s.lead && len(r.opts.Metrics) > 0 {
 		names = r.opts.Metrics
 	}
 	for _, name := range names {
+		if fit := MetricsFor(s.kind); !slices.Contains(fit, name) {
+			return &MetricError{Metric: name, Head: s.kind, Fit: fit}
+		}
 		make, err := MetricByName(name)
 		if err != nil {
 			return err
@@ -208,9 +225,18 @@ func (r *runner) metricsOf(s *scored) error {
 	return nil
 }
 
-// open makes the view and session of a pass.
-func (r *runner) open(p *pass, pos, ner []string) error {
-	vo := corpus.ViewOptions{BatchSize: r.opts.BatchSize, MaxLength: r.opts.MaxLength, Seed: r.opts.Seed, POSTags: pos, NERTags: ner}
+// open makes the views and sessions of all passes.
+func (r *runner) open() error {
+	for _, p := range r.passes {
+		if err := r.openPass(p); err != nil {
+			return fmt.Errorf("eval: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *runner) openPass(p *pass) error {
+	vo := corpus.ViewOptions{BatchSize: r.opts.BatchSize, MaxLength: r.opts.MaxLength, Seed: r.opts.Seed, POSTags: r.pos, NERTags: r.ner}
 	vo.Mask.Rate = r.opts.MaskRate
 	var err error
 	var view *corpus.View
@@ -225,7 +251,7 @@ func (r *runner) open(p *pass, pos, ner []string) error {
 		view, err = corpus.NewTaskView(r.data, r.tok, vo)
 	}
 	if err != nil {
-		return fmt.Errorf("eval: %w", err)
+		return err
 	}
 	p.view = view.Sequential()
 	var rows []string
@@ -234,10 +260,8 @@ func (r *runner) open(p *pass, pos, ner []string) error {
 			rows = append(rows, s.output)
 		}
 	}
-	if p.session, err = exec.New(r.model, exec.Options{Rows: rows}); err != nil {
-		return fmt.Errorf("eval: %w", err)
-	}
-	return nil
+	p.session, err = exec.New(r.model, exec.Options{Rows: rows})
+	return err
 }
 
 // token reports whether the head gives a row for each selected token.

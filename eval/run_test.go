@@ -2,6 +2,7 @@ package eval_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -207,5 +208,62 @@ func TestRunErrors(t *testing.T) {
 	cancel()
 	if _, err := eval.Run(ctx, classifier("calm", "loud"), data, eval.Options{}); err == nil {
 		t.Error("a cancelled run succeeded")
+	}
+}
+
+// Check finds before a run what Run would fail on.
+func TestCheck(t *testing.T) {
+	classifier, reader := model(t, 3, student.Classification([]string{"calm", "loud"})), model(t, 3, student.MaskedLM())
+	other := corpus.FromExamples([]corpus.Example{{Text: "Anna sees Paris.", Label: 0}}, []string{"wild"})
+	for _, tc := range []struct {
+		m      *onnx.Model
+		data   corpus.Corpus
+		metric string
+		want   string // part of the error, "" for none
+	}{
+		{classifier, annotated(), "", ""},
+		{classifier, annotated(), "mcc", ""},
+		{classifier, annotated(), "ner_f1", "[accuracy f1 mcc"},
+		{reader, annotated(), "f1", "[accuracy perplexity]"}, // V² counts
+		{classifier, other, "", "wild"},
+		{classifier, corpus.Unlabeled(annotated()), "", "no head"},
+		{classifier, nil, "", "empty"},
+		{nil, annotated(), "", "no graph"},
+	} {
+		var opts eval.Options
+		if tc.metric != "" {
+			opts.Metrics = []string{tc.metric}
+		}
+		err := eval.Check(tc.m, tc.data, opts)
+		if _, ran := eval.Run(context.Background(), tc.m, tc.data, opts); (ran == nil) != (err == nil) {
+			t.Errorf("Check says %v, Run %v", err, ran)
+		}
+		if err == nil && tc.want != "" || err != nil && (tc.want == "" || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("error %v, want %q", err, tc.want)
+		}
+		var misfit *eval.MetricError
+		if named := strings.HasPrefix(tc.want, "["); errors.As(err, &misfit) != named {
+			t.Errorf("%v is a MetricError: %v, want %v", err, !named, named)
+		}
+	}
+}
+
+// Every metric of one model has a head, and every head its usual metrics.
+func TestMetricsFor(t *testing.T) {
+	seen := map[string]bool{"agreement": true, "kl": true}
+	for _, h := range allHeads() {
+		fit := eval.MetricsFor(h.Kind)
+		if len(fit) == 0 {
+			t.Errorf("no metric for %s", h.Kind)
+		}
+		for _, name := range fit {
+			if _, err := eval.MetricByName(name); err != nil {
+				t.Errorf("%s: %v", h.Kind, err)
+			}
+			seen[name] = true
+		}
+	}
+	if n := len(eval.Metrics()); len(seen) != n {
+		t.Errorf("%d metrics have a head, there are %d", len(seen), n)
 	}
 }

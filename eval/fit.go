@@ -1,0 +1,46 @@
+package eval
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/litekit/lite/student"
+)
+
+// usual are the metrics of a head where none are named.
+var usual = map[student.Kind][]string{
+	student.KindClassification: {"accuracy", "f1"},
+	student.KindMaskedLM:       {"accuracy", "perplexity"},
+	student.KindPOS:            {"accuracy"},
+	student.KindNER:            {"ner_f1", "accuracy"},
+	student.KindSentenceOrder:  {"accuracy"},
+}
+
+// further are those that make sense of it besides. Entities are read from BIO
+// tags only, F1 and Matthews count pairs of classes (too many for a vocabulary),
+// and a correlation wants classes in an order.
+var further = map[student.Kind][]string{
+	student.KindClassification: {"mcc", "perplexity", "pearson", "spearman"},
+	student.KindPOS:            {"f1", "mcc", "perplexity"},
+	student.KindNER:            {"ner_f1_strict", "f1", "mcc", "perplexity"},
+	student.KindSentenceOrder:  {"f1", "mcc", "perplexity"},
+}
+
+// MetricsFor names the metrics that [Options].Metrics may hold where a head of
+// that kind is the primary one, the usual ones first. "agreement" and "kl" are
+// in no list: [Compare] measures them of every model but the first.
+func MetricsFor(kind student.Kind) []string {
+	return slices.Concat(usual[kind], further[kind])
+}
+
+// MetricError is a metric of [Options].Metrics that says nothing about the head
+// that it would measure.
+type MetricError struct {
+	Metric string
+	Head   student.Kind
+	Fit    []string // the metrics that fit the head
+}
+
+func (e *MetricError) Error() string {
+	return fmt.Sprintf("eval: metric %s does not fit a %s head; choose one of %v", e.Metric, e.Head, e.Fit)
+}
