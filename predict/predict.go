@@ -182,6 +182,9 @@ func (p *Predictor) run(ctx context.Context, texts []Text) (*batch, error) {
 	if b.n == 0 || len(b.logits) != rows*b.n {
 		return nil, fmt.Errorf("predict: output %s has shape %v, which is not a row of scores for each of %d; is \"architectures\" in config.json right?", p.output, t.Shape, rows)
 	}
+	if len(p.labels) > 0 && len(p.labels) != b.n {
+		return nil, fmt.Errorf("predict: output %s has %d classes, but config.json names %d labels for the %s head; make its id2label fit the model", p.output, b.n, len(p.labels), p.kind)
+	}
 	return b, nil
 }
 

@@ -197,6 +197,17 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%v, %v, want an error with %s", p, err, tc.want)
 		}
 	}
+	for _, labels := range [][]string{{"negative", "neutral"}, {"negative", "neutral", "positive", "other"}} {
+		m := model(t, mood)
+		m.Config.ID2Label = labels
+		p, err := predict.New(m, predict.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Classify(context.Background(), predict.Texts("good")); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("3 classes, but config.json names %d labels", len(labels))) {
+			t.Errorf("labels %v of a model with 3 classes: %v", labels, err)
+		}
+	}
 	p := predictor(t, mood, predict.Options{})
 	if _, err := p.Fill(context.Background(), predict.Texts("[MASK]")); err == nil || !strings.Contains(err.Error(), "classification") {
 		t.Errorf("Fill of a classifier: %v", err)
