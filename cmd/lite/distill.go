@@ -110,6 +110,11 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 	if err := t.objectives(primaryKind(m), true); err != nil {
 		return err
 	}
+	for _, m := range []*onnx.Model{t.cfg.Teacher, m} {
+		if err := t.dev.check(m, t.cfg.MaxLength); err != nil {
+			return err
+		}
+	}
 	if _, _, err := student.Weights(t.cfg.Teacher); err != nil && report == nil && !s.Fresh {
 		t.app.progress.note("the teacher is quantized, so none of its weights can be copied")
 	}

@@ -78,8 +78,8 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 		e.opts.Heads = append(e.opts.Heads, student.Kind(h))
 	}
 	for _, m := range e.opts.Metrics {
-		if _, err := eval.MetricByName(m); err != nil {
-			return usagef("--metric: %w", err)
+		if !slices.Contains(metricNames(), m) {
+			return usagef("--metric: %q is none of %v", m, metricNames())
 		}
 	}
 	var entries []eval.Entry
@@ -101,7 +101,7 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 	table, err := eval.Compare(ctx, data, e.opts, entries...)
 	e.app.progress.clear()
 	if err != nil {
-		return err
+		return asMetricUsage(err)
 	}
 	if err := e.write(table); err != nil || e.maxDrop == nil {
 		return err
@@ -157,10 +157,10 @@ func several(r *eval.Result) bool {
 	return false
 }
 
-// parseShapes reads "1x32,8x128".
 // maxTokens bounds a batch: more is a slip of the keyboard, and fills the memory.
 const maxTokens = 1 << 20
 
+// parseShapes reads "1x32,8x128".
 func parseShapes(s string) ([]eval.Shape, error) {
 	var out []eval.Shape
 	for _, part := range strings.Split(s, ",") {

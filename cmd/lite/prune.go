@@ -116,6 +116,9 @@ func (t *pruneFlags) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if err := t.dev.check(m, t.training.cfg.MaxLength); err != nil {
+		return err
+	}
 	score, err := t.prepare(m)
 	if err != nil {
 		return err

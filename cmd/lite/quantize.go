@@ -96,6 +96,9 @@ func (q *quantizeFlags) run(ctx context.Context, _ []string) error {
 	if err := errors.Join(q.dev.open(ctx, ""), q.calibrate(m)); err != nil {
 		return err
 	}
+	if err := q.dev.check(m, q.maxLength); err != nil {
+		return err
+	}
 	q.budget(m)
 	q.cfg.Progress = func(stage string, done, total int) { q.app.progress.stageOf(stage, done, total) }
 	small, report, err := quantize.Run(ctx, m, q.cfg)

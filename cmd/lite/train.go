@@ -93,6 +93,11 @@ func (t *trainFlags) run(ctx context.Context, _ []string) error {
 	if err := t.objectives(primaryKind(m), false); err != nil {
 		return err
 	}
+	if !t.cfg.KeepHeads { // heads that are added and kept may be what --dev is for
+		if err := t.dev.check(m, t.cfg.MaxLength); err != nil {
+			return err
+		}
+	}
 	m, result, err := t.train(ctx, m, t.out)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/litekit/lite/corpus"
@@ -169,11 +170,23 @@ func (d *devFlags) register(g group, what string, budget bool) {
 	}
 }
 
+// metricNames are the metrics of one model that some head has.
 func metricNames() (names []string) {
 	for _, m := range eval.Metrics() {
-		names = append(names, m.Name)
+		if slices.ContainsFunc(kinds, func(k student.Kind) bool { return slices.Contains(eval.MetricsFor(k), m.Name) }) {
+			names = append(names, m.Name)
+		}
 	}
 	return names
+}
+
+// asMetricUsage makes a metric that does not fit a usage error.
+func asMetricUsage(err error) error {
+	var misfit *eval.MetricError
+	if errors.As(err, &misfit) {
+		return usagef("--metric: %w", err)
+	}
+	return err
 }
 
 // open reads the files and checks that the flags agree.
@@ -195,6 +208,17 @@ func (d *devFlags) open(ctx context.Context, language string) (err error) {
 	}
 	d.corpus, err = d.app.annotate(ctx, language, d.corpus)
 	return err
+}
+
+// check makes sure, before any work is done, that m can be measured.
+func (d *devFlags) check(m *onnx.Model, maxLength int) error {
+	if d.corpus == nil {
+		return nil
+	}
+	if err := eval.Check(m, d.corpus, d.options(maxLength)); err != nil {
+		return asMetricUsage(fmt.Errorf("--dev: %w", err))
+	}
+	return nil
 }
 
 // options are those of the evaluation.
