@@ -1,0 +1,66 @@
+package student_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/litekit/lite/student"
+)
+
+// The file is read back by the rules of the format and holds every parameter
+// where its header says.
+func TestEncodeSafetensors(t *testing.T) {
+	m := mustNew(t, tiny, 1, student.MaskedLM())
+	file, err := student.EncodeSafetensors(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := binary.LittleEndian.Uint64(file)
+	if n%8 != 0 || int(n) > len(file)-8 {
+		t.Fatalf("header of %d bytes in a file of %d", n, len(file))
+	}
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(file[8:8+n], &header); err != nil {
+		t.Fatal(err)
+	}
+	data := file[8+n:]
+	want, err := student.Safetensors(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(header) != len(want)+1 {
+		t.Errorf("%d entries for %d parameters and the metadata", len(header), len(want))
+	}
+	covered := 0
+	for _, w := range want {
+		var e struct {
+			Type    string  `json:"dtype"`
+			Shape   []int64 `json:"shape"`
+			Offsets [2]int  `json:"data_offsets"`
+		}
+		if err := json.Unmarshal(header[w.Name], &e); err != nil {
+			t.Fatalf("%s: %v", w.Name, err)
+		}
+		if e.Type != "F32" || !bytes.Equal(data[e.Offsets[0]:e.Offsets[1]], w.Raw) || len(e.Shape) != len(w.Dims) {
+			t.Errorf("%s: %+v is not the parameter of %v", w.Name, e, w.Dims)
+		}
+		covered += e.Offsets[1] - e.Offsets[0]
+	}
+	if covered != len(data) {
+		t.Errorf("%d of %d bytes of data are described", covered, len(data))
+	}
+}
+
+func TestSafetensorsOfUnevenLayers(t *testing.T) {
+	m := mustNew(t, tiny, 1, student.MaskedLM()).Clone()
+	m.Config = m.Config.Clone()
+	if err := student.WriteLite(m.Config, student.Lite{AttentionHeads: []int{2, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := student.EncodeSafetensors(m); err == nil || !strings.Contains(err.Error(), "different sizes") {
+		t.Errorf("error %v", err)
+	}
+}
