@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -24,9 +25,9 @@ var sources = []struct {
 func TestCopyOfAllLayersReproducesTheSource(t *testing.T) {
 	for _, c := range sources {
 		t.Run(c.dir, func(t *testing.T) {
-			src := open(t, "models", c.dir)
+			src := modeltest.Open(t, "models", c.dir)
 			shape := student.ShapeOf(src.Config)
-			dst := mustNew(t, shape, 1, c.head(src))
+			dst := modeltest.New(t, shape, 1, c.head(src))
 			before := dst.Hash()
 			got, rep, err := student.CopyReport(dst, src, nil)
 			if err != nil {
@@ -38,8 +39,8 @@ func TestCopyOfAllLayersReproducesTheSource(t *testing.T) {
 			if dst.Hash() != before {
 				t.Error("the student that was given has changed")
 			}
-			in := inputs(shape.Vocab, 2, 9, 4)
-			if err := near(run(t, got, in)["logits"].F32, run(t, src, in)["logits"].F32, 1e-4); err != nil {
+			in := modeltest.Inputs(shape.Vocab, 2, 9, 4)
+			if err := modeltest.Near(modeltest.Run(t, got, in)["logits"].F32, modeltest.Run(t, src, in)["logits"].F32, 1e-4); err != nil {
 				t.Error(err)
 			}
 		})
@@ -48,7 +49,7 @@ func TestCopyOfAllLayersReproducesTheSource(t *testing.T) {
 
 func TestWeights(t *testing.T) {
 	for _, c := range sources {
-		src := open(t, "models", c.dir)
+		src := modeltest.Open(t, "models", c.dir)
 		w, shape, err := student.Weights(src)
 		if err != nil {
 			t.Fatal(err)
@@ -58,7 +59,7 @@ func TestWeights(t *testing.T) {
 			t.Errorf("%s: shape %+v, config says %+v", c.dir, shape, want)
 		}
 		// The same names and sizes as a student of that shape has, and no more.
-		made := mustNew(t, shape, 1, c.head(src)).Graph.InitializerMap()
+		made := modeltest.New(t, shape, 1, c.head(src)).Graph.InitializerMap()
 		for name, x := range made {
 			if w[name] == nil || !slices.Equal(w[name].Dims, x.Dims) || w[name].Name != name {
 				t.Errorf("%s: %s is missing or of another size: %+v", c.dir, name, w[name])
@@ -71,7 +72,7 @@ func TestWeights(t *testing.T) {
 }
 
 func TestCopyRoundTripOfAllHeads(t *testing.T) {
-	src, dst := mustNew(t, tiny, 1, headSets["all"]...), mustNew(t, tiny, 2, headSets["all"]...)
+	src, dst := modeltest.New(t, tiny, 1, headSets["all"]...), modeltest.New(t, tiny, 2, headSets["all"]...)
 	got, err := student.Copy(dst, src, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -80,15 +81,15 @@ func TestCopyRoundTripOfAllHeads(t *testing.T) {
 		t.Error("a student that copies everything from its like is not its like")
 	}
 	// As well into a torch export, whose Gemm weights are [out,in].
-	export := open(t, "models", "sst2-bert-L2-H128")
+	export := modeltest.Open(t, "models", "sst2-bert-L2-H128")
 	shape := student.ShapeOf(export.Config)
-	fresh := mustNew(t, shape, 3, student.Classification(export.Config.ID2Label))
+	fresh := modeltest.New(t, shape, 3, student.Classification(export.Config.ID2Label))
 	back, err := student.Copy(export, fresh, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := inputs(shape.Vocab, 2, 7, 5)
-	if err := near(run(t, back, in)["logits"].F32, run(t, fresh, in)["logits"].F32, 1e-4); err != nil {
+	in := modeltest.Inputs(shape.Vocab, 2, 7, 5)
+	if err := modeltest.Near(modeltest.Run(t, back, in)["logits"].F32, modeltest.Run(t, fresh, in)["logits"].F32, 1e-4); err != nil {
 		t.Error(err)
 	}
 }
@@ -96,10 +97,10 @@ func TestCopyRoundTripOfAllHeads(t *testing.T) {
 func TestCopyOfChosenLayersAndSizes(t *testing.T) {
 	deep := tiny
 	deep.Layers = 5
-	src := mustNew(t, deep, 1, headSets["all"]...)
+	src := modeltest.New(t, deep, 1, headSets["all"]...)
 	small := tiny
 	small.Positions, small.FFN = 12, 32
-	dst := mustNew(t, small, 2, student.Classification([]string{"a", "b", "c"}), student.POS(tags), student.NER(tags))
+	dst := modeltest.New(t, small, 2, student.Classification([]string{"a", "b", "c"}), student.POS(tags), student.NER(tags))
 	got, rep, err := student.CopyReport(dst, src, []int{4, 1})
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func TestCopyOfChosenLayersAndSizes(t *testing.T) {
 }
 
 func TestCopyErrors(t *testing.T) {
-	src := mustNew(t, tiny, 1)
+	src := modeltest.New(t, tiny, 1)
 	wide := tiny
 	wide.Hidden, wide.Vocab = 48, 70
 	heads := tiny
@@ -145,9 +146,9 @@ func TestCopyErrors(t *testing.T) {
 		dst    *onnx.Model
 		layers []int
 	}{
-		"agrees with the source": {mustNew(t, wide, 1), nil},
-		"one for each":           {mustNew(t, tiny, 1), []int{0}},
-		"layers 0 to 1":          {mustNew(t, tiny, 1), []int{0, 2}},
+		"agrees with the source": {modeltest.New(t, wide, 1), nil},
+		"one for each":           {modeltest.New(t, tiny, 1), []int{0}},
+		"layers 0 to 1":          {modeltest.New(t, tiny, 1), []int{0, 2}},
 		"no graph":               {&onnx.Model{}, nil},
 		"no encoder":             {&onnx.Model{Graph: &onnx.Graph{}}, nil},
 	} {
@@ -155,25 +156,25 @@ func TestCopyErrors(t *testing.T) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
-	_, rep, err := student.CopyReport(mustNew(t, heads, 2), src, nil)
+	_, rep, err := student.CopyReport(modeltest.New(t, heads, 2), src, nil)
 	if err != nil || !slices.ContainsFunc(rep.Fresh, func(k student.Kept) bool { return strings.Contains(k.Reason, "3 of 8") }) {
 		t.Errorf("other heads: %v, %v", rep.Fresh, err)
 	}
 }
 
 func TestKeep(t *testing.T) {
-	m := mustNew(t, tiny, 1, headSets["all"]...)
+	m := modeltest.New(t, tiny, 1, headSets["all"]...)
 	before := m.Hash()
-	in := inputs(60, 2, 8, 5)
-	all := run(t, m, in)
+	in := modeltest.Inputs(60, 2, 8, 5)
+	all := modeltest.Run(t, m, in)
 	got, err := student.Keep(m, "logits")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := mustNew(t, tiny, 1, student.Classification(labels)); count(got) != count(want) {
+	if want := modeltest.New(t, tiny, 1, student.Classification(labels)); count(got) != count(want) {
 		t.Errorf("%d parameters left, a classifier has %d", count(got), count(want))
 	}
-	if err := near(run(t, got, in)["logits"].F32, all["logits"].F32, 0); err != nil {
+	if err := modeltest.Near(modeltest.Run(t, got, in)["logits"].F32, all["logits"].F32, 0); err != nil {
 		t.Error(err)
 	}
 	if heads, err := student.HeadsOf(got.Config); err != nil || len(heads) != 1 || heads[0].Kind != student.KindClassification {
@@ -186,7 +187,7 @@ func TestKeep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := near(run(t, tagger, in)["ner_logits"].F32, all["ner_logits"].F32, 0); err != nil {
+	if err := modeltest.Near(modeltest.Run(t, tagger, in)["ner_logits"].F32, all["ner_logits"].F32, 0); err != nil {
 		t.Error(err)
 	}
 	for _, outputs := range [][]string{nil, {"nsp_logits"}} {
@@ -198,7 +199,7 @@ func TestKeep(t *testing.T) {
 
 func TestWithHeads(t *testing.T) {
 	// A pre-trained encoder becomes a classifier, and the encoder stays as it was.
-	m := mustNew(t, tiny, 1, headSets["pretraining"]...)
+	m := modeltest.New(t, tiny, 1, headSets["pretraining"]...)
 	c, err := student.WithHeads(m, []student.Head{student.Classification(labels), student.MaskedLM()}, 9)
 	if err != nil {
 		t.Fatal(err)
@@ -206,16 +207,16 @@ func TestWithHeads(t *testing.T) {
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
-	in := inputs(60, 2, 8, 5)
-	got := run(t, c, in)
-	if err := near(got["mlm_logits"].F32, run(t, m, in)["logits"].F32, 0); err != nil {
+	in := modeltest.Inputs(60, 2, 8, 5)
+	got := modeltest.Run(t, c, in)
+	if err := modeltest.Near(got["mlm_logits"].F32, modeltest.Run(t, m, in)["logits"].F32, 0); err != nil {
 		t.Errorf("the masked-LM head is another: %v", err)
 	}
 	if len(got["logits"].F32) != 2*3 || c.Config.Task() != onnx.SequenceClassification {
 		t.Errorf("logits %v, task %v", got["logits"].Shape, c.Config.Task())
 	}
 	for _, src := range sources {
-		m := open(t, "models", src.dir)
+		m := modeltest.Open(t, "models", src.dir)
 		head := src.head(m)
 		c, err := student.WithHeads(m, []student.Head{head, student.POS(tags)}, 9)
 		if err != nil {
@@ -225,19 +226,19 @@ func TestWithHeads(t *testing.T) {
 		if err := c.Check(); err != nil {
 			t.Errorf("%s: %v", src.dir, err)
 		}
-		in := inputs(4000, 2, 8, 5)
-		got := run(t, c, in)
-		if err := near(got["logits"].F32, run(t, m, in)["logits"].F32, 1e-5); err != nil {
+		in := modeltest.Inputs(4000, 2, 8, 5)
+		got := modeltest.Run(t, c, in)
+		if err := modeltest.Near(got["logits"].F32, modeltest.Run(t, m, in)["logits"].F32, 1e-5); err != nil {
 			t.Errorf("%s: the head it had is another: %v", src.dir, err)
 		}
-		if err := near(got["pos_logits"].F32, runtime(t, c, in)["pos_logits"], 1e-4); err != nil {
+		if err := modeltest.Near(got["pos_logits"].F32, runtime(t, c, in)["pos_logits"], 1e-4); err != nil {
 			t.Errorf("%s: ONNX Runtime differs: %v", src.dir, err)
 		}
 	}
 }
 
 func TestSafetensors(t *testing.T) {
-	m := mustNew(t, tiny, 1, headSets["pretraining"]...)
+	m := modeltest.New(t, tiny, 1, headSets["pretraining"]...)
 	list, err := student.Safetensors(m)
 	if err != nil {
 		t.Fatal(err)
@@ -268,13 +269,13 @@ func TestSafetensors(t *testing.T) {
 }
 
 func TestCopyFromOtherEmbeddings(t *testing.T) {
-	in := inputs(60, 2, 9, 5)
+	in := modeltest.Inputs(60, 2, 9, 5)
 	t.Run("no token types", func(t *testing.T) {
-		src := mustNew(t, tiny, 1, student.MaskedLM()).Clone()
+		src := modeltest.New(t, tiny, 1, student.MaskedLM()).Clone()
 		src.Graph.ReplaceInput("/bert/embeddings/Add_output_0", "/bert/embeddings/word_embeddings/Gather_output_0")
 		src.Graph.Prune()
 		src.Graph.Inputs = src.Graph.Inputs[:2]
-		got, rep, err := student.CopyReport(mustNew(t, tiny, 2, student.MaskedLM()), src, nil)
+		got, rep, err := student.CopyReport(modeltest.New(t, tiny, 2, student.MaskedLM()), src, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,16 +283,16 @@ func TestCopyFromOtherEmbeddings(t *testing.T) {
 			t.Errorf("zeroed %v, fresh %v", rep.Zeroed, rep.Fresh)
 		}
 		two := map[string]*exec.Tensor{"input_ids": in["input_ids"], "attention_mask": in["attention_mask"]}
-		if err := near(run(t, got, in)["logits"].F32, run(t, src, two)["logits"].F32, 1e-5); err != nil {
+		if err := modeltest.Near(modeltest.Run(t, got, in)["logits"].F32, modeltest.Run(t, src, two)["logits"].F32, 1e-5); err != nil {
 			t.Error(err)
 		}
 	})
 	t.Run("RoBERTa's positions", func(t *testing.T) {
 		longer := tiny
 		longer.Positions += 2
-		src := mustNew(t, longer, 1)
+		src := modeltest.New(t, longer, 1)
 		src.Config.ModelType, src.Config.PadTokenID = "roberta", 1
-		got, rep, err := student.CopyReport(mustNew(t, tiny, 2), src, nil)
+		got, rep, err := student.CopyReport(modeltest.New(t, tiny, 2), src, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

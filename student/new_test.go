@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -23,7 +24,7 @@ var headSets = map[string][]student.Head{
 }
 
 func TestNewChecksAndRuns(t *testing.T) {
-	in := inputs(60, 3, 11, 0) // the last row is padding throughout
+	in := modeltest.Inputs(60, 3, 11, 0) // the last row is padding throughout
 	for name, heads := range headSets {
 		for _, act := range []string{"gelu", "gelu_new", "relu"} {
 			if act != "gelu" && name != "mlm" {
@@ -32,13 +33,13 @@ func TestNewChecksAndRuns(t *testing.T) {
 			t.Run(name+"/"+act, func(t *testing.T) {
 				s := tiny
 				s.Act = act
-				m := mustNew(t, s, 1, heads...)
+				m := modeltest.New(t, s, 1, heads...)
 				if err := m.Check(); err != nil {
 					t.Fatal(err)
 				}
-				got, want := run(t, m, in), runtime(t, m, in)
+				got, want := modeltest.Run(t, m, in), runtime(t, m, in)
 				for _, o := range m.Graph.Outputs {
-					if err := near(got[o.Name].F32, want[o.Name], 1e-5); err != nil {
+					if err := modeltest.Near(got[o.Name].F32, want[o.Name], 1e-5); err != nil {
 						t.Errorf("%s differs from ONNX Runtime: %v", o.Name, err)
 					}
 				}
@@ -48,7 +49,7 @@ func TestNewChecksAndRuns(t *testing.T) {
 }
 
 func TestOutputsAndConfig(t *testing.T) {
-	m := mustNew(t, tiny, 1, headSets["all"]...)
+	m := modeltest.New(t, tiny, 1, headSets["all"]...)
 	var outs []string
 	for _, o := range m.Graph.Outputs {
 		s := o.Name
@@ -81,7 +82,7 @@ func TestOutputsAndConfig(t *testing.T) {
 		t.Errorf("heads read back: %v, %v", heads, err)
 	}
 	for set, task := range map[string]onnx.Task{"mlm": onnx.MaskedLM, "ner": onnx.TokenClassification, "pretraining": onnx.MaskedLM, "none": onnx.Unknown} {
-		if got := mustNew(t, tiny, 1, headSets[set]...).Config.Task(); got != task {
+		if got := modeltest.New(t, tiny, 1, headSets[set]...).Config.Task(); got != task {
 			t.Errorf("task of %s: %v, want %v", set, got, task)
 		}
 	}
@@ -125,7 +126,7 @@ func TestParameterCounts(t *testing.T) {
 		"ner":            encoder + 5*h + 5,
 		"all":            encoder + pooler + transform + v + (3+2+5+2)*(h+1),
 	} {
-		if got := count(mustNew(t, tiny, 1, headSets[set]...)); got != want {
+		if got := count(modeltest.New(t, tiny, 1, headSets[set]...)); got != want {
 			t.Errorf("%s: %d parameters, want %d", set, got, want)
 		}
 	}
@@ -144,7 +145,7 @@ func TestParameterCounts(t *testing.T) {
 }
 
 func TestSeed(t *testing.T) {
-	hash := func(seed uint64, heads ...student.Head) string { return mustNew(t, tiny, seed, heads...).Hash() }
+	hash := func(seed uint64, heads ...student.Head) string { return modeltest.New(t, tiny, seed, heads...).Hash() }
 	first, again, other := hash(1, student.MaskedLM()), hash(1, student.MaskedLM()), hash(2, student.MaskedLM())
 	if first != again {
 		t.Error("one seed gives two models")
@@ -152,8 +153,8 @@ func TestSeed(t *testing.T) {
 	if first == other {
 		t.Error("two seeds give one model")
 	}
-	a := mustNew(t, tiny, 3, headSets["none"]...).Graph.InitializerMap()
-	b := mustNew(t, tiny, 3, headSets["all"]...).Graph.InitializerMap()
+	a := modeltest.New(t, tiny, 3, headSets["none"]...).Graph.InitializerMap()
+	b := modeltest.New(t, tiny, 3, headSets["all"]...).Graph.InitializerMap()
 	for name, w := range a {
 		if string(w.Raw) != string(b[name].Raw) {
 			t.Errorf("%s depends on the heads", name)
@@ -164,7 +165,7 @@ func TestSeed(t *testing.T) {
 // Embeddings have σ = 0.02, matrices the gain σ·√H of BERT-base, or σ = 0.02 in wider encoders.
 func TestInitialValues(t *testing.T) {
 	for hidden, matrix := range map[int]float64{64: 0.02 * math.Sqrt(12), 768: 0.02, 1024: 0.02} {
-		m := mustNew(t, student.Shape{Layers: 1, Hidden: hidden, Heads: 1, FFN: 256, Vocab: 2000}, 5, student.MaskedLM())
+		m := modeltest.New(t, student.Shape{Layers: 1, Hidden: hidden, Heads: 1, FFN: 256, Vocab: 2000}, 5, student.MaskedLM())
 		for _, w := range m.Graph.Initializers {
 			v, err := w.Floats()
 			if err != nil {
@@ -211,7 +212,7 @@ func truncatedNormal(t *testing.T, name string, v []float32, sigma float64) {
 }
 
 func TestLayersHaveShapesOfTheirOwn(t *testing.T) {
-	m := mustNew(t, tiny, 1, student.MaskedLM())
+	m := modeltest.New(t, tiny, 1, student.MaskedLM())
 	readers := m.Graph.Consumers()
 	for _, n := range m.Graph.Nodes {
 		if n.Op == "Reshape" && len(readers[n.Inputs[1]]) != 1 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/litekit/lite/onnx"
 )
@@ -20,7 +21,7 @@ const SafetensorsFile = "model.safetensors"
 // from_pretrained.
 //
 // Errors: no encoder found, weights that are not float, layers that differ in
-// size (which config.json cannot say).
+// size or have lost heads (which config.json cannot say).
 func EncodeSafetensors(m *onnx.Model) ([]byte, error) {
 	if l, err := ReadLite(m.Config); err == nil && (uneven(l.AttentionHeads) || uneven(l.IntermediateSizes)) {
 		return nil, fmt.Errorf("student: layers of different sizes (heads %v, neurons %v) have no place in a safetensors file: Hugging Face's config.json has one size for all", l.AttentionHeads, l.IntermediateSizes)
@@ -28,6 +29,11 @@ func EncodeSafetensors(m *onnx.Model) ([]byte, error) {
 	list, err := Safetensors(m)
 	if err != nil {
 		return nil, err
+	}
+	for _, t := range list {
+		if strings.HasSuffix(t.Name, "attention.self.query.weight") && t.Dims[0] != t.Dims[1] {
+			return nil, fmt.Errorf("student: %s is %v: attention of another width than the hidden states, as after heads are removed, cannot be told by Hugging Face's config.json", t.Name, t.Dims)
+		}
 	}
 	type entry struct {
 		Type    string  `json:"dtype"`

@@ -7,13 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/litekit/lite/internal/modeltest"
+	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/student"
 )
 
 // The file is read back by the rules of the format and holds every parameter
 // where its header says.
 func TestEncodeSafetensors(t *testing.T) {
-	m := mustNew(t, tiny, 1, student.MaskedLM())
+	m := modeltest.New(t, tiny, 1, student.MaskedLM())
 	file, err := student.EncodeSafetensors(m)
 	if err != nil {
 		t.Fatal(err)
@@ -55,12 +57,22 @@ func TestEncodeSafetensors(t *testing.T) {
 }
 
 func TestSafetensorsOfUnevenLayers(t *testing.T) {
-	m := mustNew(t, tiny, 1, student.MaskedLM()).Clone()
+	m := modeltest.New(t, tiny, 1, student.MaskedLM()).Clone()
 	m.Config = m.Config.Clone()
 	if err := student.WriteLite(m.Config, student.Lite{AttentionHeads: []int{2, 1}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := student.EncodeSafetensors(m); err == nil || !strings.Contains(err.Error(), "different sizes") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestSafetensorsOfAttentionWithoutSomeHeads(t *testing.T) {
+	m, err := prune.Config{Unit: prune.Heads, Sparsity: 0.5}.Apply(t.Context(), mustNew(t, student.Shape{Layers: 1, Hidden: 16, Heads: 2, Vocab: 30}, 1, student.MaskedLM()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := student.EncodeSafetensors(m); err == nil || !strings.Contains(err.Error(), "heads are removed") {
 		t.Errorf("error %v", err)
 	}
 }

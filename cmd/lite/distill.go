@@ -45,6 +45,7 @@ func distillCommand(a *app) *cobra.Command {
 	from.register(models, " (default: the teacher)")
 	models.BoolVar(&from.fresh, "fresh", false, "start from random weights")
 	out.register(models, "the student")
+	out.registerWeights(models)
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the student")
 	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for other runs (default: the checkpoint's)")
 	losses := newGroup("Losses")

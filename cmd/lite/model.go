@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
 )
 
 // openModel opens what a flag or argument names.
@@ -61,6 +62,8 @@ type output struct {
 	path  string
 	file  string // floatFile or int8File, within a directory
 	force bool
+	// safetensors also writes the weights as PyTorch reads them.
+	safetensors bool
 	// rescue lets save write elsewhere what cannot be written here: where the
 	// work in a model would be lost otherwise.
 	rescue bool
@@ -69,6 +72,11 @@ type output struct {
 func (o *output) register(g group, what string) {
 	g.StringVar(&o.path, "out", "", "where "+what+" goes: a `directory`, or a bare file if it ends in .onnx")
 	g.BoolVar(&o.force, "force", false, "write over the model itself, or into a directory that holds other files")
+}
+
+// registerWeights adds the flag of commands whose models have float weights.
+func (o *output) registerWeights(g group) {
+	g.BoolVar(&o.safetensors, "safetensors", false, "also write model.safetensors, which from_pretrained of Hugging Face loads")
 }
 
 func (o *output) bare() bool { return strings.EqualFold(filepath.Ext(o.path), ".onnx") }
@@ -84,6 +92,9 @@ func (o *output) model() string {
 // check refuses an output that cannot be written, or that would mix with
 // something else, before the work begins. inputs are the models read.
 func (o *output) check(inputs ...string) error {
+	if o.safetensors && o.bare() {
+		return usagef("--safetensors goes with a directory; %s is a bare file", o.path)
+	}
 	info, err := os.Stat(o.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -175,6 +186,11 @@ func writable(dir string) error {
 
 // save writes the model and tells its file's size.
 func (o *output) save(m *onnx.Model) (bytes int64, err error) {
+	if o.safetensors {
+		if m, err = withSafetensors(m); err != nil {
+			o.app.progress.note("no %s: %v", student.SafetensorsFile, err)
+		}
+	}
 	if o.bare() {
 		err = m.Save(o.path)
 	} else {
@@ -195,6 +211,21 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 		}
 	}
 	return bytes, nil
+}
+
+// withSafetensors returns m with that file beside it; m itself if it cannot be made.
+func withSafetensors(m *onnx.Model) (*onnx.Model, error) {
+	file, err := student.EncodeSafetensors(m)
+	if err != nil {
+		return m, err
+	}
+	m = m.Clone()
+	m.Files = maps.Clone(m.Files)
+	if m.Files == nil {
+		m.Files = map[string][]byte{}
+	}
+	m.Files[student.SafetensorsFile] = file
+	return m, nil
 }
 
 // saveElsewhere writes a model among the temporary files and says where.
@@ -223,7 +254,7 @@ func (o *output) sweep(m *onnx.Model) error {
 			return err
 		}
 	}
-	for _, name := range tokenizerFiles {
+	for _, name := range append(slices.Clone(tokenizerFiles), student.SafetensorsFile) {
 		if _, ours := written[name]; ours {
 			continue
 		}

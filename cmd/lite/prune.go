@@ -33,6 +33,7 @@ func pruneCommand(a *app) *cobra.Command {
 	models := newGroup("Models")
 	models.StringVar(&t.model, "model", "", "the model to prune: a `directory` or file")
 	t.out.register(models, "the pruned model")
+	t.out.registerWeights(models)
 	models.StringVar(&t.teacher, "teacher", "", "`model` whose soft labels the recovery training uses (default: the model before pruning)")
 	models.StringVar(&t.training.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for other runs (default: the checkpoint's)")
 	losses, measure := newGroup("Losses of the recovery training"), newGroup("Evaluation")

@@ -40,6 +40,7 @@ func trainCommand(a *app) *cobra.Command {
 	choiceVar(models.FlagSet, &t.task, "task", "what the model predicts (default: classification where --data has labels, else mlm)",
 		student.KindClassification, student.KindMaskedLM, student.KindPOS, student.KindNER)
 	t.out.register(models, "the model")
+	t.out.registerWeights(models)
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the model")
 	losses := newGroup("Losses")
 	t.loss.register(losses, false)
