@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/shared"
 )
 
 func chinese(t testing.TB) corpus.Annotator {
@@ -56,7 +57,7 @@ func TestChinese(t *testing.T) {
 // The tags come from a dictionary; this is what they are worth, and a guard
 // against losing it. Words count where annotator and treebank cut alike.
 func TestChineseOnTreebank(t *testing.T) {
-	c, err := corpus.Open([]string{shared(t, "data/ud/zh_gsdsimp-ud-test.conllu")}, corpus.Options{})
+	c, err := corpus.Open([]string{shared.Path(t, "data/ud/zh_gsdsimp-ud-test.conllu")}, corpus.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestChineseOnTreebank(t *testing.T) {
 }
 
 func TestChineseEntities(t *testing.T) {
-	c, err := corpus.Open([]string{shared(t, "data/msra_ner/dev.tsv")}, corpus.Options{})
+	c, err := corpus.Open([]string{shared.Path(t, "data/msra_ner/dev.tsv")}, corpus.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,7 @@ func entities(words []corpus.Word) map[corpus.Span]string {
 }
 
 func TestAnnotateIsTheSameForAnyWorkers(t *testing.T) {
-	c, err := corpus.Open([]string{shared(t, "data/chnsenticorp/dev.tsv")}, corpus.Options{Limit: 300})
+	c, err := corpus.Open([]string{shared.Path(t, "data/chnsenticorp/dev.tsv")}, corpus.Options{Limit: 300})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/shared"
 )
 
 func read(t testing.TB, name, data string, opts corpus.Options) corpus.Corpus {
@@ -194,7 +195,7 @@ func TestJSONLRoundTrip(t *testing.T) {
 // Every shared file survives writing and reading.
 func TestJSONLRoundTripOfFiles(t *testing.T) {
 	for _, file := range []string{"sst2/dev.tsv", "msra_ner/dev.tsv", "ud/zh_gsdsimp-ud-test.conllu", "ud/en_ewt-ud-test.conllu"} {
-		c, err := corpus.Open([]string{shared(t, "data/"+file)}, corpus.Options{Limit: 400})
+		c, err := corpus.Open([]string{shared.Path(t, "data/"+file)}, corpus.Options{Limit: 400})
 		if err != nil {
 			t.Fatal(err)
 		}

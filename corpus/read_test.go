@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/shared"
 )
 
 // dump writes a corpus on one line for each example: text | pair | target:label
@@ -187,7 +188,7 @@ func TestSharedFiles(t *testing.T) {
 		{"ud/en_ewt-ud-test.conllu", 0, nil, "What if Google Morphed", true},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			got, err := corpus.Open([]string{shared(t, "data/"+c.file)}, corpus.Options{})
+			got, err := corpus.Open([]string{shared.Path(t, "data/"+c.file)}, corpus.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,7 +209,7 @@ func TestSharedFiles(t *testing.T) {
 // The text put together from words must be the one that the treebank states.
 func TestCoNLLUText(t *testing.T) {
 	for _, name := range []string{"zh_gsdsimp-ud-test", "en_ewt-ud-test"} {
-		path := shared(t, "data/ud/"+name+".conllu")
+		path := shared.Path(t, "data/ud/"+name+".conllu")
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

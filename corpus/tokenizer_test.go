@@ -5,34 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/shared"
 )
-
-// shared finds a file of the shared folder beside the repository.
-func shared(t testing.TB, path string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for d := dir; d != filepath.Dir(d); d = filepath.Dir(d) {
-		p := filepath.Join(d, "shared", path)
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-	}
-	t.Skipf("shared/%s is not present beside the repository", path)
-	return ""
-}
 
 func openTokenizer(t testing.TB, name string) *corpus.Tokenizer {
 	t.Helper()
-	tok, err := corpus.OpenTokenizer(shared(t, "tokenizer/"+name))
+	tok, err := corpus.OpenTokenizer(shared.Path(t, "tokenizer/"+name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +24,7 @@ func openTokenizer(t testing.TB, name string) *corpus.Tokenizer {
 
 func golden(t *testing.T, name string, f func(text string, ids []int64, tokens []string)) {
 	t.Helper()
-	file, err := os.Open(shared(t, "tokenizer/"+name+".jsonl"))
+	file, err := os.Open(shared.Path(t, "tokenizer/"+name+".jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/shared"
 )
 
 func TestTrainWordPiece(t *testing.T) {
@@ -41,7 +42,7 @@ func TestTrainWordPiece(t *testing.T) {
 }
 
 func TestTrainIsDeterministic(t *testing.T) {
-	c, err := corpus.Open([]string{shared(t, "data/sst2/dev.tsv"), shared(t, "data/chnsenticorp/dev.tsv")}, corpus.Options{})
+	c, err := corpus.Open([]string{shared.Path(t, "data/sst2/dev.tsv"), shared.Path(t, "data/chnsenticorp/dev.tsv")}, corpus.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestTrainLimits(t *testing.T) {
 }
 
 func BenchmarkTrainWordPiece(b *testing.B) {
-	data, err := os.ReadFile(shared(b, "data/text/wikitext2-valid.txt"))
+	data, err := os.ReadFile(shared.Path(b, "data/text/wikitext2-valid.txt"))
 	if err != nil {
 		b.Fatal(err)
 	}

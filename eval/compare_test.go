@@ -9,6 +9,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -137,17 +138,17 @@ func TestSharedClassifiers(t *testing.T) {
 		{"zh-bert-chnsenticorp-L4-H128", "chnsenticorp", "zh", 746, 862},
 		{"zh-bert-chnsenticorp-L4-H128", "chnsenticorp", "", 748, 862},
 	} {
-		m, err := onnx.Open(shared(t, "models", c.model))
+		m, err := onnx.Open(shared.Path(t, "models", c.model))
 		if err != nil {
 			t.Fatal(err)
 		}
-		dev, err := corpus.Open([]string{shared(t, "data", c.data, "dev.tsv")}, corpus.Options{})
+		dev, err := corpus.Open([]string{shared.Path(t, "data", c.data, "dev.tsv")}, corpus.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		opts := eval.Options{MaxLength: 128}
 		if c.tokenizer != "" {
-			if opts.Tokenizer, err = corpus.OpenTokenizer(shared(t, "tokenizer", c.tokenizer)); err != nil {
+			if opts.Tokenizer, err = corpus.OpenTokenizer(shared.Path(t, "tokenizer", c.tokenizer)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -161,7 +162,7 @@ func TestSharedClassifiers(t *testing.T) {
 // A random masked language model guesses: its perplexity on text is near that
 // of no knowledge at all, the size of its vocabulary.
 func TestSharedMaskedModel(t *testing.T) {
-	m, err := onnx.Open(shared(t, "models", "mlm-random-L3-H64"))
+	m, err := onnx.Open(shared.Path(t, "models", "mlm-random-L3-H64"))
 	if err != nil {
 		t.Fatal(err)
 	}

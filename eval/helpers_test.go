@@ -2,8 +2,6 @@ package eval_test
 
 import (
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/litekit/lite/corpus"
@@ -11,26 +9,6 @@ import (
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
-
-// shared finds a path of the shared folder beside the repository.
-func shared(t testing.TB, parts ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		p := filepath.Join(append([]string{dir, "shared"}, parts...)...)
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Skipf("no shared/%s beside the repository", filepath.Join(parts...))
-		}
-		dir = up
-	}
-}
 
 func near(a, b float64) bool {
 	return math.IsNaN(a) && math.IsNaN(b) || a == b || math.Abs(a-b) < 1e-9

@@ -7,27 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 )
-
-// shared finds a folder of the test material beside the repository.
-func shared(t testing.TB, parts ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		path := filepath.Join(append([]string{dir, "shared"}, parts...)...)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-		if filepath.Dir(dir) == dir {
-			t.Skipf("no shared/%s beside the repository", filepath.Join(parts...))
-		}
-		dir = filepath.Dir(dir)
-	}
-}
 
 // modelFiles lists the .onnx files below dir.
 func modelFiles(t testing.TB, dir string) []string {
@@ -47,7 +29,7 @@ func modelFiles(t testing.TB, dir string) []string {
 func TestRoundTripOfAllModels(t *testing.T) {
 	for _, dir := range []string{"models", "conformance"} {
 		t.Run(dir, func(t *testing.T) {
-			files := modelFiles(t, shared(t, dir))
+			files := modelFiles(t, shared.Path(t, dir))
 			if len(files) == 0 {
 				t.Fatal("no models found")
 			}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/predict"
 	"github.com/litekit/lite/student"
@@ -224,14 +223,7 @@ func TestErrors(t *testing.T) {
 
 // TestTrainedModel holds a real classifier to what its texts say.
 func TestTrainedModel(t *testing.T) {
-	dir := filepath.Join("..", "..", "shared", "models", "sst2-bert-L2-H128")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the shared models are not beside the repository: ", err)
-	}
-	m, err := onnx.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := modeltest.Open(t, "models", "sst2-bert-L2-H128")
 	p, err := predict.New(m, predict.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/litekit/lite/internal/modeltest"
+	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/student"
@@ -17,10 +19,10 @@ import (
 
 // models are our own graph, with heads of every kind, and torch's of three opsets.
 func models(t *testing.T) map[string]*onnx.Model {
-	ms := map[string]*onnx.Model{"student": mustNew(t, tiny, 1, student.Classification(labels), student.MaskedLM(), student.POS(tags))}
+	ms := map[string]*onnx.Model{"student": modeltest.New(t, tiny, 1, student.Classification(labels), student.MaskedLM(), student.POS(tags))}
 	for _, dir := range []string{"sst2-bert-L2-H128", "zh-bert-chnsenticorp-L4-H128", "mlm-random-L3-H64"} {
-		if _, err := os.Stat(filepath.Join(sharedDir(), "models", dir)); err == nil {
-			ms[dir] = open(t, "models", dir)
+		if _, ok := shared.Find("models", dir); ok {
+			ms[dir] = modeltest.Open(t, "models", dir)
 		}
 	}
 	return ms
@@ -102,10 +104,10 @@ func silence(t *testing.T, m *onnx.Model, layer, head, size int, neurons []int) 
 
 func TestPruningWhatIsSilentChangesNothing(t *testing.T) {
 	neurons := []int{0, 7, 8, 39}
-	m := silence(t, mustNew(t, tiny, 1, student.Classification(labels), student.MaskedLM()), 1, 2, 8, neurons)
+	m := silence(t, modeltest.New(t, tiny, 1, student.Classification(labels), student.MaskedLM()), 1, 2, 8, neurons)
 	size := [][2]int{{3, 40}, {3, 40}}
-	in := inputs(60, 3, 11, 6)
-	want := run(t, m, in)
+	in := modeltest.Inputs(60, 3, 11, 6)
+	want := modeltest.Run(t, m, in)
 	for _, c := range []struct {
 		unit     prune.Unit
 		sparsity float64
@@ -114,9 +116,9 @@ func TestPruningWhatIsSilentChangesNothing(t *testing.T) {
 			Unit: c.unit, Scope: prune.Global, Sparsity: c.sparsity,
 			Criterion: given(size, map[int][]int{1: {2}}, map[int][]int{1: neurons}),
 		}, m)
-		got := run(t, out, in)
+		got := modeltest.Run(t, out, in)
 		for name, w := range want {
-			if err := near(got[name].F32, w.F32, 1e-6); err != nil {
+			if err := modeltest.Near(got[name].F32, w.F32, 1e-6); err != nil {
 				t.Errorf("%s: %s: %v", c.unit, name, err)
 			}
 		}
@@ -155,24 +157,24 @@ func TestSurgeryEqualsZeroing(t *testing.T) {
 				kind = student.MaskedLM()
 			}
 			if name != "student" {
-				if zeroed, err = student.Copy(mustNew(t, shape, 1, kind), m, nil); err != nil {
+				if zeroed, err = student.Copy(modeltest.New(t, shape, 1, kind), m, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for l := range heads {
 				zeroed = silence(t, zeroed, l, 1, shape.Hidden/shape.Heads, neurons[l])
 			}
-			in := inputs(shape.Vocab, 3, 11, 6)
-			want := run(t, zeroed, in)["logits"].F32
+			in := modeltest.Inputs(shape.Vocab, 3, 11, 6)
+			want := modeltest.Run(t, zeroed, in)["logits"].F32
 
 			out, _ := apply(t, prune.Config{Unit: prune.Heads, Scope: prune.Global,
 				Sparsity: float64(removed) / float64(shape.Heads*shape.Layers), Criterion: given(size, heads, nil)}, m)
 			out, _ = apply(t, prune.Config{Unit: prune.Neurons, Scope: prune.Global,
 				Sparsity: float64(3*removed) / float64(shape.FFN*shape.Layers), Criterion: given(sizes(t, out), nil, neurons)}, out)
-			if err := near(run(t, out, in)["logits"].F32, want, 1e-4); err != nil {
+			if err := modeltest.Near(modeltest.Run(t, out, in)["logits"].F32, want, 1e-4); err != nil {
 				t.Errorf("not the model with these units at zero: %v", err)
 			}
-			if err := near(runtime(t, out, in)["logits"], want, 1e-4); err != nil {
+			if err := modeltest.Near(runtime(t, out, in)["logits"], want, 1e-4); err != nil {
 				t.Errorf("ONNX Runtime: %v", err)
 			}
 			if m.Hash() != before {
@@ -205,7 +207,7 @@ func sizes(t *testing.T, m *onnx.Model) [][2]int {
 func TestStructuredPruningOfEveryModel(t *testing.T) {
 	for name, m := range models(t) {
 		t.Run(name, func(t *testing.T) {
-			in := inputs(60, 2, 9, 5)
+			in := modeltest.Inputs(60, 2, 9, 5)
 			for _, c := range []prune.Config{
 				{Unit: prune.HeadsAndNeurons, Sparsity: 0.5},
 				{Unit: prune.HeadsAndNeurons, Sparsity: 0.4, Scope: prune.Global, Normalize: true, Criterion: prune.Random{Seed: 3}},
@@ -216,8 +218,8 @@ func TestStructuredPruningOfEveryModel(t *testing.T) {
 				if m.Hash() != before {
 					t.Error("the model that was given has changed")
 				}
-				got := run(t, out, in)["logits"].F32
-				if err := near(got, runtime(t, out, in)["logits"], 1e-4); err != nil {
+				got := modeltest.Run(t, out, in)["logits"].F32
+				if err := modeltest.Near(got, runtime(t, out, in)["logits"], 1e-4); err != nil {
 					t.Errorf("%s: ONNX Runtime differs: %v", c.Unit, err)
 				}
 				dir := t.TempDir()
@@ -230,7 +232,7 @@ func TestStructuredPruningOfEveryModel(t *testing.T) {
 				}
 				// What was pruned can be pruned again.
 				twice, _ := apply(t, prune.Config{Unit: prune.Neurons, Sparsity: 0.25}, out)
-				run(t, twice, in)
+				modeltest.Run(t, twice, in)
 			}
 		})
 	}
@@ -252,7 +254,7 @@ func fileSize(t *testing.T, dir string, m *onnx.Model) int64 {
 func TestExactCountsAndLimits(t *testing.T) {
 	s := tiny
 	s.Hidden, s.Heads, s.FFN = 32, 8, 50
-	m := mustNew(t, s, 1, student.MaskedLM())
+	m := modeltest.New(t, s, 1, student.MaskedLM())
 	left := func(c prune.Config) (heads, neurons []int) {
 		_, r := apply(t, c, m)
 		for _, l := range r.Layers {
@@ -281,7 +283,7 @@ func TestExactCountsAndLimits(t *testing.T) {
 func TestConfigJSON(t *testing.T) {
 	s := tiny
 	s.Layers, s.Hidden, s.Heads = 3, 32, 4
-	m := mustNew(t, s, 1, student.MaskedLM())
+	m := modeltest.New(t, s, 1, student.MaskedLM())
 	prunedHeads := func(m *onnx.Model) string { return string(m.Config.Extra["pruned_heads"]) }
 	size := [][2]int{{4, 40}, {4, 40}, {4, 40}}
 	out, _ := apply(t, prune.Config{Unit: prune.Heads, Scope: prune.Global, Sparsity: 3. / 12,
@@ -319,32 +321,32 @@ func TestConfigJSON(t *testing.T) {
 func TestDroppedLayers(t *testing.T) {
 	s := tiny
 	s.Layers = 4
-	m := mustNew(t, s, 1) // its output is the last layer's
-	in := inputs(60, 2, 7, 4)
+	m := modeltest.New(t, s, 1) // its output is the last layer's
+	in := modeltest.Inputs(60, 2, 7, 4)
 	out, r := apply(t, prune.Config{Unit: prune.Layers, Drop: []int{3, 1}}, m)
 	two := s
 	two.Layers = 2
-	want, err := student.Copy(mustNew(t, two, 2), m, []int{0, 2})
+	want, err := student.Copy(modeltest.New(t, two, 2), m, []int{0, 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := near(run(t, out, in)["last_hidden_state"].F32, run(t, want, in)["last_hidden_state"].F32, 1e-6); err != nil {
+	if err := modeltest.Near(modeltest.Run(t, out, in)["last_hidden_state"].F32, modeltest.Run(t, want, in)["last_hidden_state"].F32, 1e-6); err != nil {
 		t.Error(err)
 	}
 	if r.Sparsity != 0.5 || !r.Layers[1].Dropped || !r.Layers[3].Dropped || r.Layers[2].Dropped || !strings.Contains(r.String(), "layer 3: dropped") {
 		t.Errorf("report %+v", r)
 	}
 	out, _ = apply(t, prune.Config{Unit: prune.Layers, Sparsity: 0.5, Keep: student.First}, m)
-	if want, err = student.Copy(mustNew(t, two, 2), m, []int{0, 1}); err != nil {
+	if want, err = student.Copy(modeltest.New(t, two, 2), m, []int{0, 1}); err != nil {
 		t.Fatal(err)
 	}
-	if err := near(run(t, out, in)["last_hidden_state"].F32, run(t, want, in)["last_hidden_state"].F32, 1e-6); err != nil {
+	if err := modeltest.Near(modeltest.Run(t, out, in)["last_hidden_state"].F32, modeltest.Run(t, want, in)["last_hidden_state"].F32, 1e-6); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestErrors(t *testing.T) {
-	m := mustNew(t, tiny, 1)
+	m := modeltest.New(t, tiny, 1)
 	nan := given([][2]int{{3, 40}, {3, 40}}, nil, nil)
 	nan.Scores.Heads[1][0] = float32(math.NaN())
 	for want, c := range map[string]prune.Config{
@@ -399,14 +401,14 @@ func TestErrors(t *testing.T) {
 // TestPrunedEncoderUnderOtherHeads: what pruning leaves can be read, given other
 // heads and exported.
 func TestPrunedEncoderUnderOtherHeads(t *testing.T) {
-	m := mustNew(t, tiny, 1, student.MaskedLM(), student.POS(tags))
+	m := modeltest.New(t, tiny, 1, student.MaskedLM(), student.POS(tags))
 	out, r := apply(t, prune.Config{Unit: prune.HeadsAndNeurons, Sparsity: 0.34, Scope: prune.Global, Criterion: prune.Random{Seed: 8}}, m)
 	c, err := student.WithHeads(out, []student.Head{student.Classification(labels), student.MaskedLM()}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := inputs(60, 2, 9, 5)
-	if err := near(run(t, c, in)["mlm_logits"].F32, run(t, out, in)["logits"].F32, 0); err != nil {
+	in := modeltest.Inputs(60, 2, 9, 5)
+	if err := modeltest.Near(modeltest.Run(t, c, in)["mlm_logits"].F32, modeltest.Run(t, out, in)["logits"].F32, 0); err != nil {
 		t.Error(err)
 	}
 	list, err := student.Safetensors(c)

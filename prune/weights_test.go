@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/student"
@@ -43,7 +44,7 @@ func linears(m *onnx.Model) (names []string) {
 }
 
 func TestExactNumberOfWeights(t *testing.T) {
-	m := mustNew(t, tiny, 1, student.MaskedLM())
+	m := modeltest.New(t, tiny, 1, student.MaskedLM())
 	before := m.Hash()
 	for _, s := range []float64{0.1, 0.333, 0.5, 0.9, 0.999} {
 		local, r := apply(t, prune.Config{Unit: prune.Weights, Sparsity: s}, m)
@@ -77,14 +78,14 @@ func TestExactNumberOfWeights(t *testing.T) {
 	if got := zeros(values(t, out, "bert.embeddings.word_embeddings.weight")); got != 60*24/2 {
 		t.Errorf("%d zeros in the embeddings", got)
 	}
-	if err := near(run(t, out, inputs(60, 2, 7, 4))["logits"].F32, runtime(t, out, inputs(60, 2, 7, 4))["logits"], 1e-4); err != nil {
+	if err := modeltest.Near(modeltest.Run(t, out, modeltest.Inputs(60, 2, 7, 4))["logits"].F32, runtime(t, out, modeltest.Inputs(60, 2, 7, 4))["logits"], 1e-4); err != nil {
 		t.Error(err)
 	}
 }
 
 // TestGlobalChoiceIsTheLowest compares the linear-time choice with sorting.
 func TestGlobalChoiceIsTheLowest(t *testing.T) {
-	m := mustNew(t, tiny, 4)
+	m := modeltest.New(t, tiny, 4)
 	r := rand.New(rand.NewPCG(1, 1))
 	scores := map[string][]float32{}
 	type item struct {
@@ -115,7 +116,7 @@ func TestGlobalChoiceIsTheLowest(t *testing.T) {
 func TestPatterns(t *testing.T) {
 	s := tiny
 	s.FFN = 42 // not a multiple of 4: the last two inputs of the second matrix stay
-	m := mustNew(t, s, 1)
+	m := modeltest.New(t, s, 1)
 	export := map[string]*onnx.Model{"student": m}
 	for _, p := range []prune.Pattern{{N: 2, M: 4}, {N: 4, M: 8}, {N: 1, M: 3}} {
 		for _, m := range export {
@@ -155,7 +156,7 @@ func checkGroup(t *testing.T, name string, w, old []float32, lo, hi, o, cols int
 }
 
 func TestMasks(t *testing.T) {
-	m := mustNew(t, tiny, 1, student.MaskedLM())
+	m := modeltest.New(t, tiny, 1, student.MaskedLM())
 	masks, err := prune.Masks(m)
 	if err != nil || len(masks) != 0 {
 		t.Fatalf("a dense model has masks: %v, %v", masks, err)
@@ -213,7 +214,7 @@ func TestCubicSparsity(t *testing.T) {
 func batches(vocab int) []*corpus.Batch {
 	var out []*corpus.Batch
 	for _, s := range []int{6, 11} {
-		in := inputs(vocab, 3, s, s/2)
+		in := modeltest.Inputs(vocab, 3, s, s/2)
 		out = append(out, &corpus.Batch{B: 3, S: s, IDs: in["input_ids"].I64, Mask: in["attention_mask"].I64, Types: in["token_type_ids"].I64})
 	}
 	return out
@@ -221,7 +222,7 @@ func batches(vocab int) []*corpus.Batch {
 
 // TestActivationScores: silent units score zero, and nothing else does.
 func TestActivationScores(t *testing.T) {
-	m := silence(t, mustNew(t, tiny, 1, student.MaskedLM()), 0, 1, 8, []int{4, 30})
+	m := silence(t, modeltest.New(t, tiny, 1, student.MaskedLM()), 0, 1, 8, []int{4, 30})
 	for _, data := range [][]*corpus.Batch{batches(60)} {
 		s, err := prune.Activation{Data: data}.Score(context.Background(), m, prune.HeadsAndNeurons)
 		if err != nil {
@@ -240,8 +241,8 @@ func TestActivationScores(t *testing.T) {
 			}
 		}
 		out, _ := apply(t, prune.Config{Unit: prune.Heads, Scope: prune.Global, Sparsity: 1. / 6, Criterion: prune.Activation{Data: data}}, m)
-		in := inputs(60, 3, 9, 5)
-		if err := near(run(t, out, in)["logits"].F32, run(t, m, in)["logits"].F32, 1e-6); err != nil {
+		in := modeltest.Inputs(60, 3, 9, 5)
+		if err := modeltest.Near(modeltest.Run(t, out, in)["logits"].F32, modeltest.Run(t, m, in)["logits"].F32, 1e-6); err != nil {
 			t.Error(err)
 		}
 	}
@@ -252,7 +253,7 @@ func TestActivationScores(t *testing.T) {
 func TestCompensation(t *testing.T) {
 	s := tiny
 	s.Act = "relu"
-	m := mustNew(t, s, 1, student.MaskedLM()).Clone()
+	m := modeltest.New(t, s, 1, student.MaskedLM()).Clone()
 	// Neurons 3 and 5 of layer 1 read nothing and have biases: their activations
 	// are constant, and small, so that the criterion finds them.
 	w := slices.Clone(values(t, m, "bert.encoder.layer.1.intermediate.dense.weight"))
@@ -270,15 +271,15 @@ func TestCompensation(t *testing.T) {
 	m.Graph.SetInitializer(onnx.NewFloats("bert.encoder.layer.1.intermediate.dense.bias", bias, 40))
 	m.Graph.SetInitializer(onnx.NewFloats("bert.encoder.layer.1.output.dense.weight", down, 40, 24))
 	m.Graph.SetInitializer(onnx.NewFloats("bert.encoder.layer.0.intermediate.dense.bias", slices.Repeat([]float32{50}, 40), 40))
-	in := inputs(60, 3, 9, 5)
-	want := run(t, m, in)["logits"].F32
+	in := modeltest.Inputs(60, 3, 9, 5)
+	want := modeltest.Run(t, m, in)["logits"].F32
 	for _, c := range []prune.Compensation{prune.NoCompensation, prune.MeanCompensation, prune.LinearCompensation} {
 		out, r := apply(t, prune.Config{Unit: prune.Neurons, Scope: prune.Global, Sparsity: 2. / 80,
 			Criterion: prune.Activation{Data: batches(60)}, Compensation: c}, m)
 		if !slices.Equal(r.Layers[1].RemovedNeurons, []int{3, 5}) {
 			t.Fatalf("removed %v", r.Layers[1].RemovedNeurons)
 		}
-		if err := near(run(t, out, in)["logits"].F32, want, 1e-5); (err == nil) != (c != prune.NoCompensation) {
+		if err := modeltest.Near(modeltest.Run(t, out, in)["logits"].F32, want, 1e-5); (err == nil) != (c != prune.NoCompensation) {
 			t.Errorf("compensation %q: %v", c, err)
 		}
 	}
@@ -287,7 +288,7 @@ func TestCompensation(t *testing.T) {
 // TestLinearCompensation: a neuron that is a multiple of another is taken over
 // by it, a head that repeats another by that one.
 func TestLinearCompensation(t *testing.T) {
-	m := mustNew(t, tiny, 1, student.MaskedLM()).Clone()
+	m := modeltest.New(t, tiny, 1, student.MaskedLM()).Clone()
 	double := func(name string, from, to, n int) {
 		w := m.Graph.Initializer(name)
 		v, cols := slices.Clone(values(t, m, name)), int(w.Dims[len(w.Dims)-1])
@@ -311,8 +312,8 @@ func TestLinearCompensation(t *testing.T) {
 	for _, x := range []string{"query", "key", "value"} {
 		double(p+"attention.self."+x+".weight", 0, 8, 8)
 	}
-	in := inputs(60, 3, 9, 5)
-	want := run(t, m, in)["logits"].F32
+	in := modeltest.Inputs(60, 3, 9, 5)
+	want := modeltest.Run(t, m, in)["logits"].F32
 	for _, unit := range []prune.Unit{prune.Heads, prune.Neurons} {
 		var loss [3]float64
 		for i, c := range []prune.Compensation{prune.NoCompensation, prune.MeanCompensation, prune.LinearCompensation} {
@@ -323,7 +324,7 @@ func TestLinearCompensation(t *testing.T) {
 			}
 			out, _ := apply(t, prune.Config{Unit: unit, Scope: prune.Global, Sparsity: sparsity, Compensation: c,
 				Criterion: chosen{prune.Activation{Data: batches(60)}, s.Scores}}, m)
-			for j, x := range run(t, out, in)["logits"].F32 {
+			for j, x := range modeltest.Run(t, out, in)["logits"].F32 {
 				loss[i] += math.Pow(float64(x-want[j]), 2)
 			}
 		}
@@ -346,7 +347,7 @@ func (c chosen) Score(context.Context, *onnx.Model, prune.Unit) (prune.Scores, e
 func TestWandaWithEqualNormsIsMagnitudePerOutput(t *testing.T) {
 	// With the same norm for every input the scores are |w| times a constant:
 	// scores given so must choose what magnitude chooses.
-	m := mustNew(t, tiny, 1)
+	m := modeltest.New(t, tiny, 1)
 	scores := map[string][]float32{}
 	for _, name := range linears(m) {
 		for _, x := range values(t, m, name) {
@@ -375,7 +376,7 @@ func TestWandaWithEqualNormsIsMagnitudePerOutput(t *testing.T) {
 }
 
 func TestMaskGradients(t *testing.T) {
-	m := mustNew(t, tiny, 1)
+	m := modeltest.New(t, tiny, 1)
 	var params []prune.Gradient
 	r := rand.New(rand.NewPCG(2, 2))
 	for _, name := range linears(m) {

@@ -4,36 +4,16 @@ import (
 	"context"
 	"math"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/internal/ort"
+	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
 )
-
-// shared finds material beside the repository, or skips.
-func shared(t testing.TB, parts ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		p := filepath.Join(append([]string{dir, "shared"}, parts...)...)
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Skipf("no shared/%s beside the repository", filepath.Join(parts...))
-		}
-		dir = up
-	}
-}
 
 // classifier is a real model with its labelled data.
 type classifier struct {
@@ -45,7 +25,7 @@ type classifier struct {
 
 func openClassifier(t *testing.T, model, data string) classifier {
 	t.Helper()
-	m, err := onnx.Open(shared(t, "models", model))
+	m, err := onnx.Open(shared.Path(t, "models", model))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +34,7 @@ func openClassifier(t *testing.T, model, data string) classifier {
 		t.Fatal(err)
 	}
 	for file, to := range map[string]*corpus.Corpus{"train.tsv": &c.train, "dev.tsv": &c.dev} {
-		if *to, err = corpus.Open([]string{shared(t, "data", data, file)}, corpus.Options{Limit: 2000}); err != nil {
+		if *to, err = corpus.Open([]string{shared.Path(t, "data", data, file)}, corpus.Options{Limit: 2000}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,7 +115,7 @@ func compareQuality(t *testing.T, c classifier, entries []eval.Entry) {
 // maskedLM is the model with random weights and a tied decoder, and token sequences for it.
 func maskedLM(t *testing.T) (*onnx.Model, []quantize.Sample) {
 	t.Helper()
-	m, err := onnx.Open(shared(t, "models", "mlm-random-L3-H64"))
+	m, err := onnx.Open(shared.Path(t, "models", "mlm-random-L3-H64"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func TestSafetensorsOfUnevenLayers(t *testing.T) {
 }
 
 func TestSafetensorsOfAttentionWithoutSomeHeads(t *testing.T) {
-	m, err := prune.Config{Unit: prune.Heads, Sparsity: 0.5}.Apply(t.Context(), mustNew(t, student.Shape{Layers: 1, Hidden: 16, Heads: 2, Vocab: 30}, 1, student.MaskedLM()))
+	m, err := prune.Config{Unit: prune.Heads, Sparsity: 0.5}.Apply(t.Context(), modeltest.New(t, student.Shape{Layers: 1, Hidden: 16, Heads: 2, Vocab: 30}, 1, student.MaskedLM()))
 	if err != nil {
 		t.Fatal(err)
 	}

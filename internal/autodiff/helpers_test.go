@@ -3,8 +3,6 @@ package autodiff_test
 import (
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -13,20 +11,6 @@ import (
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
-
-// opened opens a model of the shared folder, and skips where there is none.
-func opened(t *testing.T, name string) *onnx.Model {
-	t.Helper()
-	path := filepath.Join("..", "..", "..", "shared", "models", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no shared models: %v", err)
-	}
-	m, err := onnx.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 // tiny is a student with all heads whose weights are large enough to matter.
 func tiny(t *testing.T, act string) *onnx.Model {

@@ -11,6 +11,7 @@ import (
 	"github.com/litekit/lite/internal/autodiff"
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -225,7 +226,7 @@ func TestInterleavedPasses(t *testing.T) {
 func TestSharedModels(t *testing.T) {
 	for _, name := range []string{"sst2-bert-L2-H128", "zh-bert-chnsenticorp-L4-H128", "mlm-random-L3-H64"} {
 		t.Run(name, func(t *testing.T) {
-			m := opened(t, name)
+			m := modeltest.Open(t, "models", name)
 			in := texts(2, 9, 100)
 			want := outputs(t, m, in, 2, 9, "logits")["logits"]
 			opts, r, targets := autodiff.Options{}, 0, []int32{0, 1}

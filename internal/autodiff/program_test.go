@@ -11,6 +11,7 @@ import (
 
 	"github.com/litekit/lite/internal/autodiff"
 	"github.com/litekit/lite/internal/fuse"
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 )
@@ -279,7 +280,7 @@ func TestNewErrors(t *testing.T) {
 }
 
 func TestPeerInt8IsRefused(t *testing.T) {
-	if _, err := autodiff.New(opened(t, "peer-int8/tiny4_312.ortdyn.onnx"), autodiff.Options{}); err == nil {
+	if _, err := autodiff.New(modeltest.Open(t, "models", "peer-int8/tiny4_312.ortdyn.onnx"), autodiff.Options{}); err == nil {
 		t.Error("an int8 model was accepted")
 	} else {
 		t.Log(err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -50,7 +51,7 @@ func goldenFeed(s *exec.Session, vocab, batch, seq int) map[string]*exec.Tensor 
 
 func openModel(t testing.TB, file string) *onnx.Model {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(sharedDir(t, "models"), file))
+	data, err := os.ReadFile(filepath.Join(shared.Path(t, "models"), file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func run(t testing.TB, s *exec.Session, feed map[string]*exec.Tensor, outputs ..
 
 // TestGoldens compares fused and unfused runs with ONNX Runtime.
 func TestGoldens(t *testing.T) {
-	sharedDir(t, "models")
+	shared.Path(t, "models")
 	data, err := os.ReadFile("testdata/goldens.json")
 	if err != nil {
 		t.Fatal(err)

@@ -14,28 +14,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 )
-
-// sharedDir finds the folder of test material beside the repository, or skips.
-func sharedDir(t testing.TB, parts ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		p := filepath.Join(append([]string{dir, "shared"}, parts...)...)
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Skipf("no shared/%s beside the repository", filepath.Join(parts...))
-		}
-		dir = up
-	}
-}
 
 // decodeTensor reads a TensorProto: as the one initializer of an empty model.
 func decodeTensor(data []byte) (*onnx.Tensor, error) {
@@ -62,7 +43,7 @@ var skipCases = map[string]string{
 }
 
 func TestONNXNodes(t *testing.T) {
-	root := sharedDir(t, "conformance", "onnx-1.19-node")
+	root := shared.Path(t, "conformance", "onnx-1.19-node")
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		t.Fatal(err)

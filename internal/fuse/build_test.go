@@ -2,8 +2,6 @@ package fuse_test
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -159,26 +157,4 @@ func find(m *onnx.Model, op string) *onnx.Node {
 		return nil
 	}
 	return m.Graph.Nodes[i]
-}
-
-// shared reads a model from the folder shared/models beside the repository, or skips the test.
-func shared(t *testing.T, file string) *onnx.Model {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		data, err := os.ReadFile(filepath.Join(dir, "shared", "models", file))
-		if err != nil {
-			continue
-		}
-		m, err := onnx.Decode(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-	t.Skipf("shared/models/%s is not there", file)
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/internal/fuse"
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -27,7 +28,7 @@ var models = []struct {
 func TestSharedModels(t *testing.T) {
 	for _, c := range models {
 		t.Run(c.file, func(t *testing.T) {
-			m := shared(t, c.file)
+			m := modeltest.Open(t, "models", c.file)
 			f := mustFuse(t, m)
 			count := map[string]int{}
 			for _, n := range f.Model.Graph.Nodes {
@@ -79,7 +80,7 @@ func TestSharedModels(t *testing.T) {
 func TestShapeRefs(t *testing.T) {
 	for _, c := range models {
 		t.Run(c.file, func(t *testing.T) {
-			m := shared(t, c.file).Clone()
+			m := modeltest.Open(t, "models", c.file).Clone()
 			e, err := fuse.Detect(m)
 			if err != nil {
 				t.Fatal(err)
@@ -153,7 +154,7 @@ func TestDetectErrors(t *testing.T) {
 }
 
 func TestUntie(t *testing.T) {
-	m := shared(t, "mlm-random-L3-H64/model.onnx")
+	m := modeltest.Open(t, "models", "mlm-random-L3-H64/model.onnx")
 	u := fuse.Untie(m)
 	e, err := fuse.Detect(u)
 	if err != nil {

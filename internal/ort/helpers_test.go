@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,26 +15,6 @@ import (
 	"github.com/litekit/lite/internal/ort"
 	"github.com/litekit/lite/onnx"
 )
-
-// shared finds the folder of shared test material beside the repository.
-func shared(t *testing.T, parts ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		p := filepath.Join(append([]string{dir, "shared"}, parts...)...)
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Skipf("no shared/%s beside the repository", filepath.Join(parts...))
-		}
-		dir = up
-	}
-}
 
 // sentences reads the first column of the first n rows of a TSV with a header.
 func sentences(t *testing.T, path string, n int) (out []string) {

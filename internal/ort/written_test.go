@@ -9,6 +9,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/internal/ort"
+	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
 	"github.com/litekit/lite/student"
@@ -70,7 +71,7 @@ func TestWrittenTeacher(t *testing.T) {
 		{"zh-bert-chnsenticorp-L4-H128", "", "chnsenticorp/dev.tsv"},
 	} {
 		t.Run(tc.model, func(t *testing.T) {
-			m, err := onnx.Open(shared(t, "models", tc.model))
+			m, err := onnx.Open(shared.Path(t, "models", tc.model))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +79,7 @@ func TestWrittenTeacher(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lines := sentences(t, shared(t, "data", tc.data), 48)
+			lines := sentences(t, shared.Path(t, "data", tc.data), 48)
 			m.Files = tok.Files()
 			dir := save(t, m)
 			compare(t, dir, "model.onnx", tok, lines)
@@ -87,7 +88,7 @@ func TestWrittenTeacher(t *testing.T) {
 			if tc.tokenizer == "" {
 				return
 			}
-			theirs, err := corpus.OpenTokenizer(shared(t, "tokenizer", tc.tokenizer))
+			theirs, err := corpus.OpenTokenizer(shared.Path(t, "tokenizer", tc.tokenizer))
 			if err != nil {
 				t.Fatal(err)
 			}
