@@ -76,20 +76,8 @@ func newRunner(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Opti
 	}
 	opts.MaxLength = min(opts.MaxLength, teacher.MaxLength(m, opts.MaxLength))
 	r := &runner{ctx: ctx, model: m, data: data, tok: tok, opts: opts,
-		result: &Result{Task: heads[0].kind, Examples: data.Len(), Parameters: parameters(m)}}
+		result: &Result{Task: heads[0].kind, Examples: data.Len(), Parameters: m.Parameters()}}
 	return r, opts, r.prepare(heads)
-}
-
-// parameters counts the elements of float and 8-bit initializers;
-// scales and zero points of a quantized model count as what they are.
-func parameters(m *onnx.Model) (n int64) {
-	for _, t := range m.Graph.Initializers {
-		switch t.Type {
-		case onnx.Float, onnx.Float16, onnx.BFloat16, onnx.Double, onnx.Int8, onnx.Uint8:
-			n += int64(t.Len())
-		}
-	}
-	return n
 }
 
 // encodedBytes is the size of the .onnx file that the model makes.

@@ -270,3 +270,19 @@ func (n *Node) Clone() *Node {
 	}
 	return &c
 }
+
+// Parameters counts the weights of a model: the elements of the graph's float
+// and 8-bit initializers. Scales and zero points of a quantized model count as
+// what they are; sizes and indices (int32, int64) do not count.
+func (m *Model) Parameters() (n int64) {
+	if m.Graph == nil {
+		return 0
+	}
+	for _, t := range m.Graph.Initializers {
+		switch t.Type {
+		case Float, Float16, BFloat16, Double, Int8, Uint8:
+			n += int64(t.Len())
+		}
+	}
+	return n
+}

@@ -90,3 +90,17 @@ func sameBytes(t *testing.T, data []byte, m *onnx.Model) bool {
 	again, err := m.Encode()
 	return err == nil && string(again) == string(data) && strings.Contains(string(data), "\xc0\x7f")
 }
+
+func TestParameters(t *testing.T) {
+	m := &onnx.Model{}
+	if n := m.Parameters(); n != 0 {
+		t.Errorf("%d parameters without a graph", n)
+	}
+	m.Graph = &onnx.Graph{}
+	m.Graph.SetInitializer(onnx.NewFloats("w", make([]float32, 6), 2, 3))
+	m.Graph.SetInitializer(onnx.NewInt64s("shape", []int64{1, 2}, 2))
+	m.Graph.SetInitializer(&onnx.Tensor{Name: "q", Type: onnx.Int8, Dims: []int64{4}, Raw: make([]byte, 4)})
+	if n := m.Parameters(); n != 10 {
+		t.Errorf("%d parameters, want 6 floats and 4 bytes", n)
+	}
+}

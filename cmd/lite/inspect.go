@@ -83,7 +83,7 @@ and with --int8 which nodes quantization would reach.`,
 func inspect(path string, m *onnx.Model) *inspection {
 	r := &inspection{
 		Model: path, IRVersion: m.IRVersion, Producer: strings.TrimSpace(m.Producer + " " + m.ProducerVersion), Opsets: map[string]int64{},
-		Inputs: values(m.Graph.Inputs, m.Graph), Outputs: values(m.Graph.Outputs, nil), Parameters: parameters(m),
+		Inputs: values(m.Graph.Inputs, m.Graph), Outputs: values(m.Graph.Outputs, nil), Parameters: m.Parameters(),
 		WeightTypes: map[string]int64{}, Nodes: len(m.Graph.Nodes), Operators: map[string]int{}, Task: m.Config.Task(),
 		Files: slices.Sorted(maps.Keys(m.Files)),
 	}

@@ -292,17 +292,6 @@ func sweepHalves(path string) error {
 	return nil
 }
 
-// parameters counts the weights of a model: floats and 8-bit integers.
-func parameters(m *onnx.Model) (n int64) {
-	for _, t := range m.Graph.Initializers {
-		switch t.Type {
-		case onnx.Float, onnx.Float16, onnx.BFloat16, onnx.Double, onnx.Int8, onnx.Uint8:
-			n += int64(t.Len())
-		}
-	}
-	return n
-}
-
 // shortNames names models by the last part of their paths, by the whole paths
 // where those would be the same, and numbers what is still the same.
 func shortNames(paths []string) []string {

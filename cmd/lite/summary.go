@@ -34,7 +34,7 @@ type summary struct {
 // that fails; measure may be nil. Where the budget is missed the error says so
 // and the summary is printed all the same.
 func (a *app) finish(s *summary, m *onnx.Model, o *output, measure func(bytes int64) (*eval.Table, error)) (err error) {
-	s.Model, s.File, s.Parameters = o.path, o.model(), parameters(m)
+	s.Model, s.File, s.Parameters = o.path, o.model(), m.Parameters()
 	if s.Bytes, err = o.save(m); err != nil {
 		return err
 	}

@@ -189,16 +189,23 @@ func lowerLinear(q *Pass, n *onnx.Node) ([]*value, error) {
 	return one(q.linear(nodeName(n), x, w, b, act, trans))
 }
 
-func lowerLayerNorm(q *Pass, n *onnx.Node) ([]*value, error) {
-	var in [4]*value
+// threeOrFour are the inputs of a node that needs three, what, and may have a fourth.
+func (q *Pass) threeOrFour(n *onnx.Node, what string) (in [4]*value, err error) {
 	for i := range in {
-		var err error
 		if in[i], err = q.optional(n, i); err != nil {
-			return nil, err
+			return in, err
 		}
 	}
 	if in[0] == nil || in[1] == nil || in[2] == nil {
-		return nil, fmt.Errorf("autodiff: node %s: want an input, scale and bias", nodeName(n))
+		return in, fmt.Errorf("autodiff: node %s: want %s", nodeName(n), what)
+	}
+	return in, nil
+}
+
+func lowerLayerNorm(q *Pass, n *onnx.Node) ([]*value, error) {
+	in, err := q.threeOrFour(n, "an input, scale and bias")
+	if err != nil {
+		return nil, err
 	}
 	label, p := nodeName(n), q.program
 	rate, key := p.opts.Dropout, uint64(p.index[n])+1
@@ -208,7 +215,6 @@ func lowerLayerNorm(q *Pass, n *onnx.Node) ([]*value, error) {
 		if !p.isLinear(n.Inputs[0]) && p.isLinear(n.Inputs[3]) {
 			i = 3
 		}
-		var err error
 		if in[i], err = q.dropout(label, key, rate, in[i]); err != nil {
 			return nil, err
 		}
@@ -226,15 +232,9 @@ func (p *Program) isLinear(name string) bool {
 }
 
 func lowerAttention(q *Pass, n *onnx.Node) ([]*value, error) {
-	var in [4]*value
-	for i := range in {
-		var err error
-		if in[i], err = q.optional(n, i); err != nil {
-			return nil, err
-		}
-	}
-	if in[0] == nil || in[1] == nil || in[2] == nil {
-		return nil, fmt.Errorf("autodiff: node %s: want query, key and value", nodeName(n))
+	in, err := q.threeOrFour(n, "query, key and value")
+	if err != nil {
+		return nil, err
 	}
 	return one(q.attention(nodeName(n), in[0], in[1], in[2], in[3], int(n.Int("heads", 1)), n.Float("scale", 1)))
 }
