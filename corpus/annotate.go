@@ -13,6 +13,7 @@ import (
 // workers must be safe for concurrent use, and its answer must depend on the
 // text only.
 type Annotator interface {
+	// Annotate returns the words of text, none for a text without any.
 	Annotate(text string) ([]Word, error)
 }
 

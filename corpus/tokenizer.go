@@ -9,11 +9,11 @@ import (
 // Encoding is a tokenized text. All slices have the same length.
 type Encoding struct {
 	IDs     []int64
-	Tokens  []string
-	Offsets []Span // byte offsets into the original text (of the pair's own text for its tokens); {0,0} for added special tokens
-	Word    []int  // pre-token number within its text; −1 for added special tokens
-	Types   []int64
-	Seq     []int // 0 first text, 1 second, −1 added special token
+	Tokens  []string // as the vocabulary spells them: "##s" for a later piece
+	Offsets []Span   // byte offsets into the original text (of the pair's own text for its tokens); {0,0} for added special tokens
+	Word    []int    // pre-token number within its text; −1 for added special tokens
+	Types   []int64  // token type: 0 first text, 1 second
+	Seq     []int    // 0 first text, 1 second, −1 added special token
 }
 
 // Len returns the number of tokens.

@@ -23,8 +23,12 @@ const (
 // Loss is one objective. Build adds it to the graph of one batch shape and
 // returns a scalar, a mean over what it is computed from.
 type Loss interface {
+	// Name is the stable name in reports and checkpoints, such as "kd".
 	Name() string
+	// View says which form of the text Build finds in its graph.
 	View() View
+	// Build adds the loss to g, once for each batch shape. The node is a scalar
+	// of float32.
 	Build(g *Graph) (*gorgonia.Node, error)
 }
 
@@ -32,6 +36,7 @@ type Loss interface {
 // method does nothing; a loss without it finds no teacher.
 type Taught interface {
 	Loss
+	// Taught is never called.
 	Taught()
 }
 

@@ -28,7 +28,7 @@ type Report struct {
 	Resumed int `json:"resumed"`
 	// Losses are the moving averages (0.98) of the unweighted terms at the end.
 	Losses []NamedLoss `json:"losses"`
-	// Tokens (without padding) were seen by this process in Seconds.
+	// Tokens (without padding) were seen by this process in Seconds of training.
 	Tokens  int64   `json:"tokens"`
 	Seconds float64 `json:"seconds"`
 }

@@ -20,7 +20,7 @@ type Result struct {
 	Parameters int64    `json:"parameters"`
 	Latency    []Timing `json:"latency,omitempty"`
 
-	// Predictions, Gold [rows] and Scores of the primary head are kept for comparison.
+	// Predictions and Gold, [rows] of classes, of the primary head are kept for comparison.
 	Predictions []int32 `json:"-"`
 	Gold        []int32 `json:"-"`
 	// Logits is [rows, Classes] of the primary head, nil where Classes > 64.

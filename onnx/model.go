@@ -44,7 +44,9 @@ type Property struct {
 	Unknown    []byte
 }
 
-// Graph is a list of nodes in topological order with its inputs, outputs and weights.
+// Graph is a list of nodes in topological order with its inputs, outputs and
+// weights (Initializers). Values declares types and shapes of values between
+// nodes, for which the format needs none.
 type Graph struct {
 	Name         string
 	Doc          string

@@ -10,7 +10,7 @@ import (
 // in the order the initializer stores them.
 type Mask struct {
 	N    int
-	Bits []uint64
+	Bits []uint64 // [⌈N/64⌉], element i is bit i%64 of word i/64
 }
 
 // Pruned reports whether element i is pruned.

@@ -27,14 +27,14 @@ type Report struct {
 
 // LayerReport is what one layer had and has.
 type LayerReport struct {
-	Layer          int   `json:"layer"`
+	Layer          int   `json:"layer"` // from 0, counted in the model that was given
 	Heads          int   `json:"heads"`
 	HeadsBefore    int   `json:"heads_before"`
 	Neurons        int   `json:"neurons"`
 	NeuronsBefore  int   `json:"neurons_before"`
-	RemovedHeads   []int `json:"removed_heads,omitempty"` // counted in the model that was given
+	RemovedHeads   []int `json:"removed_heads,omitempty"` // likewise
 	RemovedNeurons []int `json:"removed_neurons,omitempty"`
-	Dropped        bool  `json:"dropped,omitempty"`
+	Dropped        bool  `json:"dropped,omitempty"` // the whole layer is gone
 }
 
 // TensorReport counts the zeros of one parameter.

@@ -30,6 +30,8 @@ type Sample struct {
 // Samples streams calibration batches; it may be read more than once and must
 // yield the same batches each time.
 type Samples interface {
+	// Samples calls yield for each batch in turn and stops at its first error,
+	// which it returns.
 	Samples(ctx context.Context, yield func(Sample) error) error
 }
 

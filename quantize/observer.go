@@ -17,7 +17,9 @@ type Observer interface {
 
 // Calibrator makes an observer for each activation.
 type Calibrator interface {
+	// Name is the stable name, such as "minmax".
 	Name() string
+	// New makes an observer that has seen nothing.
 	New() Observer
 }
 

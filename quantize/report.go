@@ -52,6 +52,8 @@ type NodeReport struct {
 
 // BudgetReport tells how the budget was kept or missed.
 type BudgetReport struct {
+	// Metric is Baseline in float and Value in the model returned; Met tells
+	// whether that is within MaxDrop. Evaluations counts those of the search.
 	Metric      string     `json:"metric"`
 	Baseline    eval.Float `json:"baseline"`
 	Value       eval.Float `json:"value"`

@@ -5,7 +5,7 @@ import "math"
 // Quantized is the weights of a linear layer or table after quantization: the int8 values in
 // the layout of the source, and one scale and zero point per channel (or one).
 type Quantized struct {
-	Q []int8
+	Q []int8 // row-major
 	// Scale and Zero have one element, or one per channel.
 	Scale []float32
 	Zero  []int8
