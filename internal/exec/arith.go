@@ -19,6 +19,10 @@ type binaryOp struct {
 	i32 row[int32, int32]
 	u8  row[uint8, uint8]
 	i8  row[int8, int8]
+	// u64 is for bit patterns of uint64, nil where i64 serves; ordered says
+	// that i64 serves on bits in the order of int64.
+	u64     row[int64, int64]
+	ordered bool
 	// divides makes a zero in an integer right-hand side an error.
 	divides bool
 }
@@ -179,15 +183,15 @@ func mulOp() binaryOp {
 }
 
 func divOp() binaryOp {
-	return binaryOp{f32: divRow[float32], f64: divRow[float64], i64: divRow[int64], i32: divRow[int32], u8: divRow[uint8], i8: divRow[int8], divides: true}
+	return binaryOp{f32: divRow[float32], f64: divRow[float64], i64: divRow[int64], i32: divRow[int32], u8: divRow[uint8], i8: divRow[int8], u64: each(divBits), divides: true}
 }
 
 func minOp() binaryOp {
-	return binaryOp{f32: each(least[float32]), f64: each(least[float64]), i64: each(least[int64]), i32: each(least[int32]), u8: each(least[uint8]), i8: each(least[int8])}
+	return binaryOp{f32: each(least[float32]), f64: each(least[float64]), i64: each(least[int64]), i32: each(least[int32]), u8: each(least[uint8]), i8: each(least[int8]), ordered: true}
 }
 
 func maxOp() binaryOp {
-	return binaryOp{f32: each(greatest[float32]), f64: each(greatest[float64]), i64: each(greatest[int64]), i32: each(greatest[int32]), u8: each(greatest[uint8]), i8: each(greatest[int8])}
+	return binaryOp{f32: each(greatest[float32]), f64: each(greatest[float64]), i64: each(greatest[int64]), i32: each(greatest[int32]), u8: each(greatest[uint8]), i8: each(greatest[int8]), ordered: true}
 }
 
 func powOp() binaryOp {
@@ -220,12 +224,12 @@ func powRow(dst, a, b []float32, sa, sb int) {
 }
 
 func modOp() binaryOp {
-	return binaryOp{i64: each(modulo[int64]), i32: each(modulo[int32]), u8: each(modulo[uint8]), i8: each(modulo[int8]), divides: true}
+	return binaryOp{i64: each(modulo[int64]), i32: each(modulo[int32]), u8: each(modulo[uint8]), i8: each(modulo[int8]), u64: each(modBits), divides: true}
 }
 
 func fmodOp() binaryOp {
 	return binaryOp{f32: each(fmod[float32]), f64: each(fmod[float64]), i64: each(remainder[int64]), i32: each(remainder[int32]),
-		u8: each(remainder[uint8]), i8: each(remainder[int8]), divides: true}
+		u8: each(remainder[uint8]), i8: each(remainder[int8]), u64: each(modBits), divides: true}
 }
 
 // arithmetic runs a binary operation on two operands of one type.
@@ -248,6 +252,8 @@ func power(op binaryOp) func(*call) error {
 			common = x.Type
 		} else if y.Type == onnx.Float {
 			common = onnx.Double
+		} else if y.Type != onnx.Double {
+			common = onnx.Int64
 		}
 		cx, err := c.cast(x, common)
 		if err != nil {
@@ -366,11 +372,32 @@ func (op binaryOp) apply(c *call, x, y *Tensor, reuse bool) error {
 		walk(b, op.u8, out.U8, x.U8, y.U8)
 	case x.Type == onnx.Int8 && op.i8 != nil:
 		walk(b, op.i8, out.I8, x.I8, y.I8)
+	case wideInt(x.Type) && op.i64 != nil:
+		op.applyWide(b, out, x, y)
 	default:
 		return errType(x.Type)
 	}
 	return nil
 }
+
+// applyWide is apply for integers that are held in I64.
+func (op binaryOp) applyWide(b *broadcast, out, x, y *Tensor) {
+	switch {
+	case x.Type != onnx.Uint64:
+		walk(b, op.i64, out.I64, x.I64, y.I64)
+		out.wrap()
+	case op.u64 != nil:
+		walk(b, op.u64, out.I64, x.I64, y.I64)
+	case op.ordered:
+		walk(b, op.i64, out.I64, flipSign(x.I64), flipSign(y.I64))
+		copy(out.I64, flipSign(out.I64))
+	default: // the same bits, signed or not
+		walk(b, op.i64, out.I64, x.I64, y.I64)
+	}
+}
+
+func divBits(x, y int64) int64 { return int64(uint64(x) / uint64(y)) }
+func modBits(x, y int64) int64 { return int64(uint64(x) % uint64(y)) }
 
 // walk applies a run to every row of a broadcast.
 func walk[T, R any](b *broadcast, f row[T, R], dst []R, x, y []T) {
@@ -381,7 +408,7 @@ func walk[T, R any](b *broadcast, f row[T, R], dst []R, x, y []T) {
 }
 
 func hasZero(t *Tensor) bool {
-	switch t.Type {
+	switch storage(t.Type) {
 	case onnx.Int64:
 		return contains(t.I64, 0)
 	case onnx.Int32:

@@ -34,7 +34,7 @@ func (d slab[T]) blit(at int, src elems, from, n, stride int) {
 
 // elems returns the tensor's elements for copying.
 func (t *Tensor) elems() elems {
-	switch t.Type {
+	switch storage(t.Type) {
 	case onnx.Float:
 		return slab[float32](t.F32)
 	case onnx.Double:

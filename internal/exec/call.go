@@ -76,7 +76,7 @@ func (c *call) sized(t onnx.DataType, shape []int, limit int) (*Tensor, error) {
 	if !supported(t) {
 		return nil, errType(t)
 	}
-	if n > limit/t.Size() {
+	if n > limit/storage(t).Size() {
 		return nil, fmt.Errorf("a value of shape %v (%s) is over the limit of %d MiB; see Options.MaxBytes", shape, typeName(t), limit>>20)
 	}
 	return c.mem.take(t, shape, n), nil
@@ -156,6 +156,9 @@ func (c *call) ints(i int) ([]int64, error) {
 			out[j] = int64(v)
 		}
 		return out, nil
+	}
+	if wideInt(t.Type) && t.Type != onnx.Uint64 {
+		return t.I64, nil
 	}
 	return nil, fmt.Errorf("input %d is %s; int64 or int32 is needed", i, typeName(t.Type))
 }

@@ -11,8 +11,9 @@
 // and bfloat16 are widened: initializers are converted, a declared value is a
 // float32 here, and Cast rounds to the narrower type but keeps a float32, so
 // that arithmetic in between is more exact. Float64 arithmetic is done in
-// float64. 16-bit and unsigned 32- and 64-bit integers and strings are not
-// supported.
+// float64. The integers of 2, 4 and 16 bits, uint32 and uint64 are held in
+// int64 and wrap around as their own type does; float8 and float4 are held in
+// float32 and rounded by Cast and QuantizeLinear. Strings are not supported.
 //
 // # Memory
 //

@@ -75,6 +75,10 @@ func compare(op relation) func(*call) error {
 			walk(b, op.i8, out.Bool, x.I8, y.I8)
 		case x.Type == onnx.Bool && op.bool != nil:
 			walk(b, op.bool, out.Bool, x.Bool, y.Bool)
+		case wideInt(x.Type) && op.i64 != nil:
+			walk(b, op.i64, out.Bool, x.ordered().I64, y.ordered().I64)
+		case storage(x.Type) == onnx.Float && op.f32 != nil:
+			walk(b, op.f32, out.Bool, x.F32, y.F32)
 		default:
 			return errType(x.Type)
 		}
@@ -142,7 +146,7 @@ func where(c *call) error {
 	if err != nil {
 		return err
 	}
-	switch x.Type {
+	switch storage(x.Type) {
 	case onnx.Float:
 		choose(b, out.F32, cond.Bool, x.F32, y.F32)
 	case onnx.Double:

@@ -30,7 +30,7 @@ const (
 )
 
 func slot(t onnx.DataType) int {
-	switch t {
+	switch storage(t) {
 	case onnx.Float:
 		return 0
 	case onnx.Double:
@@ -71,7 +71,7 @@ func (a *arena) take(t onnx.DataType, shape []int, n int) *Tensor {
 	}
 	b.refs = 1
 	out := &Tensor{Type: t, Shape: shape, mem: b}
-	switch t {
+	switch storage(t) {
 	case onnx.Float:
 		out.F32 = b.full.F32[:n:n]
 	case onnx.Double:
@@ -92,8 +92,8 @@ func (a *arena) take(t onnx.DataType, shape []int, n int) *Tensor {
 
 func newBlock(t onnx.DataType, class, size int) *block {
 	b := &block{class: class}
-	b.full.Type = t
-	switch t {
+	b.full.Type = storage(t)
+	switch storage(t) {
 	case onnx.Float:
 		b.full.F32 = make([]float32, size)
 	case onnx.Double:

@@ -79,7 +79,7 @@ func elementwiseOps() map[string]operator {
 		"Not": {run: not, inputs: 1}, "Where": {run: where, inputs: 3},
 		"IsNaN": {run: classify(math.IsNaN), inputs: 1}, "IsInf": {run: isInf, inputs: 1},
 
-		"Clip": {run: clip, inputs: 1}, "Cast": {run: castNode, inputs: 1}, "CastLike": {run: castLike, inputs: 2},
+		"Clip": {run: clip, inputs: 1}, "Cast": {run: castNode, inputs: 1}, "CastLike": {run: castLike, inputs: 2}, "BitCast": {run: bitCast, inputs: 1},
 		"Identity": {run: identity, inputs: 1}, "Dropout": {run: dropout, inputs: 1},
 	}
 }

@@ -86,19 +86,6 @@ func logSumReduction() reduction {
 
 func plus[A int64 | float64](a, x A) A { return a + x }
 
-// bounds are the least and greatest values of an integer type.
-func bounds(t onnx.DataType) (lo, hi int64) {
-	switch t {
-	case onnx.Int32:
-		return math.MinInt32, math.MaxInt32
-	case onnx.Uint8:
-		return 0, math.MaxUint8
-	case onnx.Int8:
-		return math.MinInt8, math.MaxInt8
-	}
-	return math.MinInt64, math.MaxInt64
-}
-
 // over is which dimensions a reduction runs over.
 type over struct {
 	shape        []int // of the result
@@ -185,8 +172,19 @@ func reduce(r reduction) func(*call) error {
 			return foldOver(o, ints, out.U8, x.U8)
 		case onnx.Int8:
 			return foldOver(o, ints, out.I8, x.I8)
+		case onnx.Bool:
+			return reduceBool(o, ints, out.Bool, x.Bool)
 		}
-		return errType(x.Type)
+		if !wideInt(x.Type) {
+			return errType(x.Type)
+		}
+		if x.Type == onnx.Uint64 && r.start != nil {
+			err = foldOver(o, ints, out.I64, flipSign(x.I64))
+			copy(out.I64, flipSign(out.I64))
+			return err
+		}
+		defer out.wrap()
+		return foldOver(o, ints, out.I64, x.I64)
 	}
 }
 
@@ -205,6 +203,22 @@ func foldOver[T number, A int64 | float64](o *over, f fold[A], dst, src []T) err
 		})
 	})
 	return nil
+}
+
+// reduceBool is a maximum or minimum of bools, false < true.
+func reduceBool(o *over, f fold[int64], dst, src []bool) error {
+	bits, out := make([]uint8, len(src)), make([]uint8, len(dst))
+	for i, b := range src {
+		if b {
+			bits[i] = 1
+		}
+	}
+	f.zero = min(max(f.zero, 0), 1)
+	err := foldOver(o, f, out, bits)
+	for i, v := range out {
+		dst[i] = v != 0
+	}
+	return err
 }
 
 // walkStrided calls f(i, offset) for the indices lo ≤ i < hi of a strided shape, in order.
@@ -310,6 +324,9 @@ func cumSum(c *call) error {
 		scan(out.I64, x.I64, n, inner, ex, rev)
 	case onnx.Int32:
 		scan(out.I32, x.I32, n, inner, ex, rev)
+	case onnx.Uint32, onnx.Uint64:
+		scan(out.I64, x.I64, n, inner, ex, rev)
+		out.wrap()
 	default:
 		return errType(x.Type)
 	}

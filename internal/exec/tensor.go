@@ -11,6 +11,8 @@ import (
 
 // Tensor is a value: a shape and its elements in row-major order, in the one
 // slice that Type names. A nil or empty Shape is a scalar (one element).
+// Types without a slice of that name are held in a wider one: the small and
+// unsigned integers in I64 (uint64 bit by bit), float8 and float4 in F32.
 type Tensor struct {
 	Type  onnx.DataType
 	Shape []int
@@ -50,7 +52,7 @@ func (t *Tensor) Clone() *Tensor {
 
 // dataLen is the number of elements held.
 func (t *Tensor) dataLen() int {
-	switch t.Type {
+	switch storage(t.Type) {
 	case onnx.Float:
 		return len(t.F32)
 	case onnx.Double:
@@ -84,7 +86,7 @@ func FromONNX(t *onnx.Tensor) (*Tensor, error) {
 	if !supported(t.Type) {
 		return nil, &UnsupportedError{Items: []string{fmt.Sprintf("tensor %q of type %s", t.Name, typeName(t.Type))}}
 	}
-	if !ok || len(t.Raw) != n*t.Type.Size() {
+	if !ok || n > math.MaxInt/64 || len(t.Raw) != (n*t.Type.Bits()+7)/8 {
 		return nil, fmt.Errorf("exec: tensor %q: %d bytes do not hold shape %v of %s", t.Name, len(t.Raw), t.Dims, typeName(t.Type))
 	}
 	switch t.Type {
@@ -121,6 +123,8 @@ func FromONNX(t *onnx.Tensor) (*Tensor, error) {
 		for i, b := range t.Raw {
 			out.Bool[i] = b != 0
 		}
+	default:
+		rareElements(t, n, out)
 	}
 	return out, nil
 }
@@ -163,7 +167,7 @@ func widen(t onnx.DataType) onnx.DataType {
 
 // supported reports whether values of the type can be held.
 func supported(t onnx.DataType) bool {
-	switch widen(t) {
+	switch storage(t) {
 	case onnx.Float, onnx.Double, onnx.Int64, onnx.Int32, onnx.Uint8, onnx.Int8, onnx.Bool:
 		return true
 	}
@@ -173,7 +177,8 @@ func supported(t onnx.DataType) bool {
 // typeName is the name ONNX gives the element type.
 func typeName(t onnx.DataType) string {
 	names := [...]string{"undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool",
-		"float16", "double", "uint32", "uint64", "complex64", "complex128", "bfloat16"}
+		"float16", "double", "uint32", "uint64", "complex64", "complex128", "bfloat16",
+		"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2"}
 	if t < 0 || int(t) >= len(names) {
 		return fmt.Sprintf("type %d", int32(t))
 	}
