@@ -343,16 +343,11 @@ func qLinearMatMul(c *call) error {
 	if err != nil {
 		return err
 	}
+	if yz.Type != onnx.Uint8 && yz.Type != onnx.Int8 {
+		return errType(yz.Type)
+	}
 	for i, v := range acc.I32 {
-		r := float64(float32(v) * (sa.F32[0] * sb.F32[i%sb.Len()] / ys.F32[0]))
-		switch yz.Type {
-		case onnx.Uint8:
-			out.U8[i] = uint8(round(r, z[0], 0, 255))
-		case onnx.Int8:
-			out.I8[i] = int8(round(r, z[0], -128, 127))
-		default:
-			return errType(yz.Type)
-		}
+		out.requantize(i, float64(float32(v)*(sa.F32[0]*sb.F32[i%sb.Len()]/ys.F32[0])), z[0])
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (l *lowering) static(n *onnx.Node, trans bool) *onnx.Node {
 		return nil
 	}
 	q := l.producers[input(dx, 0)]
-	if q == nil || q.Op != "QuantizeLinear" || !l.isScalar(input(dx, 1)) {
+	if q == nil || q.Op != "QuantizeLinear" || !l.isScalar(input(dx, 1)) || !l.eightBits(q) {
 		return nil
 	}
 	name, flip := input(dw, 0), false
@@ -124,6 +124,19 @@ func (l *lowering) dequantizer(value string) *onnx.Node {
 		return nil
 	}
 	return n
+}
+
+// eightBits reports whether a QuantizeLinear makes int8 or uint8.
+func (l *lowering) eightBits(q *onnx.Node) bool {
+	t := onnx.DataType(q.Int("output_dtype", int64(onnx.Uint8)))
+	if z := input(q, 2); z != "" {
+		w := l.weights[z]
+		if w == nil {
+			return false
+		}
+		t = w.Type
+	}
+	return t == onnx.Uint8 || t == onnx.Int8 || t == onnx.Undefined
 }
 
 func (l *lowering) isScalar(name string) bool {
