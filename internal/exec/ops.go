@@ -43,7 +43,7 @@ func merge(maps ...map[string]operator) map[string]operator {
 
 // standard is domain ai.onnx.
 func standard() map[string]operator {
-	return merge(elementwiseOps(), reductionOps(), shapeOps(), indexOps(), matrixOps())
+	return merge(elementwiseOps(), reductionOps(), shapeOps(), indexOps(), matrixOps(), tensorOps())
 }
 
 func elementwiseOps() map[string]operator {
