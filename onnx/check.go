@@ -35,9 +35,8 @@ func (m *Model) Check() error {
 	for _, f := range m.Functions {
 		c.function(f, own)
 	}
-	if len(c.faults) > maxFaults {
-		more := len(c.faults) - maxFaults
-		c.faults = append(c.faults[:maxFaults], fmt.Errorf("onnx: and %d more faults", more))
+	if c.more > 0 {
+		c.faults = append(c.faults, fmt.Errorf("onnx: and %d more faults", c.more))
 	}
 	return errors.Join(c.faults...)
 }
@@ -46,10 +45,25 @@ type checker struct {
 	opsets     map[string]bool
 	needOpsets bool
 	faults     []error
+	more       int // faults beyond maxFaults, only counted
 	depth      int
 }
 
+// full counts a fault that is not listed any more and reports so. What a fault
+// costs to describe, a search for a cycle above all, must not be spent on each
+// node of a graph in which all are wrong.
+func (c *checker) full() bool {
+	if len(c.faults) < maxFaults {
+		return false
+	}
+	c.more++
+	return true
+}
+
 func (c *checker) fault(format string, args ...any) {
+	if c.full() {
+		return
+	}
 	c.faults = append(c.faults, fmt.Errorf("onnx: "+format, args...))
 }
 
@@ -102,7 +116,12 @@ func (c *checker) function(f *Function, own map[string]bool) {
 			inner.fault("function %s: nothing makes output %q; remove it or add the node", f.Name, o)
 		}
 	}
-	c.faults = append(c.faults, inner.faults...)
+	for _, err := range inner.faults {
+		if !c.full() {
+			c.faults = append(c.faults, err)
+		}
+	}
+	c.more += inner.more
 }
 
 // scope is the set of values that exist at a point of a graph.
@@ -216,7 +235,7 @@ func (c *checker) nodes(nodes []*Node, s *scope) {
 			if o == "" {
 				continue
 			}
-			if s.made[o] {
+			if s.made[o] && !c.full() {
 				c.fault("node %s: output %q is made before, by %s; rename one", n.Label(), o, c.origin(nodes[:i], o))
 			}
 			s.made[o] = true
@@ -240,6 +259,9 @@ func (c *checker) input(nodes []*Node, maker map[string]int, i int, in string, s
 		return
 	}
 	s.reported[in] = true
+	if c.full() {
+		return
+	}
 	n := nodes[i]
 	j, ok := maker[in]
 	if !ok {
@@ -253,6 +275,9 @@ func (c *checker) input(nodes []*Node, maker map[string]int, i int, in string, s
 	c.fault("node %s: input %q is made later, by node %s; call Graph.Sort", n.Label(), in, nodes[j].Label())
 }
 
+// cycleEnds is how many nodes of either end of a long cycle are named.
+const cycleEnds = 6
+
 // findCycle returns the way from node i to node j along inputs, given that i
 // reads what j makes: a way back from j to i is a cycle.
 func findCycle(nodes []*Node, maker map[string]int, i, j int) string {
@@ -265,6 +290,9 @@ func findCycle(nodes []*Node, maker map[string]int, i, j int) string {
 				names = append(names, nodes[k].Label())
 			}
 			slices.Reverse(names)
+			if k := len(names) - 2*cycleEnds; k > 1 { // a cycle can be as long as the graph
+				names = slices.Replace(names, cycleEnds, cycleEnds+k, fmt.Sprintf("(%d more)", k))
+			}
 			return strings.Join(append([]string{nodes[i].Label()}, names...), " ← ")
 		}
 		for _, in := range nodes[k].reads() {

@@ -169,12 +169,12 @@ func readLabels(all map[string]json.RawMessage) ([]string, error) {
 	var ids map[string]float64
 	var list []string
 	if json.Unmarshal(all["id2label"], &names) == nil && len(names) > 0 {
-		for k, v := range names {
+		for _, k := range slices.Sorted(maps.Keys(names)) { // "1" and "01" are one id: the same one must count each time
 			id, err := strconv.Atoi(k)
 			if err != nil {
 				return nil, fmt.Errorf("onnx: config.json: id2label: key %q is not a number; write ids as \"0\", \"1\", …", k)
 			}
-			byID[id] = v
+			byID[id] = names[k]
 		}
 	} else if json.Unmarshal(all["id2label"], &list) == nil && len(list) > 0 {
 		return list, nil

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/litekit/lite/internal/onnxpb"
 )
@@ -160,7 +159,7 @@ func valueInfo(data []byte) (*ValueInfo, error) {
 			// Messages given in parts merge by concatenation.
 			var b []byte
 			b, err = f.Bytes()
-			v.Other = slices.Concat(v.Other, b)
+			v.Other = append(v.Other, b...)
 		case 3:
 			v.Doc, err = f.Text()
 		case 4:

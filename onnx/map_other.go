@@ -6,4 +6,9 @@ import "os"
 
 // mapFile returns the bytes of a file, not to be written to. Here it is read:
 // a mapped file could not be replaced while it is open.
-func mapFile(path string) ([]byte, error) { return os.ReadFile(path) }
+func mapFile(path string) ([]byte, error) {
+	if err := regular(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}

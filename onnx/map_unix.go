@@ -15,6 +15,9 @@ const mapFrom = 1 << 20
 
 // mapFile returns the bytes of a file, not to be written to.
 func mapFile(path string) ([]byte, error) {
+	if err := regular(path); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -23,9 +26,6 @@ func mapFile(path string) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	size := info.Size()
 	if size < mapFrom {

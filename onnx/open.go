@@ -39,7 +39,7 @@ func Open(path string) (*Model, error) {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
 	dir := filepath.Dir(file)
-	ext := &externalFiles{dir: dir, open: map[string][]byte{}}
+	ext := &externalFiles{dir: dir, open: map[string][]byte{}, named: map[string]string{}}
 	m, err := decode(data, ext.read)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
@@ -153,29 +153,50 @@ func readFirst(dirs []string, name string) ([]byte, error) {
 	return nil, nil
 }
 
+// regular refuses what is not a plain file before it is opened: opening a
+// named pipe waits for a writer that may never come.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	return nil
+}
+
 // externalFiles reads weights kept in other files of the model's directory.
 type externalFiles struct {
-	dir  string
-	open map[string][]byte
+	dir string
+	// open holds the files by their resolved paths: a model can spell one
+	// file's name in any number of ways, and it must not be read for each.
+	open  map[string][]byte
+	named map[string]string // resolved paths by location
 }
 
 // read returns length bytes at offset of a file named relative to the directory.
 // Names that lead out of the directory, also through links, are refused.
 func (x *externalFiles) read(location string, offset, length int64) ([]byte, error) {
-	data, ok := x.open[location]
+	file, ok := x.named[location]
 	if !ok {
-		file, err := x.resolve(location)
-		if err != nil {
+		var err error
+		if file, err = x.resolve(location); err != nil {
 			return nil, err
 		}
+		x.named[location] = file
+	}
+	data, ok := x.open[file]
+	if !ok {
+		var err error
 		if data, err = mapFile(file); err != nil {
 			return nil, fmt.Errorf("external data: %w", err)
 		}
-		x.open[location] = data
+		x.open[file] = data
 	}
 	size := int64(len(data))
 	if offset > size || length > size-offset {
-		return nil, fmt.Errorf("external data: bytes %d to %d lie outside %q, which has %d; the file is cut short or of another model", offset, offset+length, location, size)
+		return nil, fmt.Errorf("external data: %d bytes from byte %d lie outside %q, which has %d; the file is cut short or of another model", length, offset, location, size)
 	}
 	return data[offset : offset+length : offset+length], nil
 }
