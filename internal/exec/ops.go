@@ -43,7 +43,8 @@ func merge(maps ...map[string]operator) map[string]operator {
 
 // standard is domain ai.onnx.
 func standard() map[string]operator {
-	return merge(elementwiseOps(), reductionOps(), shapeOps(), indexOps(), matrixOps(), tensorOps())
+	return merge(elementwiseOps(), reductionOps(), shapeOps(), indexOps(), matrixOps(), tensorOps(),
+		bitOps(), signalOps(), selectOps())
 }
 
 func elementwiseOps() map[string]operator {
