@@ -2,10 +2,7 @@ package exec
 
 import (
 	"fmt"
-	"math"
 	"slices"
-
-	"github.com/litekit/lite/internal/kernel"
 )
 
 func lossOps() map[string]operator {
@@ -99,43 +96,5 @@ func classLoss[T real](c *call, logp []T) error {
 	case "mean":
 		y[0] = T(sum / total)
 	}
-	return nil
-}
-
-// hardmax is Hardmax: 1 for the first largest element, 0 for the others. As
-// with Softmax, before opset 13 the dimensions from axis (default 1) on are
-// one row; from 13 the rows run along axis (default -1).
-func hardmax[T real](c *call) error {
-	x := c.in[0]
-	def := int64(-1)
-	if c.opset < 13 {
-		def = 1
-	}
-	d, err := axis(c.node.Int("axis", def), len(x.Shape))
-	if err != nil {
-		return err
-	}
-	l := lanesOf(x.Shape, d)
-	if c.opset < 13 {
-		l = lanes{count: product(x.Shape[:d]), n: product(x.Shape[d:]), step: 1}
-	}
-	out, err := c.output(0, x.Type, x.Shape...)
-	if err != nil || out.Len() == 0 {
-		return err
-	}
-	src, dst := data[T](x), data[T](out)
-	clear(dst)
-	kernel.Parallel(l.count, max(1, grain/l.n), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			at := l.start(i)
-			top, best := math.Inf(-1), at
-			for j := range l.n {
-				if v := float64(src[at+j*l.step]); v > top {
-					top, best = v, at+j*l.step
-				}
-			}
-			dst[best] = 1
-		}
-	})
 	return nil
 }

@@ -16,7 +16,6 @@ func normOps() map[string]operator {
 		"LRN":                       {run: byReal(localNorm[float32], localNorm[float64]), inputs: 1},
 		"MeanVarianceNormalization": {run: byReal(meanVariance[float32], meanVariance[float64]), inputs: 1},
 		"LpNormalization":           {run: byReal(lpNorm[float32], lpNorm[float64]), inputs: 1},
-		"Hardmax":                   {run: byReal(hardmax[float32], hardmax[float64]), inputs: 1},
 	}
 }
 
