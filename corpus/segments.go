@@ -1,13 +1,16 @@
 package corpus
 
-// addTask appends the one sequence of an example for the task view.
+// addTask appends the one sequence of an example for the task view; where
+// tokens are labelled, a text that is too long becomes several.
 func (v *View) addTask(s *store, sc *scratch, e Example, i int) error {
-	words := e.Words
-	if !v.opts.TokenLabels {
-		words = nil
-	}
 	q := sequence{example: int32(i), label: int32(e.Label), pair: e.Pair != ""}
-	return v.addWhole(s, sc, e, q, words)
+	switch {
+	case !v.opts.TokenLabels:
+		return v.addWhole(s, sc, e, q, nil)
+	case q.pair:
+		return v.addWhole(s, sc, e, q, e.Words)
+	}
+	return v.addCut(s, sc, e, q, v.tok.single, func(sequence) bool { return true })
 }
 
 // addWhole appends an example as one sequence, cut to the maximum length.
@@ -46,6 +49,16 @@ func (v *View) addSegments(s *store, sc *scratch, e Example, i int) error {
 		}
 		return nil
 	}
+	tpl := v.tok.single
+	if v.opts.SentencePairs {
+		tpl = v.tok.pair
+	}
+	return v.addCut(s, sc, e, q, tpl, func(q sequence) bool { return v.hasMaskable(s, q.lo, q.hi) })
+}
+
+// addCut appends the segments of an example's text that are wanted, each as
+// long as tpl has room for.
+func (v *View) addCut(s *store, sc *scratch, e Example, q sequence, tpl []templatePiece, want func(sequence) bool) error {
 	sentences := e.Sentences
 	if sentences == nil {
 		sentences = SplitSentences(e.Text)
@@ -54,15 +67,12 @@ func (v *View) addSegments(s *store, sc *scratch, e Example, i int) error {
 	if err != nil {
 		return err
 	}
-	room := int32(v.opts.MaxLength - overhead(v.tok.single))
-	if v.opts.SentencePairs {
-		room = int32(v.opts.MaxLength - overhead(v.tok.pair))
-	}
+	room := int32(v.opts.MaxLength - overhead(tpl))
 	for lo < hi {
 		end := v.cut(s, lo, hi, room)
 		q.lo, q.mid, q.hi = lo, end, end
-		q.split = v.opts.SentencePairs && nextSentence(s, lo, end) < end
-		if v.hasMaskable(s, lo, end) {
+		q.split = v.denoise && v.opts.SentencePairs && nextSentence(s, lo, end) < end
+		if want(q) {
 			s.seqs = append(s.seqs, q)
 		}
 		lo = end

@@ -75,7 +75,9 @@ type View struct {
 }
 
 // NewTaskView makes batches of clean examples with their labels: one sequence
-// for each example, cut to MaxLength, pairs longest text first.
+// for each example, cut to MaxLength, pairs longest text first. With TokenLabels
+// a text that is too long becomes several sequences, cut between sentences
+// where it can be, so that no labelled token is lost.
 func NewTaskView(c Corpus, tok *Tokenizer, opts ViewOptions) (*View, error) {
 	v, err := newView(c, tok, opts, false)
 	if err != nil {

@@ -491,3 +491,43 @@ func TestViewErrors(t *testing.T) {
 		}
 	}
 }
+
+// Labelled tokens of a text that is too long are in further sequences, each word once.
+func TestTokenLabelsOfLongTexts(t *testing.T) {
+	var e corpus.Example
+	for i := range 40 {
+		start := len(e.Text)
+		e.Text += "a"
+		e.Words = append(e.Words, corpus.Word{Span: corpus.Span{Start: start, End: start + 1}, POS: corpus.UPOS()[i%17], Entity: "O"})
+		e.Text += " "
+	}
+	tok, err := corpus.NewWordPiece([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := corpus.NewTaskView(corpus.FromExamples([]corpus.Example{e}, nil), tok, corpus.ViewOptions{MaxLength: 12, BatchSize: 3, TokenLabels: true, Window: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v = v.Sequential()
+	var tags []int32
+	for i := range v.Batches(0) {
+		b, err := v.Batch(0, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range b.POS {
+			if p >= 0 {
+				tags = append(tags, p)
+			}
+		}
+	}
+	if len(tags) != 40 {
+		t.Fatalf("%d labelled tokens of 40", len(tags))
+	}
+	for i, p := range tags {
+		if int(p) != i%17 {
+			t.Errorf("token %d has tag %d", i, p)
+		}
+	}
+}
