@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ func (e *UnsupportedError) Error() string {
 
 // call is one execution of one node.
 type call struct {
+	ctx   context.Context
 	node  *onnx.Node
 	in    []*Tensor // nil where omitted
 	out   []*Tensor // set by the operator

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ type compiler struct {
 	s       *Session
 	model   *onnx.Model
 	weights map[string]*onnx.Tensor
+	unfused bool
 	packed  map[packKey]*kernel.Packed
 	// taken counts the steps that hold a prepared form of a constant.
 	taken map[int]int
@@ -30,7 +32,10 @@ func (p *compiler) compile() error {
 	for i, in := range p.s.inputs {
 		p.s.source[p.s.id(in.Name)] = -2 - i
 	}
-	unsupported := p.link()
+	unsupported, err := p.link()
+	if err != nil {
+		return err
+	}
 	if err := p.loadWeights(&unsupported); err != nil {
 		return err
 	}
@@ -65,7 +70,7 @@ func (p *compiler) compile() error {
 }
 
 // link makes a step of every node and lists the nodes that have no operator.
-func (p *compiler) link() (unsupported []string) {
+func (p *compiler) link() (unsupported []string, err error) {
 	table := operators()
 	opsets := map[string]int64{}
 	for _, o := range p.model.Opsets {
@@ -82,7 +87,16 @@ func (p *compiler) link() (unsupported []string) {
 			unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s)", n.Op, shown, n.Label()))
 			continue
 		}
-		st := &step{node: n, op: op, opset: opsets[domain]}
+		st := &step{node: n, op: op, opset: n.Int(nodeOpset, opsets[domain])}
+		bodies, err := p.bodies(n)
+		if e := (*UnsupportedError)(nil); errors.As(err, &e) {
+			unsupported = append(unsupported, e.Items...)
+		} else if err != nil {
+			return nil, nodeError(n, err)
+		}
+		if bodies != nil {
+			st.prep = bodies
+		}
 		for _, name := range n.Inputs {
 			if name == "" {
 				st.in = append(st.in, -1)
@@ -106,7 +120,7 @@ func (p *compiler) link() (unsupported []string) {
 	for _, o := range p.model.Graph.Outputs {
 		p.s.id(o.Name)
 	}
-	return unsupported
+	return unsupported, nil
 }
 
 func cleanDomain(d string) string {
@@ -170,11 +184,11 @@ func (p *compiler) foldConstants() error {
 		if len(st.in) < st.op.inputs || slices.Contains(st.in[:st.op.inputs], -1) {
 			return nodeError(st.node, fmt.Errorf("the first %d inputs must be given; %d are", st.op.inputs, len(st.reads)))
 		}
-		if slices.ContainsFunc(st.reads, func(id int) bool { return s.consts[id] == nil }) {
+		if loops(st.node) || slices.ContainsFunc(st.reads, func(id int) bool { return s.consts[id] == nil }) {
 			keep = append(keep, st)
 			continue
 		}
-		out, err := st.run(s.consts, nil, mem)
+		out, err := st.run(context.Background(), s.consts, nil, mem)
 		if err != nil {
 			if errors.Is(err, ErrType) {
 				unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s): %v", st.node.Op, "ai.onnx", st.node.Label(), errors.Unwrap(err)))

@@ -44,7 +44,7 @@ func merge(maps ...map[string]operator) map[string]operator {
 // standard is domain ai.onnx.
 func standard() map[string]operator {
 	return merge(elementwiseOps(), reductionOps(), shapeOps(), indexOps(), matrixOps(), tensorOps(),
-		bitOps(), signalOps(), selectOps())
+		bitOps(), signalOps(), selectOps(), controlOps())
 }
 
 func elementwiseOps() map[string]operator {

@@ -98,7 +98,7 @@ func (s *Session) Run(ctx context.Context, in map[string]*Tensor, outputs ...str
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("exec: stopped before node %s: %w", st.node.Label(), context.Cause(ctx))
 		}
-		out, err := st.run(vals, uses, mem)
+		out, err := st.run(ctx, vals, uses, mem)
 		if err != nil {
 			return nil, err // the arena holds values in use: it is dropped with them
 		}
@@ -201,8 +201,8 @@ func checkInput(decl *onnx.ValueInfo, t *Tensor) error {
 
 // run executes the step on vals. uses counts each value's remaining readers;
 // nil means that nothing may be overwritten.
-func (st *step) run(vals []*Tensor, uses []int, mem *arena) (out []*Tensor, err error) {
-	c := &call{node: st.node, opset: st.opset, mem: mem, prep: st.prep,
+func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *arena) (out []*Tensor, err error) {
+	c := &call{ctx: ctx, node: st.node, opset: st.opset, mem: mem, prep: st.prep,
 		in: make([]*Tensor, len(st.in)), dying: make([]bool, len(st.in)), out: make([]*Tensor, max(1, len(st.out)))}
 	for i, id := range st.in {
 		if id >= 0 {

@@ -61,14 +61,14 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 	if m == nil || m.Graph == nil {
 		return nil, fmt.Errorf("exec: the model has no graph")
 	}
-	nodes, err := sortNodes(m.Graph)
-	if err != nil {
+	m = m.Clone()
+	if err := inline(m); err != nil {
 		return nil, err
 	}
-	m = m.Clone()
-	m.Graph.Nodes = nil
-	for _, n := range nodes {
-		m.Graph.Nodes = append(m.Graph.Nodes, n.Clone())
+	expose(m.Graph)
+	var err error
+	if m.Graph.Nodes, err = sortNodes(m.Graph); err != nil {
+		return nil, err
 	}
 	openDims(m.Graph)
 	if err := m.Check(); err != nil {
@@ -107,7 +107,7 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 			s.inputs = append(s.inputs, in)
 		}
 	}
-	c := &compiler{s: s, model: m, weights: weights}
+	c := &compiler{s: s, model: m, weights: weights, unfused: opts.Unfused}
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
