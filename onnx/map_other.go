@@ -12,3 +12,9 @@ func mapFile(path string) ([]byte, error) {
 	}
 	return os.ReadFile(path)
 }
+
+// mapSparse is mapFile here.
+func mapSparse(path string) (b []byte, done func(), err error) {
+	b, err = mapFile(path)
+	return b, func() {}, err
+}

@@ -34,10 +34,11 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := mapFile(file)
+	data, done, err := mapSparse(file)
 	if err != nil {
 		return nil, fmt.Errorf("onnx: %w", err)
 	}
+	defer done()
 	dir := filepath.Dir(file)
 	ext := &externalFiles{dir: dir, open: map[string][]byte{}, named: map[string]string{}}
 	m, err := decode(data, ext.read)
