@@ -63,11 +63,13 @@ func constant(c *call) error {
 	return fmt.Errorf("a constant without a tensor or number: %w", ErrType)
 }
 
-// pad adds a constant border (or removes one: negative pads).
+// pad adds a border (or removes one: negative pads): constant, or the edge, the
+// mirror image or (opset 19) the other side of what is left of the value.
 func pad(c *call) error {
 	x := c.in[0]
-	if m := c.node.Str("mode", "constant"); m != "constant" {
-		return fmt.Errorf("mode %q is not supported; only constant: %w", m, ErrType)
+	mode := c.node.Str("mode", "constant")
+	if !slices.Contains([]string{"constant", "edge", "reflect", "wrap"}, mode) {
+		return fmt.Errorf("attribute mode is %q; constant, edge, reflect or wrap is needed", mode)
 	}
 	pads, _, err := c.intsOr("pads", 1)
 	if err != nil {
@@ -117,6 +119,9 @@ func pad(c *call) error {
 	out, err := c.invent(0, x.Type, shape...)
 	if err != nil {
 		return err
+	}
+	if mode != "constant" {
+		return padMapped(mode, out, x, from, core, before, after)
 	}
 	value := zeroOf(x.Type)
 	if v := c.arg(2); v != nil {
