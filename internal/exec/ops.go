@@ -44,7 +44,7 @@ func merge(maps ...map[string]operator) map[string]operator {
 // standard is domain ai.onnx.
 func standard() map[string]operator {
 	return merge(elementwiseOps(), reductionOps(), shapeOps(), indexOps(), matrixOps(), tensorOps(),
-		bitOps(), signalOps(), selectOps(), controlOps())
+		bitOps(), signalOps(), selectOps(), controlOps(), integerConvOps())
 }
 
 func elementwiseOps() map[string]operator {
@@ -121,7 +121,7 @@ func indexOps() map[string]operator {
 
 func matrixOps() map[string]operator {
 	return map[string]operator{
-		"MatMul": {run: matmul, prepare: prepareMatMul, inputs: 2}, "Gemm": {run: gemm, prepare: prepareGemm, inputs: 2},
+		"Einsum": {run: einsum, inputs: 1}, "MatMul": {run: matmul, prepare: prepareMatMul, inputs: 2}, "Gemm": {run: gemm, prepare: prepareGemm, inputs: 2},
 		"Softmax": {run: softmax(false), inputs: 1}, "LogSoftmax": {run: softmax(true), inputs: 1},
 		"LayerNormalization":    {run: layerNormalization, inputs: 2},
 		"DynamicQuantizeLinear": {run: dynamicQuantize, inputs: 1},
