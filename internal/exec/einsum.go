@@ -70,44 +70,27 @@ func parseEinsum(text string, in []*Tensor) (*equation, error) {
 		}
 		dots = max(dots, n)
 		for d, l := range labels {
-			size, known := in[i].Shape[d], false
-			if old, ok := eq.sizes[l]; ok {
-				known = old != 1 && size != old
-				size = max(size, old)
-				if min(old, in[i].Shape[d]) == 0 {
-					size = 0
-				}
+			size := in[i].Shape[d]
+			old, seen := eq.sizes[l]
+			switch {
+			case !seen || old == 1:
+				eq.sizes[l] = size
+			case size != 1 && size != old:
+				return nil, fmt.Errorf("equation %q: input %d of shape %v has size %d where another has %d", text, i, in[i].Shape, size, old)
 			}
-			if known && in[i].Shape[d] != 1 {
-				return nil, fmt.Errorf("equation %q: input %d of shape %v has size %d where another has %d", text, i, in[i].Shape, in[i].Shape[d], eq.sizes[l])
-			}
-			eq.sizes[l] = size
 			count[l]++
 		}
 		eq.in = append(eq.in, labels)
 	}
-	if explicit {
+	if eq.out = implicitOut(count, dots); explicit {
 		n := strings.Count(right, "...")
 		if n == 0 {
 			dots = 0
 		}
-		labels, _, err := einsumTerm(text, right, len([]rune(right))-3*n+dots)
-		if err != nil {
+		var err error
+		if eq.out, _, err = einsumTerm(text, right, len([]rune(right))-3*n+dots); err != nil {
 			return nil, err
 		}
-		eq.out = labels
-	} else {
-		for d := dots - 1; d >= 0; d-- {
-			eq.out = append(eq.out, rune(d))
-		}
-		var once []rune
-		for l, n := range count {
-			if n == 1 && l >= 'A' {
-				once = append(once, l)
-			}
-		}
-		slices.Sort(once)
-		eq.out = append(eq.out, once...)
 	}
 	for i, l := range eq.out {
 		if _, ok := eq.sizes[l]; !ok || slices.Contains(eq.out[:i], l) {
@@ -121,6 +104,21 @@ func parseEinsum(text string, in []*Tensor) (*equation, error) {
 	}
 	slices.Sort(eq.summed)
 	return eq, nil
+}
+
+// implicitOut are the labels of the result of an equation that does not say.
+func implicitOut(count map[rune]int, dots int) (out []rune) {
+	for d := dots - 1; d >= 0; d-- {
+		out = append(out, rune(d))
+	}
+	var once []rune
+	for l, n := range count {
+		if n == 1 && l >= 'A' {
+			once = append(once, l)
+		}
+	}
+	slices.Sort(once)
+	return append(out, once...)
 }
 
 // einsumTerm gives each of rank dimensions its label; dots of them are the ellipsis.
