@@ -9,10 +9,6 @@ import (
 	"github.com/litekit/lite/onnx"
 )
 
-func einsumOps() map[string]operator {
-	return map[string]operator{"Einsum": {run: einsum, inputs: 1}}
-}
-
 // equation is a parsed Einsum: labels are letters, and for the dimensions that
 // an ellipsis stands for the numbers 0, 1, … counted from the last one.
 type equation struct {

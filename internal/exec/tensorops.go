@@ -9,7 +9,7 @@ import (
 // tensorOps are the operators of convolutional, recurrent and vision models
 // and the larger functions of newer opsets.
 func tensorOps() map[string]operator {
-	return merge(lossOps(), normOps(), convOps(), poolOps(), attentionOps(), resizeOps(), recurrentOps(), rearrangeOps(), visionOps(), einsumOps())
+	return merge(lossOps(), normOps(), convOps(), poolOps(), attentionOps(), resizeOps(), recurrentOps(), rearrangeOps(), visionOps())
 }
 
 // real is what these operators compute on; sums are kept in float64.
