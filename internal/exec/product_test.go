@@ -187,3 +187,28 @@ func TestQuantizedTypes(t *testing.T) {
 		t.Errorf("division by zero: %v", err)
 	}
 }
+
+// TestBiasBeforeSkipLayerNorm has a linear layer whose bias stands in the
+// normalisation behind it: the two are fused in the order in which they run.
+func TestBiasBeforeSkipLayerNorm(t *testing.T) {
+	m := graph(s("x"), s("y"), []*onnx.Tensor{onnx.NewFloats("w", sample(16, 1), 4, 4), onnx.NewFloats("b", sample(4, 2), 4),
+		onnx.NewFloats("gamma", sample(4, 3), 4), onnx.NewFloats("beta", sample(4, 4), 4)},
+		node("com.microsoft:SkipLayerNormalization", s("x", "x", "gamma", "beta"), s("h")),
+		node("MatMul", s("h", "w"), s("p")),
+		node("com.microsoft:SkipLayerNormalization", s("p", "h", "gamma", "beta", "b"), s("y")))
+	in := map[string]*exec.Tensor{"x": exec.Floats(sample(24, 5), 2, 3, 4)}
+	var want *exec.Tensor
+	for _, unfused := range []bool{true, false} {
+		m.Graph.Inputs[0].HasShape = true
+		m.Graph.Inputs[0].Dims = []onnx.Dim{{Param: "batch"}, {Param: "length"}, {Size: 4, Known: true}}
+		got, err := newSession(t, m, exec.Options{Unfused: unfused}).Run(context.Background(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got["y"]
+		} else if err := sameTensor(got["y"], want, 1e-4, 1e-5); err != nil {
+			t.Error(err)
+		}
+	}
+}

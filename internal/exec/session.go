@@ -66,6 +66,7 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 		return nil, err
 	}
 	expose(m.Graph)
+	importMicrosoft(m)
 	var err error
 	if m.Graph.Nodes, err = sortNodes(m.Graph); err != nil {
 		return nil, err
@@ -112,6 +113,14 @@ func New(m *onnx.Model, opts Options) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// importMicrosoft imports ONNX Runtime's operators where the model does not:
+// ONNX Runtime always has them, and its tools write models that rely on it.
+func importMicrosoft(m *onnx.Model) {
+	if !slices.ContainsFunc(m.Opsets, func(o onnx.Opset) bool { return o.Domain == msDomain }) {
+		m.Opsets = append(m.Opsets, onnx.Opset{Domain: msDomain, Version: 1})
+	}
 }
 
 // openDims makes sizes of −1 in declarations what their writers mean: unknown.

@@ -145,8 +145,11 @@ func hasSubgraph(n *onnx.Node) bool {
 }
 
 // insert puts n at the end of slot i.
-func (g *graph) insert(i int, n *onnx.Node) {
-	g.slots[i] = append(g.slots[i], n)
+func (g *graph) insert(i int, n *onnx.Node) { g.insertAt(i, len(g.slots[i]), n) }
+
+// insertAt puts n before the node at of slot i.
+func (g *graph) insertAt(i, at int, n *onnx.Node) {
+	g.slots[i] = slices.Insert(slices.Clone(g.slots[i]), at, n)
 	g.pos[n] = i
 	for _, v := range n.Inputs {
 		if v != "" && !slices.Contains(g.cons[v], n) {
@@ -215,13 +218,21 @@ func (g *graph) replace(set []*onnx.Node, fused ...*onnx.Node) bool {
 		}
 	}
 	slices.SortStableFunc(set, func(a, b *onnx.Node) int { return g.pos[a] - g.pos[b] })
+	// A slot may hold nodes behind the set that read its result.
+	at := 0
+	for i, n := range g.slots[slot] {
+		if slices.Contains(set, n) {
+			at = i + 1
+		}
+	}
+	behind := len(g.slots[slot]) - at
 	var from []*onnx.Node
 	for _, n := range set {
 		from = append(from, g.origin[n]...)
 		g.remove(n)
 	}
 	for _, f := range fused {
-		g.insert(slot, f)
+		g.insertAt(slot, len(g.slots[slot])-behind, f)
 		if _, known := g.infer.shape[f.Outputs[0]]; !known {
 			g.infer.node(f)
 		}
