@@ -199,11 +199,15 @@ func checkInput(decl *onnx.ValueInfo, t *Tensor) error {
 	return nil
 }
 
+// ownOutputs is the most outputs that an operator makes unasked: there is room
+// for them also where the node names fewer.
+const ownOutputs = 4
+
 // run executes the step on vals. uses counts each value's remaining readers;
 // nil means that nothing may be overwritten.
 func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *arena) (out []*Tensor, err error) {
 	c := &call{ctx: ctx, node: st.node, opset: st.opset, mem: mem, prep: st.prep,
-		in: make([]*Tensor, len(st.in)), dying: make([]bool, len(st.in)), out: make([]*Tensor, max(1, len(st.out)))}
+		in: make([]*Tensor, len(st.in)), dying: make([]bool, len(st.in)), out: make([]*Tensor, max(ownOutputs, len(st.out)))}
 	for i, id := range st.in {
 		if id >= 0 {
 			c.in[i] = vals[id]
@@ -226,7 +230,10 @@ func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *arena)
 			return nil, nodeError(st.node, fmt.Errorf("output %d (%q) is not implemented: %w", i, st.node.Outputs[i], ErrType))
 		}
 	}
-	return c.out, nil
+	for _, t := range c.out[len(st.out):] {
+		mem.release(t)
+	}
+	return c.out[:len(st.out)], nil
 }
 
 func describe(in []*Tensor) string {
