@@ -169,6 +169,18 @@ func scatterer(c *call, out, up *Tensor) (func(at, i, n int), error) {
 		return combine(op.i64, out.I64, up.I64), nil
 	case onnx.Int32:
 		return combine(op.i32, out.I32, up.I32), nil
+	case onnx.Uint8:
+		return combine(op.u8, out.U8, up.U8), nil
+	case onnx.Int8:
+		return combine(op.i8, out.I8, up.I8), nil
+	case onnx.Uint16, onnx.Int16, onnx.Uint32:
+		put, bits, signed := combine(op.i64, out.I64, up.I64), uint(out.Type.Bits()), out.Type == onnx.Int16
+		return func(at, i, n int) {
+			put(at, i, n)
+			for k := at; k < at+n; k++ {
+				out.I64[k] = wrapInt(out.I64[k], bits, signed)
+			}
+		}, nil
 	}
 	return nil, errType(out.Type)
 }

@@ -103,6 +103,9 @@ func (c *call) multiply(transA, transB bool, alpha float32) error {
 		return multiplyPlain(p, transA || transB, a.I64, b.I64, out.I64)
 	case onnx.Int32:
 		return multiplyPlain(p, transA || transB, a.I32, b.I32, out.I32)
+	case onnx.Uint32, onnx.Uint64:
+		defer out.wrap()
+		return multiplyPlain(p, transA || transB, a.I64, b.I64, out.I64)
 	}
 	return errType(a.Type)
 }

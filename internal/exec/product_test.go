@@ -172,6 +172,11 @@ func TestQuantizedTypes(t *testing.T) {
 		"float to uint64": {op: "Cast", in: []*exec.Tensor{exec.Floats([]float32{0x1p63}, 1)}, want: u64(big), attr: []*onnx.Attribute{onnx.IntAttr("to", 13)}},
 		"float to int4": {op: "QuantizeLinear", in: []*exec.Tensor{exec.Floats([]float32{-100, 1, 100}, 3), exec.Floats([]float32{1})},
 			want: &exec.Tensor{Type: onnx.Int4, Shape: []int{3}, I64: []int64{-8, 1, 7}}, attr: []*onnx.Attribute{onnx.IntAttr("output_dtype", int64(onnx.Int4))}},
+		"clipped uint64":    {op: "Clip", in: []*exec.Tensor{u64(1, big+5, big), scalarOf(u64(2)), scalarOf(u64(big + 1))}, want: u64(2, big+1, big)},
+		"negative int16":    {op: "Neg", in: []*exec.Tensor{i16(-32768, 5)}, want: i16(-32768, -5)},
+		"arg max of uint64": {op: "ArgMax", in: []*exec.Tensor{u64(1, big, 2)}, want: exec.Int64s([]int64{1}, 1)},
+		"scattered int16": {op: "ScatterElements", in: []*exec.Tensor{i16(32767, 5), exec.Int64s([]int64{0, 0}, 2), i16(1, 2)}, want: i16(-32766, 5),
+			attr: []*onnx.Attribute{onnx.StringAttr("reduction", "add")}},
 		"maximum of uint64": {op: "ReduceMax", in: []*exec.Tensor{u64(1, big, 2)}, want: u64(big), attr: []*onnx.Attribute{onnx.IntAttr("keepdims", 1)}},
 	} {
 		got, err := runOne(t, node(c.op, nil, nil, c.attr...), c.in...)
@@ -186,6 +191,11 @@ func TestQuantizedTypes(t *testing.T) {
 	if _, err := runOne(t, node("Div", nil, nil), i16(1), i16(0)); err == nil || strings.Contains(err.Error(), "fault") {
 		t.Errorf("division by zero: %v", err)
 	}
+}
+
+func scalarOf(t *exec.Tensor) *exec.Tensor {
+	t.Shape = nil
+	return t
 }
 
 // TestBiasBeforeSkipLayerNorm has a linear layer whose bias stands in the

@@ -51,7 +51,10 @@ func argBest(largest bool) func(*call) error {
 		case onnx.Int8:
 			best(out.I64, x.I8, l, largest, last)
 		default:
-			return errType(x.Type)
+			if !wideInt(x.Type) {
+				return errType(x.Type)
+			}
+			best(out.I64, x.ordered().I64, l, largest, last)
 		}
 		return nil
 	}
@@ -118,7 +121,13 @@ func topK(c *call) error {
 	case onnx.Int8:
 		top(values.I8, index.I64, x.I8, from, to, largest)
 	default:
-		return errType(x.Type)
+		if !wideInt(x.Type) {
+			return errType(x.Type)
+		}
+		top(values.I64, index.I64, x.ordered().I64, from, to, largest)
+		if x.Type == onnx.Uint64 {
+			copy(values.I64, flipSign(values.I64))
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package exec
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
@@ -35,6 +36,19 @@ func each1[T number](c *call, f func(T) T) error {
 			y[i] = f(x[i])
 		}
 	})
+	return nil
+}
+
+// eachWide maps every element of input 0, a small signed or unsigned integer
+// below 64 bits that is held in I64.
+func eachWide(c *call, f func(int64) int64) error {
+	if t := c.in[0].Type; !wideInt(t) || t == onnx.Uint64 {
+		return errType(t)
+	}
+	if err := each1(c, f); err != nil {
+		return err
+	}
+	c.out[0].wrap()
 	return nil
 }
 
@@ -89,7 +103,7 @@ func relu(c *call) error {
 	case onnx.Int8:
 		return each1(c, func(x int8) int8 { return max(x, 0) })
 	}
-	return errType(c.in[0].Type)
+	return eachWide(c, func(x int64) int64 { return max(x, 0) })
 }
 
 func negate(c *call) error {
@@ -105,7 +119,7 @@ func negate(c *call) error {
 	case onnx.Int8:
 		return each1(c, func(x int8) int8 { return -x })
 	}
-	return errType(c.in[0].Type)
+	return eachWide(c, func(x int64) int64 { return -x })
 }
 
 func absInt[T int64 | int32 | int8](x T) T {
@@ -125,10 +139,10 @@ func absolute(c *call) error {
 		return each1(c, absInt[int32])
 	case onnx.Int8:
 		return each1(c, absInt[int8])
-	case onnx.Uint8:
+	case onnx.Uint8, onnx.Uint64:
 		return identity(c)
 	}
-	return errType(c.in[0].Type)
+	return eachWide(c, absInt[int64])
 }
 
 func signOf[T float32 | float64 | int64 | int32 | int8](x T) T {
@@ -155,8 +169,15 @@ func sign(c *call) error {
 		return each1(c, signOf[int8])
 	case onnx.Uint8:
 		return each1(c, func(x uint8) uint8 { return min(x, 1) })
+	case onnx.Uint64:
+		return each1(c, func(x int64) int64 {
+			if x != 0 {
+				return 1
+			}
+			return 0
+		})
 	}
-	return errType(c.in[0].Type)
+	return eachWide(c, signOf[int64])
 }
 
 func sqrt(c *call) error {
@@ -228,8 +249,38 @@ func clip(c *call) error {
 		return clipTo[uint8](c, 0, math.MaxUint8)
 	case onnx.Int8:
 		return clipTo[int8](c, math.MinInt8, math.MaxInt8)
+	case onnx.Uint64:
+		return clipBits(c)
 	}
-	return errType(c.in[0].Type)
+	if !wideInt(c.in[0].Type) {
+		return errType(c.in[0].Type)
+	}
+	lo, hi := bounds(c.in[0].Type)
+	return clipTo(c, lo, hi)
+}
+
+// clipBits is clip of uint64, in the order of int64.
+func clipBits(c *call) error {
+	inner := *c
+	inner.in = slices.Clone(c.in)
+	for i, t := range inner.in[:min(3, len(inner.in))] {
+		if t == nil {
+			continue
+		}
+		if t.Type != onnx.Uint64 {
+			return fmt.Errorf("bound %d is %s; uint64 is needed", i, typeName(t.Type))
+		}
+		inner.in[i] = t.ordered()
+	}
+	inner.out = make([]*Tensor, 1)
+	if err := clipTo[int64](&inner, math.MinInt64, math.MaxInt64); err != nil {
+		return err
+	}
+	out := inner.out[0]
+	copy(out.I64, flipSign(out.I64))
+	out.Type = onnx.Uint64
+	c.out[0] = out
+	return nil
 }
 
 func clipTo[T number](c *call, lo, hi T) error {
