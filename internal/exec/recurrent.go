@@ -37,7 +37,7 @@ type recurrence[T real] struct {
 func newRecurrence[T real](c *call, gates int, defaults ...string) (*recurrence[T], error) {
 	x, w := c.in[0], c.in[1]
 	if len(x.Shape) != 3 || len(w.Shape) != 3 || len(c.in[2].Shape) != 3 {
-		return nil, fmt.Errorf("X %v, W %v and R %v; three dimensions each are needed", x.Shape, w.Shape, c.in[2].Shape)
+		return nil, fmt.Errorf("shapes X %v, W %v and R %v; three dimensions each are needed", x.Shape, w.Shape, c.in[2].Shape)
 	}
 	r := &recurrence[T]{length: x.Shape[0], batch: x.Shape[1], in: x.Shape[2], hidden: c.in[2].Shape[2], dirs: 1, gates: gates,
 		batchFirst: c.node.Int("layout", 0) != 0, clip: math.Inf(1)}
