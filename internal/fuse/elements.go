@@ -111,6 +111,9 @@ func (f *inference) intElements(n *onnx.Node) ([]dim, bool) {
 		}
 		return f.zip(n, func(d []dim) dim { return f.arith(n.Op, d[0], d[1]) })
 	case "Where":
+		if len(n.Inputs) != 3 {
+			return nil, false
+		}
 		return f.zip(n, func(d []dim) dim {
 			switch {
 			case d[1] == d[2]:

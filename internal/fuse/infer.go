@@ -281,7 +281,7 @@ func (f *inference) concatShape(n *onnx.Node) ([]dim, bool) {
 func (f *inference) reshapeShape(n *onnx.Node, x []dim, ok bool) ([]dim, bool) {
 	want, have := f.ints[input(n, 1)]
 	if !have {
-		if s, ok := f.shape[input(n, 1)]; ok && len(s) == 1 && s[0].sym == 0 && s[0].n <= maxInts {
+		if s, ok := f.shape[input(n, 1)]; ok && len(s) == 1 && s[0].sym == 0 && s[0].n >= 0 && s[0].n <= maxInts {
 			out := make([]dim, s[0].n)
 			for i := range out {
 				out[i] = f.fresh()
