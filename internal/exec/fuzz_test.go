@@ -149,9 +149,11 @@ func noFault(t *testing.T, err error) {
 // seldom reach: three bytes of the program are one change.
 func FuzzExecGraph(f *testing.F) {
 	var models []*onnx.Model
+	var nodes []*onnx.Node
 	for _, b := range fuzzSeeds(f) {
 		if m, err := onnx.Decode(b); err == nil && len(m.Graph.Nodes) > 0 {
 			models = append(models, m)
+			nodes = append(nodes, m.Graph.Nodes...)
 		}
 	}
 	for i := range models {
@@ -160,16 +162,23 @@ func FuzzExecGraph(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which uint16, program []byte) {
 		m := models[int(which)%len(models)].Clone()
 		for k := 0; k+3 <= len(program) && k < 24; k += 3 {
-			change(m.Graph, program[k], program[k+1], int64(int8(program[k+2])))
+			change(m.Graph, nodes, program[k], program[k+1], int64(int8(program[k+2])))
 		}
 		runTiny(t, m)
 	})
 }
 
-// change makes one change to a graph: at says where, v to what.
-func change(g *onnx.Graph, kind, at byte, v int64) {
+// change makes one change to a graph: at says where, v to what. The operators
+// of the nodes given are put in place of others.
+func change(g *onnx.Graph, nodes []*onnx.Node, kind, at byte, v int64) {
 	n := g.Nodes[int(at)%len(g.Nodes)]
-	switch kind % 8 {
+	switch kind % 9 {
+	case 8:
+		other := nodes[(int(at)<<8|int(uint8(v)))%len(nodes)]
+		n.Op, n.Domain = other.Op, other.Domain
+		if v%2 == 0 {
+			n.Attrs = other.Clone().Attrs
+		}
 	case 0:
 		n.Inputs = n.Inputs[:int(uint8(v))%(len(n.Inputs)+1)]
 	case 1:
