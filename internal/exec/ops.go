@@ -22,7 +22,7 @@ func operators() map[kind]*operator {
 		"":         standard(),
 		liteDomain: fused(),
 		ownDomain:  lowered(),
-		msDomain:   microsoft(),
+		msDomain:   merge(microsoft(), microsoftQuantOps()),
 	} {
 		for name, op := range ops {
 			table[kind{domain, name}] = &op
