@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// maxInlined bounds the nodes that functions expand to, maxCalls their depth.
+	// maxInlined bounds the nodes that functions expand to, maxNames the bytes
+	// of their names, maxCalls their depth: a small file can ask for any number.
 	maxInlined = 1 << 18
+	maxNames   = 128 << 20
 	maxCalls   = 64
 	// nodeOpset is the attribute of a node whose function imports another
 	// version of its operator set than the model.
@@ -22,7 +24,22 @@ type inlining struct {
 	functions map[[3]string]*onnx.Function
 	opsets    map[string]int64
 	count     int
+	bytes     int // of names made
 	serial    int
+}
+
+// over reports that the functions expand to too much.
+func (w *inlining) over() bool { return w.count > maxInlined || w.bytes > maxNames }
+
+// given is a copy of a graph that a call hands to a function.
+func (w *inlining) given(g *onnx.Graph) *onnx.Graph {
+	if g == nil {
+		return nil
+	}
+	if w.count += nodesIn(g.Nodes); w.over() {
+		return nil
+	}
+	return g.Clone()
 }
 
 // inline expands the functions of m in its graph and all bodies.
@@ -70,12 +87,15 @@ func (w *inlining) nodes(list []*onnx.Node, depth int) (out []*onnx.Node, err er
 		if depth == maxCalls {
 			return nil, fmt.Errorf("exec: node %s: function %s calls itself or is nested over %d deep", n.Label(), n.Op, maxCalls)
 		}
-		if w.count += nodesIn(f.Nodes); w.count > maxInlined {
-			return nil, fmt.Errorf("exec: node %s: the functions expand to over %d nodes", n.Label(), maxInlined)
+		w.count += nodesIn(f.Nodes)
+		var body []*onnx.Node
+		if !w.over() {
+			if body, err = w.expand(n, f); err != nil {
+				return nil, err
+			}
 		}
-		body, err := w.expand(n, f)
-		if err != nil {
-			return nil, err
+		if w.over() {
+			return nil, fmt.Errorf("exec: node %.200s: the functions expand to over %d nodes or %d MiB of names", n.Label(), maxInlined, maxNames>>20)
 		}
 		if body, err = w.nodes(body, depth+1); err != nil {
 			return nil, err
@@ -103,7 +123,7 @@ func (w *inlining) expand(n *onnx.Node, f *onnx.Function) ([]*onnx.Node, error) 
 			n.Label(), len(n.Inputs), len(n.Outputs), f.Name, len(f.Inputs), len(f.Outputs))
 	}
 	w.serial++
-	r := &renaming{prefix: n.Label() + "/" + strconv.Itoa(w.serial) + "/", names: map[string]string{"": ""}, attrs: map[string]*onnx.Attribute{}}
+	r := &renaming{w: w, prefix: n.Label() + "/" + strconv.Itoa(w.serial) + "/", names: map[string]string{"": ""}, attrs: map[string]*onnx.Attribute{}}
 	for i, in := range f.Inputs {
 		r.names[in] = ""
 		if i < len(n.Inputs) {
@@ -143,6 +163,7 @@ func (w *inlining) expand(n *onnx.Node, f *onnx.Function) ([]*onnx.Node, error) 
 
 // renaming is what changes in the nodes of a function for one call.
 type renaming struct {
+	w      *inlining
 	prefix string
 	names  map[string]string
 	attrs  map[string]*onnx.Attribute
@@ -153,12 +174,17 @@ func (r *renaming) name(s string) string {
 	if !ok {
 		t = r.prefix + s
 		r.names[s] = t
+		r.w.bytes += len(t)
 	}
 	return t
 }
 
 func (r *renaming) node(n *onnx.Node) {
+	if r.w.over() {
+		return
+	}
 	n.Name = r.prefix + n.Name
+	r.w.bytes += len(n.Name)
 	for i, s := range n.Inputs {
 		n.Inputs[i] = r.name(s)
 	}
@@ -174,7 +200,10 @@ func (r *renaming) node(n *onnx.Node) {
 			}
 			c := *given
 			c.Name, c.RefName = a.Name, given.RefName
-			c.Graph = given.Graph.Clone() // its names are those around the call
+			c.Graph, c.Graphs = r.w.given(given.Graph), nil // their names are those around the call
+			for _, g := range given.Graphs {
+				c.Graphs = append(c.Graphs, r.w.given(g))
+			}
 			a = &c
 			attrs = append(attrs, a)
 			continue
