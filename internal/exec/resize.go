@@ -216,38 +216,43 @@ func (c *call) numbers(i int) ([]float64, error) {
 }
 
 // source is the position in dimension d of the input, of n elements, that
-// output position i reads; ok is false outside the region of interest.
-func (r *resizing) source(d, n, i int) (at float64, ok bool) {
-	scale, x := r.scales[d], float64(i)
-	width := scale * float64(n)
+// output position i reads; ok is false outside the region of interest. It is
+// computed in float32 as ONNX Runtime does: with scales such as 0.6, which of
+// two neighbours is the nearest depends on the rounding.
+func (r *resizing) source(d, n, i int) (position float64, ok bool) {
+	scale, x, m := float32(r.scales[d]), float32(i), r.sizes[d]
+	width := scale * float32(n)
+	last := float32(n - 1)
+	var at float32
 	switch r.coords {
 	case "half_pixel":
-		return (x+0.5)/scale - 0.5, true
+		at = (x+0.5)/scale - 0.5
 	case "half_pixel_symmetric":
-		offset := float64(n) / 2 * (1 - float64(r.sizes[d])/width)
-		return offset + (x+0.5)/scale - 0.5, true
+		offset := float32(n) / 2 * (1 - float32(m)/width)
+		at = offset + (x+0.5)/scale - 0.5
 	case "pytorch_half_pixel":
-		if r.sizes[d] == 1 {
-			return -0.5, true
+		at = -0.5
+		if m > 1 {
+			at = (x+0.5)/scale - 0.5
 		}
-		return (x+0.5)/scale - 0.5, true
 	case "align_corners":
-		if r.sizes[d] == 1 || width == 1 {
-			return 0, true
+		if m > 1 && width != 1 {
+			at = x * last / (width - 1)
 		}
-		return x * float64(n-1) / (width - 1), true
 	case "tf_half_pixel_for_nn":
-		return (x + 0.5) / scale, true
+		at = (x + 0.5) / scale
 	case "tf_crop_and_resize":
-		last := float64(n - 1)
-		at = (r.hi[d] - r.lo[d]) * last / 2
-		if r.sizes[d] > 1 {
-			at = x * (r.hi[d] - r.lo[d]) * last / (width - 1)
+		lo, hi := float32(r.lo[d]), float32(r.hi[d])
+		at = (hi - lo) * last / 2
+		if m > 1 {
+			at = x * (hi - lo) * last / (width - 1)
 		}
-		at += r.lo[d] * last
-		return at, at >= 0 && at <= last
+		at += lo * last
+		return float64(at), at >= 0 && at <= last
+	default:
+		at = x / scale
 	}
-	return x / scale, true
+	return float64(at), true
 }
 
 // idle reports whether dimension d is the same before and after.
