@@ -87,6 +87,9 @@ func (p *compiler) link() (unsupported []string, err error) {
 			unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s)", n.Op, shown, n.Label()))
 			continue
 		}
+		if n = p.typedCast(n); n.Op == "Cast" {
+			op = table[kind{domain, n.Op}]
+		}
 		st := &step{node: n, op: op, opset: n.Int(nodeOpset, opsets[domain])}
 		bodies, err := p.bodies(n)
 		if e := (*UnsupportedError)(nil); errors.As(err, &e) {
@@ -121,6 +124,32 @@ func (p *compiler) link() (unsupported []string, err error) {
 		p.s.id(o.Name)
 	}
 	return unsupported, nil
+}
+
+// typedCast makes a CastLike whose model is declared to be float16 or bfloat16
+// the Cast that it is: the value itself is a float32 here and does not tell.
+func (p *compiler) typedCast(n *onnx.Node) *onnx.Node {
+	if n.Op != "CastLike" || !defaultDomain(n.Domain) || len(n.Inputs) != 2 {
+		return n
+	}
+	t := onnx.Undefined
+	if w := p.weights[n.Inputs[1]]; w != nil {
+		t = w.Type
+	}
+	for _, list := range [][]*onnx.ValueInfo{p.model.Graph.Inputs, p.model.Graph.Values} {
+		for _, v := range list {
+			if v.Name == n.Inputs[1] {
+				t = v.Type
+			}
+		}
+	}
+	if narrower(t) == nil {
+		return n
+	}
+	c := *n
+	c.Op, c.Inputs = "Cast", n.Inputs[:1]
+	c.Attrs = append(slices.Clone(n.Attrs), onnx.IntAttr("to", int64(t)))
+	return &c
 }
 
 func cleanDomain(d string) string {

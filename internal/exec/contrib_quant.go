@@ -17,6 +17,7 @@ func microsoftQuantOps() map[string]operator {
 		"QLinearConv": {run: channelsFirst(qLinearConv), inputs: 8}, "QGemm": {run: qGemm, inputs: 6},
 		"MatMulNBits": {run: matMulNBits, prepare: prepareNBits, inputs: 3}, "GemmFastGelu": {run: gemmFastGelu, prepare: prepareMatMul, inputs: 2},
 	}
+	ops["QAttention"] = operator{run: qAttention, inputs: 5}
 	for name, run := range map[string]func(*call) error{
 		"QLinearAdd": arithmetic(addOp()), "QLinearMul": arithmetic(mulOp()),
 	} {
@@ -168,6 +169,25 @@ func qGemm(c *call) error {
 	return c.quantizedRun(gemm, in, c.in[7], c.arg(8), c.in[0].Type)
 }
 
+// qAttention is Attention whose input and packed weight are quantized, the
+// weight as a whole or by column.
+func qAttention(c *call) error {
+	x, err := c.dequantized(c.in[0], c.in[3], c.arg(6), 1)
+	if err != nil {
+		return err
+	}
+	defer c.mem.release(x)
+	w, err := c.dequantized(c.in[1], c.in[4], c.arg(7), 1)
+	if err != nil {
+		return err
+	}
+	defer c.mem.release(w)
+	in := c.inner(c.node, x, w, c.in[2], c.arg(5), c.arg(8))
+	err = packedAttention(in)
+	c.out[0] = in.out[0]
+	return err
+}
+
 // gemmFastGelu is FastGelu(X·W + bias).
 func gemmFastGelu(c *call) error {
 	if err := matmul(c); err != nil {
@@ -200,7 +220,7 @@ func unpackNBits(node *onnx.Node, b, scales, zeros *Tensor) (*nBits, error) {
 		return nil, fmt.Errorf("bits is %d; 2, 4 or 8 is supported: %w", bits, ErrType)
 	}
 	if k < 1 || n < 1 || block < 1 || block > math.MaxInt32 || block*bits%8 != 0 || k > math.MaxInt32 || n > math.MaxInt32/k {
-		return nil, fmt.Errorf("K is %d, N %d and block_size %d", k, n, block)
+		return nil, fmt.Errorf("sizes K %d and N %d with block_size %d", k, n, block)
 	}
 	blocks := (k + block - 1) / block
 	blob, zrow := int(block*bits/8), int((blocks*bits+7)/8)

@@ -355,7 +355,7 @@ func (c *call) stack(o int, s *stacks, i int, a int64, back bool) error {
 // (values…, slices…) to (values…, rows…).
 func scanBody(c *call) error {
 	if c.opset < 9 {
-		return fmt.Errorf("Scan of opset %d; 9 or later is supported: %w", c.opset, ErrType)
+		return fmt.Errorf("the Scan of opset %d; 9 or later is supported: %w", c.opset, ErrType)
 	}
 	b, err := c.body("body")
 	if err != nil {

@@ -189,6 +189,9 @@ func gemm(c *call) error {
 	if err != nil {
 		return err
 	}
+	if a.Type != onnx.Float && a.Type == b.Type {
+		return c.gemmPlain(p, transA, transB, float64(alpha), float64(beta))
+	}
 	x, err := c.floats(0)
 	if err != nil {
 		return err
@@ -234,6 +237,54 @@ func gemm(c *call) error {
 		}
 	})
 	return nil
+}
+
+// gemmPlain is gemm of the other types, computed in float64.
+func (c *call) gemmPlain(p *product2, transA, transB bool, alpha, beta float64) error {
+	if t := c.in[0].Type; t != onnx.Double && storage(t) != onnx.Int64 && t != onnx.Int32 {
+		return errType(t)
+	}
+	var wide [3]*Tensor
+	for i := range wide {
+		if c.arg(i) == nil {
+			continue
+		}
+		w, err := c.cast(c.in[i], onnx.Double)
+		if err != nil {
+			return err
+		}
+		defer c.mem.release(w)
+		wide[i] = w
+	}
+	a, b := wide[0].F64, wide[1].F64
+	y := make([]float64, p.m*p.n)
+	for r := range p.m {
+		for j := range p.n {
+			for k := range p.k {
+				at, bt := r*p.k+k, k*p.n+j
+				if transA {
+					at = k*p.m + r
+				}
+				if transB {
+					bt = j*p.k + k
+				}
+				y[r*p.n+j] += a[at] * b[bt]
+			}
+			y[r*p.n+j] *= alpha
+		}
+	}
+	if wide[2] != nil {
+		bc, err := newBroadcast([]int{p.m, p.n}, wide[2].Shape)
+		if err != nil || !sameShape(bc.shape, []int{p.m, p.n}) {
+			return fmt.Errorf("the bias C of shape %v does not broadcast to [%d %d]", wide[2].Shape, p.m, p.n)
+		}
+		walk(bc, func(dst, x, v []float64, sx, sv int) {
+			for i := range dst {
+				dst[i] = x[i*sx] + beta*v[i*sv]
+			}
+		}, y, y, wide[2].F64)
+	}
+	return c.reals(c.in[0].Type, y, p.m, p.n)
 }
 
 // fusedMatMul is com.microsoft's MatMul with a factor and transpositions;

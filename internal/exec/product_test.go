@@ -94,6 +94,41 @@ func TestEinsum(t *testing.T) {
 	}
 }
 
+func TestGemmOfOtherTypes(t *testing.T) {
+	a, b, bias := sample(6, 1), sample(12, 2), sample(4, 3)
+	double := func(v []float32, shape ...int) *exec.Tensor {
+		x := &exec.Tensor{Type: onnx.Double, Shape: shape}
+		for _, e := range v {
+			x.F64 = append(x.F64, float64(e))
+		}
+		return x
+	}
+	attrs := []*onnx.Attribute{onnx.IntAttr("transA", 1), onnx.IntAttr("transB", 1), onnx.FloatAttr("alpha", 0.5), onnx.FloatAttr("beta", 2)}
+	want, err := runOne(t, node("Gemm", nil, nil, attrs...), exec.Floats(a, 3, 2), exec.Floats(b, 4, 3), exec.Floats(bias, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := runOne(t, node("Gemm", nil, nil, attrs...), double(a, 3, 2), double(b, 4, 3), double(bias, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sameTensor(got, double(want.F32, 2, 4), 1e-5, 1e-6); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCastLikeOfFloat16Rounds(t *testing.T) {
+	m := graph(s("x", "like"), s("y"), nil, node("CastLike", s("x", "like"), s("y")))
+	m.Graph.Inputs[1].Type = onnx.Float16
+	got, err := newSession(t, m, exec.Options{}).Run(context.Background(), map[string]*exec.Tensor{"x": exec.Floats([]float32{1.0001}, 1), "like": exec.Floats([]float32{0}, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got["y"].F32[0] != 1 {
+		t.Errorf("1.0001 is %v in float16", got["y"].F32[0])
+	}
+}
+
 // TestQuantizedConv compares QLinearConv, grouped and with a scale and zero
 // point for each channel, with Conv of what it stands for.
 func TestQuantizedConv(t *testing.T) {
