@@ -185,6 +185,13 @@ func checkInput(decl *onnx.ValueInfo, t *Tensor) error {
 	if !ok || n != t.dataLen() {
 		return fmt.Errorf("exec: input %q has %d elements for shape %v", decl.Name, t.dataLen(), t.Shape)
 	}
+	if lo, hi := bounds(t.Type); wideInt(t.Type) {
+		for i, v := range t.I64 {
+			if v < lo || v > hi {
+				return fmt.Errorf("exec: input %q is %s, but element %d is %d", decl.Name, typeName(t.Type), i, v)
+			}
+		}
+	}
 	if !decl.HasShape {
 		return nil
 	}

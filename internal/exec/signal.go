@@ -3,6 +3,7 @@ package exec
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"math/cmplx"
 	"slices"
 
@@ -65,7 +66,8 @@ func window(a, b, z float64) func(*call) error {
 }
 
 // transform is the discrete Fourier transform of x, unscaled; sign is −1
-// forward and 1 backward. Even lengths are halved (Cooley and Tukey 1965).
+// forward and 1 backward. Even lengths are halved (Cooley and Tukey 1965), long
+// odd ones become a convolution (Bluestein 1970).
 func transform(x []complex128, sign float64) []complex128 {
 	n := len(x)
 	y := make([]complex128, n)
@@ -82,6 +84,9 @@ func transform(x []complex128, sign float64) []complex128 {
 		}
 		return y
 	}
+	if n > 64 {
+		return chirp(x, sign)
+	}
 	root := make([]complex128, n)
 	for i := range root {
 		root[i] = cmplx.Rect(1, sign*2*math.Pi*float64(i)/float64(n))
@@ -96,6 +101,32 @@ func transform(x []complex128, sign float64) []complex128 {
 		}
 	}
 	return y
+}
+
+// chirp is transform by jk = (j² + k² − (k−j)²)/2: a convolution with a chirp,
+// done by transforms whose length is a power of two.
+func chirp(x []complex128, sign float64) []complex128 {
+	n := len(x)
+	m := 1 << bits.Len(uint(2*n-2))
+	w := make([]complex128, n)
+	for k := range w {
+		w[k] = cmplx.Rect(1, sign*math.Pi*float64(k*k%(2*n))/float64(n))
+	}
+	a, b := make([]complex128, m), make([]complex128, m)
+	for k, v := range x {
+		a[k] = v * w[k]
+		b[k] = cmplx.Conj(w[k])
+		b[(m-k)%m] = b[k]
+	}
+	a, b = transform(a, -1), transform(b, -1)
+	for k := range a {
+		a[k] *= b[k]
+	}
+	a = transform(a, 1)
+	for k := range w {
+		w[k] *= a[k] / complex(float64(m), 0)
+	}
+	return w
 }
 
 // complexes reads a real or complex tensor: [..., 1] or [..., 2].
@@ -225,7 +256,7 @@ func stft(c *call) error {
 	if c.node.Int("onesided", 1) != 0 {
 		bins = size/2 + 1
 	}
-	if total, ok := elements([]int{batch, frames, bins, 2}); !ok || total > c.mem.limit/8 {
+	if total, ok := elements([]int{batch, frames, bins, 2}); !ok || total > c.mem.limit/32 {
 		return fmt.Errorf("a result of shape [%d %d %d 2] is too large", batch, frames, bins)
 	}
 	y := make([]float64, batch*frames*bins*2)
