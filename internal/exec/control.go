@@ -13,7 +13,7 @@ import (
 // appended to those of the node.
 func controlOps() map[string]operator {
 	return map[string]operator{
-		"If": {run: branch, inputs: 1}, "Loop": {run: loop}, "Scan": {run: scanBody, inputs: 1},
+		"If": {run: branch, inputs: 1}, "Loop": {run: loop}, "Scan": {run: scanBody},
 	}
 }
 
@@ -355,7 +355,7 @@ func (c *call) stack(o int, s *stacks, i int, a int64, back bool) error {
 // (values…, slices…) to (values…, rows…).
 func scanBody(c *call) error {
 	if c.opset < 9 {
-		return fmt.Errorf("the Scan of opset %d; 9 or later is supported: %w", c.opset, ErrType)
+		return scanBatch(c)
 	}
 	b, err := c.body("body")
 	if err != nil {
@@ -420,4 +420,53 @@ func sliceAt(x *Tensor, d, s int) *Tensor {
 		dst.blit(o*inner, src, (o*x.Shape[d]+s)*inner, inner, 1)
 	}
 	return &out
+}
+
+// scanBatch is the Scan of opset 8: every value has the batch as first
+// dimension, slices are along the second, and input 0 may give lengths.
+func scanBatch(c *call) error {
+	b, err := c.body("body")
+	if err != nil {
+		return err
+	}
+	own, m := c.own(), int(c.node.Int("num_scan_inputs", 0))
+	k := len(own) - 1 - m
+	if m < 1 || k < 0 || len(b.outputs) < k || len(b.outputs) < len(c.node.Outputs) {
+		return fmt.Errorf("num_scan_inputs is %d; the node has %d inputs, the body %d outputs", m, len(own), len(b.outputs))
+	}
+	if own[0] != nil {
+		return fmt.Errorf("the sequence lengths of Scan in opset 8: %w", ErrType)
+	}
+	batch := -1
+	for i, x := range own[1:] {
+		if x == nil || len(x.Shape) == 0 || i >= k && len(x.Shape) < 2 || batch >= 0 && x.Shape[0] != batch {
+			return fmt.Errorf("input %d has no batch dimension like the others", i+1)
+		}
+		batch = x.Shape[0]
+	}
+	node := c.node.Clone()
+	for _, a := range node.Attrs {
+		if a.Name == "directions" {
+			a.Name = "scan_input_directions"
+		}
+		if a.Name == ownInputs {
+			a.Int = int64(len(own) - 1)
+		}
+	}
+	rows := newStacks(b.outputs, c.mem.limit)
+	for e := range batch {
+		in := make([]*Tensor, 0, len(c.in))
+		for _, x := range own[1:] {
+			in = append(in, sliceAt(x, 0, e))
+		}
+		one := c.inner(node, append(in, c.in[len(own):]...)...)
+		one.prep, one.opset = c.prep, 9
+		if err := scanBody(one); err != nil {
+			return fmt.Errorf("sequence %d: %w", e, err)
+		}
+		if err := rows.add(one.out[:len(b.outputs)]); err != nil {
+			return err
+		}
+	}
+	return c.finish(nil, rows, nil, nil)
 }

@@ -74,6 +74,34 @@ func TestLoop(t *testing.T) {
 	}
 }
 
+// TestScan sums rows in both directions; that of opset 8 does so for each
+// sequence of a batch.
+func TestScan(t *testing.T) {
+	body := func() *onnx.Attribute {
+		return sub("body", s("sum", "row"), s("next", "copy"), node("Add", s("sum", "row"), s("next")), node("Identity", s("next"), s("copy")))
+	}
+	m := graph(s("s0", "x"), s("s", "all"), nil, node("Scan", s("s0", "x"), s("s", "all"), onnx.IntAttr("num_scan_inputs", 1),
+		onnx.IntsAttr("scan_input_directions", 1), onnx.IntsAttr("scan_output_axes", 1), body()))
+	x := exec.Floats([]float32{1, 2, 3, 4, 5, 6}, 3, 2)
+	got, err := newSession(t, m, exec.Options{}).Run(context.Background(), map[string]*exec.Tensor{"s0": exec.Floats([]float32{0, 0}, 2), "x": x})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got["s"].F32, []float32{9, 12}) || !slices.Equal(got["all"].F32, []float32{5, 8, 9, 6, 10, 12}) || !slices.Equal(got["all"].Shape, []int{2, 3}) {
+		t.Errorf("%v and %v of shape %v", got["s"].F32, got["all"].F32, got["all"].Shape)
+	}
+	m = graph(s("s0", "x"), s("s", "all"), nil, node("Scan", s("", "s0", "x"), s("s", "all"), onnx.IntAttr("num_scan_inputs", 1), body()))
+	m.Opsets[0].Version = 8
+	x.Shape = []int{1, 3, 2}
+	got, err = newSession(t, m, exec.Options{}).Run(context.Background(), map[string]*exec.Tensor{"s0": exec.Floats([]float32{0, 0}, 1, 2), "x": x})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got["s"].Shape, []int{1, 2}) || !slices.Equal(got["all"].F32, []float32{1, 2, 4, 6, 9, 12}) || !slices.Equal(got["all"].Shape, []int{1, 3, 2}) {
+		t.Errorf("opset 8: %v and %v of shape %v", got["s"], got["all"].F32, got["all"].Shape)
+	}
+}
+
 func TestLoopWithoutEndIsStopped(t *testing.T) {
 	sess := newSession(t, powers("Identity"), exec.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
