@@ -42,7 +42,7 @@ var table = rules{
 		{"."},
 		{"distill"},
 		{"prune", "quantize", "predict"},
-		{"teacher", "eval"},
+		{"teacher", "eval", "teacher/onnxgo"},
 		{"internal/modeltest"},
 		{"student"},
 		{"internal/autodiff"},
@@ -53,11 +53,12 @@ var table = rules{
 	},
 	beside: map[string]string{"eval": "teacher"},
 	only: map[string][]string{
-		"internal/onnxpb":        {"onnx"},
-		"gorgonia.org":           {"internal/autodiff", "distill", "examples/customloss"},
-		"github.com/spf13/cobra": {"cmd/lite"},
-		"github.com/go-ego/gse":  {"corpus"},
-		"C":                      {}, // no cgo anywhere
+		"internal/onnxpb":               {"onnx"},
+		"gorgonia.org":                  {"internal/autodiff", "distill", "examples/customloss", "teacher/onnxgo"},
+		"github.com/owulveryck/onnx-go": {"teacher/onnxgo"},
+		"github.com/spf13/cobra":        {"cmd/lite"},
+		"github.com/go-ego/gse":         {"corpus"},
+		"C":                             {}, // no cgo anywhere
 	},
 	tests: []string{"internal/ort", "internal/shared", "internal/modeltest"},
 }
