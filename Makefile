@@ -2,7 +2,7 @@
 .PHONY: build test ci bench peers
 
 build:
-	CGO_ENABLED=0 go build -o lite ./cmd/lite
+	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o lite ./cmd/lite
 
 test:
 	CGO_ENABLED=0 go test ./...
