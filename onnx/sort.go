@@ -65,16 +65,23 @@ func (n *Node) reads() []string {
 			out = append(out, in)
 		}
 	}
-	for _, a := range n.Attrs {
-		for _, g := range a.graphs() {
-			out = append(out, g.free()...)
-		}
+	for _, g := range n.Graphs() {
+		out = append(out, g.Free()...)
 	}
 	return out
 }
 
-// free lists the values that a subgraph reads and does not make, each once.
-func (g *Graph) free() []string {
+// Graphs lists the subgraphs of a node: branches of If, bodies of Loop and Scan.
+func (n *Node) Graphs() (out []*Graph) {
+	for _, a := range n.Attrs {
+		out = append(out, a.graphs()...)
+	}
+	return out
+}
+
+// Free lists the values that a subgraph, or one within it, reads and does not
+// make, each once, in the order in which they are read.
+func (g *Graph) Free() []string {
 	own := map[string]bool{"": true}
 	for _, v := range g.Inputs {
 		own[v.Name] = true

@@ -35,69 +35,18 @@ type body struct {
 	outputs  []*onnx.ValueInfo
 }
 
-func graphsOf(n *onnx.Node) (out []*onnx.Graph) {
-	for _, a := range n.Attrs {
-		if a.Graph != nil {
-			out = append(out, a.Graph)
-		}
-		out = append(out, a.Graphs...)
-	}
-	return out
-}
-
-// free lists the names that g reads and does not make, its bodies' included.
-func free(g *onnx.Graph) (names []string) {
-	made, seen := map[string]bool{"": true}, map[string]bool{}
-	for _, v := range g.Inputs {
-		made[v.Name] = true
-	}
-	for _, t := range g.Initializers {
-		made[t.Name] = true
-	}
-	for _, t := range g.Sparse {
-		if t.Values != nil {
-			made[t.Values.Name] = true
-		}
-	}
-	for _, n := range g.Nodes {
-		for _, o := range n.Outputs {
-			made[o] = true
-		}
-	}
-	read := func(name string) {
-		if !made[name] && !seen[name] {
-			seen[name] = true
-			names = append(names, name)
-		}
-	}
-	for _, n := range g.Nodes {
-		for _, in := range n.Inputs {
-			read(in)
-		}
-		for _, sub := range graphsOf(n) {
-			for _, in := range free(sub) {
-				read(in)
-			}
-		}
-	}
-	for _, o := range g.Outputs {
-		read(o.Name)
-	}
-	return names
-}
-
 // expose makes inputs of what the bodies of g's nodes read around them, so that
 // every pass sees it. Weights of g become weights of the bodies.
 func expose(g *onnx.Graph) {
 	weights := g.InitializerMap()
 	for _, n := range g.Nodes {
-		subs := graphsOf(n)
+		subs := n.Graphs()
 		if len(subs) == 0 || n.Attr(ownInputs) != nil {
 			continue
 		}
 		own, names := len(n.Inputs), &onnx.Attribute{Name: capturedNames, Type: onnx.AttrStrings}
 		for _, sub := range subs {
-			for _, name := range free(sub) {
+			for _, name := range sub.Free() {
 				if w := weights[name]; w != nil {
 					sub.Initializers = append(sub.Initializers, w)
 				} else if !slices.Contains(n.Inputs[own:], name) {
@@ -118,7 +67,7 @@ func (p *compiler) bodies(n *onnx.Node) (map[string]*body, error) {
 			continue
 		}
 		g := a.Graph.Clone()
-		b := &body{formal: g.Inputs, captured: free(g), outputs: g.Outputs}
+		b := &body{formal: g.Inputs, captured: g.Free(), outputs: g.Outputs}
 		for _, v := range g.Inputs {
 			v.Dims, v.HasShape = nil, false // a loop's values may change their shape
 		}
@@ -144,7 +93,7 @@ func loops(n *onnx.Node) bool {
 	if n.Op == "Loop" {
 		return true
 	}
-	return slices.ContainsFunc(graphsOf(n), func(g *onnx.Graph) bool { return slices.ContainsFunc(g.Nodes, loops) })
+	return slices.ContainsFunc(n.Graphs(), func(g *onnx.Graph) bool { return slices.ContainsFunc(g.Nodes, loops) })
 }
 
 // body returns the graph attribute's body; a node without it is malformed.

@@ -76,7 +76,7 @@ func (w *inlining) nodes(list []*onnx.Node, depth int) (out []*onnx.Node, err er
 	for _, n := range list {
 		f := w.functions[[3]string{cleanDomain(n.Domain), n.Op, n.Overload}]
 		if f == nil {
-			for _, g := range graphsOf(n) {
+			for _, g := range n.Graphs() {
 				if err := w.graph(g, depth); err != nil {
 					return nil, err
 				}
@@ -109,7 +109,7 @@ func (w *inlining) nodes(list []*onnx.Node, depth int) (out []*onnx.Node, err er
 func nodesIn(list []*onnx.Node) int {
 	k := len(list)
 	for _, n := range list {
-		for _, g := range graphsOf(n) {
+		for _, g := range n.Graphs() {
 			k += nodesIn(g.Nodes)
 		}
 	}

@@ -19,19 +19,26 @@ func selectOps() map[string]operator {
 	}
 }
 
+// alongAxis is the shape of x and the node's axis or, where it has none, the
+// shape of x's elements in a row.
+func (c *call) alongAxis(x *Tensor) (shape []int, d int, err error) {
+	a := c.node.Attr("axis")
+	if a == nil {
+		return []int{x.Len()}, 0, nil
+	}
+	d, err = axis(a.Int, len(x.Shape))
+	return slices.Clone(x.Shape), d, err
+}
+
 // compress keeps the slices along an axis (or the elements) whose condition is true.
 func compress(c *call) error {
 	x, cond := c.in[0], c.in[1]
 	if cond.Type != onnx.Bool || len(cond.Shape) != 1 {
 		return fmt.Errorf("the condition is %s %v; a vector of bool is needed", typeName(cond.Type), cond.Shape)
 	}
-	shape, d := []int{x.Len()}, 0
-	if a := c.node.Attr("axis"); a != nil {
-		var err error
-		if d, err = axis(a.Int, len(x.Shape)); err != nil {
-			return err
-		}
-		shape = slices.Clone(x.Shape)
+	shape, d, err := c.alongAxis(x)
+	if err != nil {
+		return err
 	}
 	var keep []int
 	for i, b := range cond.Bool[:min(len(cond.Bool), shape[d])] {
@@ -92,13 +99,9 @@ func comparer(t *Tensor) func(i, j int) int {
 // order of first appearance, with first positions, inverse and counts.
 func unique(c *call) error {
 	x := c.in[0]
-	shape, d := []int{x.Len()}, 0
-	if a := c.node.Attr("axis"); a != nil {
-		var err error
-		if d, err = axis(a.Int, len(x.Shape)); err != nil {
-			return err
-		}
-		shape = slices.Clone(x.Shape)
+	shape, d, err := c.alongAxis(x)
+	if err != nil {
+		return err
 	}
 	n, inner, outer, less := shape[d], product(shape[d+1:]), product(shape[:d]), comparer(x)
 	compareRows := func(a, b int) int {
