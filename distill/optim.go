@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/litekit/lite/internal/autodiff"
@@ -17,14 +18,19 @@ const (
 	epsilon = 1e-8
 )
 
-// update clips the gradient, takes one AdamW step and returns the norm before clipping.
-func (t *trainer) update() float64 {
+// update clips the gradient, takes one AdamW step and returns the norm before
+// clipping. A norm that is not finite is an error, and then no weight has changed:
+// what is saved afterwards is still good.
+func (t *trainer) update() (float64, error) {
 	scale := 1 / float32(t.cfg.Accumulate)
 	var squares float64
 	for _, p := range t.params {
 		squares += kernel.SumSquares(p.Grad)
 	}
 	norm := math.Sqrt(squares) * float64(scale)
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return norm, fmt.Errorf("distill: step %d: the gradient's norm is %v; lower the learning rate", t.step+1, norm)
+	}
 	if c := t.cfg.ClipNorm; c > 0 && norm > c {
 		scale *= float32(c / norm)
 	}
@@ -36,5 +42,5 @@ func (t *trainer) update() float64 {
 		}
 		kernel.AdamW(p.Value, p.Grad, t.first[i], t.second[i], rate, beta1, beta2, epsilon, decay, scale, t.step+1)
 	}
-	return norm
+	return norm, nil
 }

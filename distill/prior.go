@@ -22,7 +22,7 @@ func (t *trainer) startDecoder() {
 		return
 	}
 	for _, s := range t.streams {
-		if s.view != Masked || s.softTerm() {
+		if s.view != Masked || s.taught() {
 			continue
 		}
 		for _, p := range t.params {

@@ -134,8 +134,8 @@ func matchLabels(data corpus.Corpus, h *heads) (corpus.Corpus, error) {
 	return out, nil
 }
 
-// softTerm reports whether one of the stream's losses reads the teacher.
-func (s *stream) softTerm() bool {
+// taught reports whether one of the stream's losses reads the teacher.
+func (s *stream) taught() bool {
 	return slices.ContainsFunc(s.terms, func(t Term) bool { _, ok := t.Loss.(Taught); return ok })
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -142,7 +141,7 @@ func (c *Config) steps(perEpoch int) int {
 // listen lets the streams that want soft labels hear the teacher.
 func (t *trainer) listen(ctx context.Context) error {
 	for _, s := range t.streams {
-		if s.softTerm() {
+		if s.taught() {
 			if err := t.cfg.listen(ctx, s, t.heads, t.tok, t.steps*t.cfg.Accumulate); err != nil {
 				return err
 			}
@@ -248,8 +247,8 @@ func (t *trainer) oneStep(ctx context.Context) (norm float64, err error) {
 			}
 		}
 	}
-	if norm = t.update(); math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return 0, fmt.Errorf("distill: step %d: the gradient's norm is %v; lower the learning rate", t.step+1, norm)
+	if norm, err = t.update(); err != nil {
+		return 0, err
 	}
 	t.average()
 	t.step++
@@ -263,7 +262,7 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 		return err
 	}
 	var soft []float32
-	if s.softTerm() {
+	if s.taught() {
 		if soft, err = s.logits(ctx, b); err != nil {
 			return err
 		}
@@ -391,16 +390,25 @@ func (t *trainer) fingerprint() (string, error) {
 	for _, name := range slices.Sorted(maps.Keys(t.model.Files)) {
 		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(t.model.Files[name]))
 	}
-	for _, s := range t.streams {
-		data := c.Task
-		if s.view == Masked {
-			data = c.text()
-		}
+	for _, data := range c.corpora(t.streams) {
 		if err := hashCorpus(h, data); err != nil {
 			return "", err
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// corpora lists what the streams read, each once.
+func (c *Config) corpora(streams []*stream) (out []corpus.Corpus) {
+	for _, s := range streams {
+		switch {
+		case s.view == Clean:
+			out = append(out, c.Task)
+		case c.Text != nil || len(out) == 0:
+			out = append(out, c.text())
+		}
+	}
+	return out
 }
 
 // hashCorpus feeds every example to the hash.
