@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -30,7 +31,7 @@ type call struct {
 	in    []*Tensor // nil where omitted
 	out   []*Tensor // set by the operator
 	opset int64
-	mem   *arena
+	mem   *memory
 	prep  any
 	// dying tells which inputs nobody reads after this node.
 	dying []bool
@@ -72,16 +73,21 @@ func (c *call) made(t onnx.DataType, shape ...int) (*Tensor, error) {
 
 func (c *call) sized(t onnx.DataType, shape []int, limit int) (*Tensor, error) {
 	n, ok := elements(shape)
-	if !ok {
-		return nil, fmt.Errorf("cannot make a value of shape %v", shape)
-	}
 	if !supported(t) {
 		return nil, errType(t)
 	}
-	if n > limit/storage(t).Size() {
-		return nil, fmt.Errorf("a value of shape %v (%s) is over the limit of %d MiB; see Options.MaxBytes", shape, typeName(t), limit>>20)
+	if !ok || n > limit/storage(t).Size() {
+		return nil, errSize(t, slices.Clone(shape), limit)
 	}
 	return c.mem.take(t, shape, n), nil
+}
+
+// errSize is kept apart so that shapes that fit need not be on the heap.
+func errSize(t onnx.DataType, shape []int, limit int) error {
+	if _, ok := elements(shape); !ok {
+		return fmt.Errorf("cannot make a value of shape %v", shape)
+	}
+	return fmt.Errorf("a value of shape %v (%s) is over the limit of %d MiB; see Options.MaxBytes", shape, typeName(t), limit>>20)
 }
 
 // output makes output i.
@@ -106,12 +112,36 @@ func (c *call) invent(i int, t onnx.DataType, shape ...int) (*Tensor, error) {
 
 // view makes output i share t's elements under another shape of the same length.
 func (c *call) view(i int, t *Tensor, shape []int) {
-	v := *t
+	v := c.mem.header(t)
 	v.Shape = shape
 	if v.mem != nil {
 		v.mem.refs++
 	}
-	c.out[i] = &v
+	c.out[i] = v
+}
+
+// newShape is room for a shape of so many dimensions, zero at first; it lasts as
+// long as the run.
+func (c *call) newShape(rank int) []int { return c.mem.sizes.next(rank) }
+
+// stopped reports whether the run is to end. An operator that takes long asks
+// now and then, and may leave its outputs as they are when it is.
+func (c *call) stopped() bool {
+	select {
+	case <-c.mem.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// parallel is [kernel.Parallel] that does no more chunks when the run is to end.
+func (c *call) parallel(n, grain int, f func(lo, hi int)) {
+	kernel.Parallel(n, grain, func(lo, hi int) {
+		if !c.stopped() {
+			f(lo, hi)
+		}
+	})
 }
 
 // like makes output 0 with the type and shape of input i, in place where

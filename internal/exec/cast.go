@@ -12,11 +12,11 @@ import (
 // release. Integers wrap around, small floats saturate.
 func (c *call) cast(x *Tensor, to onnx.DataType) (*Tensor, error) {
 	if x.Type == to {
-		v := *x
+		v := c.mem.header(x)
 		if v.mem != nil {
 			v.mem.refs++
 		}
-		return &v, nil
+		return v, nil
 	}
 	out, err := c.new(to, x.Shape...)
 	if err != nil {

@@ -206,7 +206,7 @@ func (p *compiler) checkReads() error {
 // step that fails is kept: the error is Run's if the value is ever needed.
 func (p *compiler) foldConstants() error {
 	s := p.s
-	mem := &arena{limit: s.limit}
+	mem := &memory{limit: s.limit, loose: true}
 	var unsupported []string
 	keep := s.steps[:0]
 	for _, st := range s.steps {
@@ -217,6 +217,7 @@ func (p *compiler) foldConstants() error {
 			keep = append(keep, st)
 			continue
 		}
+		mem.begin(0)
 		out, err := st.run(context.Background(), s.consts, nil, mem)
 		if err != nil {
 			if errors.Is(err, ErrType) {
@@ -249,10 +250,10 @@ func (p *compiler) foldConstants() error {
 	return nil
 }
 
-// settle takes a value out of its arena.
+// settle takes a value out of the memory of its run, which was loose.
 func settle(t *Tensor) *Tensor {
 	c := *t
-	c.mem = nil
+	c.mem, c.Shape = nil, slices.Clone(t.Shape)
 	return &c
 }
 

@@ -44,7 +44,10 @@ func channelsFirst(run func(*call) error) func(*call) error {
 // inner makes a call of another operator on tensors of this one; nothing is
 // computed in place.
 func (c *call) inner(node *onnx.Node, in ...*Tensor) *call {
-	return &call{ctx: c.ctx, node: node, opset: c.opset, mem: c.mem, in: in, dying: make([]bool, len(in)), out: make([]*Tensor, 4)}
+	inner := c.mem.call(len(in), ownOutputs)
+	inner.ctx, inner.node, inner.opset = c.ctx, node, c.opset
+	copy(inner.in, in)
+	return inner
 }
 
 // dequantized is (x − zero)·scale, the caller's to release.

@@ -362,13 +362,13 @@ func scanBody(c *call) error {
 func sliceAt(x *Tensor, d, s int) *Tensor {
 	shape := slices.Delete(slices.Clone(x.Shape), d, d+1)
 	inner, outer := product(x.Shape[d+1:]), product(x.Shape[:d])
-	out := newBlock(x.Type, 0, outer*inner).full
-	out.Type, out.Shape = x.Type, shape
+	out := &Tensor{Type: x.Type, Shape: shape}
+	out.allocate(outer * inner)
 	dst, src := out.elems(), x.elems()
 	for o := range outer {
 		dst.blit(o*inner, src, (o*x.Shape[d]+s)*inner, inner, 1)
 	}
-	return &out
+	return out
 }
 
 // scanBatch is the Scan of opset 8: every value has the batch as first

@@ -5,7 +5,7 @@ func StepCount(s *Session) int { return len(s.steps) }
 
 // PlanOps lists the operators that the outputs need, with their domains.
 func PlanOps(s *Session, outputs ...string) []string {
-	p, err := s.plan(outputs)
+	p, err := s.plan(outputs, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -19,3 +19,6 @@ func PlanOps(s *Session, outputs ...string) []string {
 	}
 	return out
 }
+
+// Poison makes what operators are given to fill hold a pattern at first.
+func Poison(on bool) { poison = on }

@@ -44,6 +44,10 @@ var skipCases = map[string]string{
 }
 
 func TestONNXNodes(t *testing.T) {
+	// An operator that leaves elements of its outputs unwritten must not be
+	// lucky with what memory holds.
+	exec.Poison(true)
+	defer exec.Poison(false)
 	var passed, unsupported, failed, skipped int
 	missing := map[string]int{}
 	tally := map[string]*[3]int{} // operator → passed, failed, unsupported
@@ -218,18 +222,20 @@ func nodeCase(dir string) error {
 				delete(feed, n)
 			}
 		}
-		got, err := s.Run(context.Background(), feed)
-		if err != nil {
-			return mark(err)
-		}
-		for i, w := range want {
-			name := m.Graph.Outputs[i].Name
-			wt, err := exec.FromONNX(w)
+		for round := range 2 { // the second run has its memory planned
+			got, err := s.Run(context.Background(), feed)
 			if err != nil {
 				return mark(err)
 			}
-			if err := sameTensor(got[name], wt, 1e-3, 1e-5); err != nil {
-				return fmt.Errorf("unfused %v: output %s: %w", unfused, name, err)
+			for i, w := range want {
+				name := m.Graph.Outputs[i].Name
+				wt, err := exec.FromONNX(w)
+				if err != nil {
+					return mark(err)
+				}
+				if err := sameTensor(got[name], wt, 1e-3, 1e-5); err != nil {
+					return fmt.Errorf("unfused %v: run %d: output %s: %w", unfused, round, name, err)
+				}
 			}
 		}
 	}

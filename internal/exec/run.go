@@ -10,69 +10,14 @@ import (
 	"github.com/litekit/lite/onnx"
 )
 
-// plan is what a set of outputs needs.
-type plan struct {
-	steps   []*step
-	uses    []int // per value: the steps that read it, and one more for an output
-	inputs  []int // indices into Session.inputs
-	outputs []int // value numbers
-}
-
-// maxPlans bounds how many sets of outputs are remembered.
-const maxPlans = 64
-
-// plan returns the plan for the named outputs, all of the graph's for none.
-func (s *Session) plan(outputs []string) (*plan, error) {
-	if len(outputs) == 0 {
-		for _, o := range s.outputs {
-			outputs = append(outputs, o.Name)
-		}
-	}
-	key := strings.Join(outputs, "\x00")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := s.plans[key]; p != nil {
-		return p, nil
-	}
-	p := &plan{uses: make([]int, len(s.names))}
-	for _, name := range outputs {
-		if !s.Has(name) {
-			return nil, fmt.Errorf("exec: output %q is not a value of the (fused) graph, whose outputs are %s", name, quoted(s.outputs))
-		}
-		id := s.values[name]
-		p.outputs = append(p.outputs, id)
-		p.uses[id]++
-	}
-	need := slices.Clone(p.uses)
-	for i := len(s.steps) - 1; i >= 0; i-- {
-		st := s.steps[i]
-		if !slices.ContainsFunc(st.out, func(id int) bool { return id >= 0 && need[id] > 0 && s.consts[id] == nil }) {
-			continue
-		}
-		p.steps = append(p.steps, st)
-		for _, id := range st.reads {
-			need[id]++
-			p.uses[id]++
-		}
-	}
-	slices.Reverse(p.steps)
-	for i, in := range s.inputs {
-		if need[s.values[in.Name]] > 0 {
-			p.inputs = append(p.inputs, i)
-		}
-	}
-	if len(s.plans) < maxPlans {
-		s.plans[key] = p
-	}
-	return p, nil
-}
-
-func quoted(list []*onnx.ValueInfo) string {
-	names := make([]string, len(list))
-	for i, v := range list {
-		names[i] = fmt.Sprintf("%q", v.Name)
-	}
-	return strings.Join(names, ", ")
+// state is what one run needs besides the session: its memory and the values
+// as far as they are computed.
+type state struct {
+	memory
+	vals []*Tensor // by value number; constants from the start
+	uses []int     // by value number: the readers that are left
+	key  []byte    // the signature of the inputs' shapes
+	last int64     // the run, by the session's count, that used it last
 }
 
 // Run computes the named values (the graph's outputs where none is named) from
@@ -82,139 +27,128 @@ func quoted(list []*onnx.ValueInfo) string {
 // that fusion replaced cannot be asked for; see [Session.Has].
 //
 // An error of the graph or its data names the node. When ctx is done, Run
-// returns its cause before the next node.
+// returns its cause, soon also from within a long node; the session is as good
+// as before.
 func (s *Session) Run(ctx context.Context, in map[string]*Tensor, outputs ...string) (map[string]*Tensor, error) {
-	p, err := s.plan(outputs)
+	st := s.state()
+	res, err := s.runIn(ctx, st, in, outputs)
+	if _, crashed := err.(*faultError); !crashed {
+		s.giveBack(st) // after a fault, threads may still be writing to the memory
+	}
+	return res, err
+}
+
+func (s *Session) runIn(ctx context.Context, st *state, in map[string]*Tensor, outputs []string) (map[string]*Tensor, error) {
+	p, err := s.plan(outputs, st.key[:0])
 	if err != nil {
 		return nil, err
 	}
-	vals := slices.Clone(s.consts)
-	if err := s.bind(p, in, vals); err != nil {
+	st.vals, st.uses, st.key = append(st.vals[:0], s.consts...), append(st.uses[:0], p.uses...), st.key[:0]
+	if err := s.bind(p, in, st); err != nil {
 		return nil, err
 	}
-	mem := s.arena()
-	uses := slices.Clone(p.uses)
-	for _, st := range p.steps {
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("exec: stopped before node %s: %w", st.node.Label(), context.Cause(ctx))
-		}
-		out, err := st.run(ctx, vals, uses, mem)
-		if err != nil {
-			return nil, err // the arena holds values in use: it is dropped with them
-		}
-		for i, id := range st.out {
-			if id >= 0 && uses[id] > 0 && s.consts[id] == nil {
-				vals[id] = out[i]
-			} else if i < len(out) {
-				mem.release(out[i])
-			}
-		}
-		for _, id := range st.reads {
-			if uses[id]--; uses[id] == 0 && s.consts[id] == nil {
-				mem.release(vals[id])
-				vals[id] = nil
-			}
-		}
+	known := s.layout(p, st.key)
+	if known == nil {
+		st.recording = &recording{}
+	}
+	st.start(known, ctx.Done())
+	if err := s.runSteps(ctx, p, st); err != nil {
+		return nil, err
 	}
 	res := make(map[string]*Tensor, len(p.outputs))
 	for _, id := range p.outputs {
-		if res[s.names[id]] == nil {
-			res[s.names[id]] = handOver(vals[id], mem)
+		if st.recording != nil {
+			st.recording.output(st.vals[id])
 		}
+		res[s.names[id]] = st.handOver(st.vals[id])
 	}
-	s.giveBack(mem)
+	if st.recording != nil {
+		s.remember(p, st)
+	}
 	return res, nil
 }
 
-// handOver makes a value the caller's: its buffer leaves the arena, or is
-// copied where something else uses it too.
-func handOver(t *Tensor, mem *arena) *Tensor {
-	if t.mem == nil {
-		return t.Clone()
-	}
-	if t.mem.refs > 1 {
-		c := t.Clone()
-		mem.release(t)
-		return c
-	}
-	t.mem = nil
-	t.Shape = slices.Clone(t.Shape)
-	return t
+// layout is where the values of a shape lie, nil where it is new.
+func (s *Session) layout(p *plan, key []byte) *layout {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.layouts.get(key)
 }
 
-// bind checks the inputs and enters them into vals.
-func (s *Session) bind(p *plan, in map[string]*Tensor, vals []*Tensor) error {
-	for _, i := range p.inputs {
-		decl := s.inputs[i]
-		t := in[decl.Name]
-		if t == nil {
-			return fmt.Errorf("exec: input %q is missing; the model reads %s", decl.Name, quoted(s.inputs))
+// remember makes a layout of the run that was recorded and the slab that it needs.
+func (s *Session) remember(p *plan, st *state) {
+	l := st.recording.layout(len(p.steps))
+	if l == nil {
+		return
+	}
+	s.mu.Lock()
+	p.layouts.put(st.key, l)
+	s.mu.Unlock()
+	st.reserve(max(st.need, l.size))
+}
+
+// runSteps runs the steps of a plan.
+func (s *Session) runSteps(ctx context.Context, p *plan, st *state) error {
+	for i, step := range p.steps {
+		if ctx.Err() != nil {
+			return stopped(ctx, "before", step)
 		}
-		if err := checkInput(decl, t); err != nil {
+		st.begin(i)
+		out, err := step.run(ctx, st.vals, st.uses, &st.memory)
+		if err != nil {
 			return err
 		}
-		plain := *t
-		plain.mem = nil
-		vals[s.values[decl.Name]] = &plain
-	}
-	known := func(name string) bool {
-		return slices.ContainsFunc(s.inputs, func(v *onnx.ValueInfo) bool { return v.Name == name })
-	}
-	unknown := []string{}
-	for name := range in {
-		if !known(name) {
-			unknown = append(unknown, name)
+		for i, id := range step.out {
+			if id >= 0 && st.uses[id] > 0 && s.consts[id] == nil {
+				st.vals[id] = out[i]
+				if st.recording != nil {
+					st.recording.value(out[i])
+				}
+			} else if i < len(out) {
+				st.release(out[i])
+			}
 		}
-	}
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		return fmt.Errorf("exec: input %q is unknown; the model reads %s", unknown[0], quoted(s.inputs))
-	}
-	return nil
-}
-
-// checkInput compares a tensor with its declaration.
-func checkInput(decl *onnx.ValueInfo, t *Tensor) error {
-	if !supported(t.Type) || t.Type != widen(t.Type) {
-		return fmt.Errorf("exec: input %q is %s, which is not supported", decl.Name, typeName(t.Type))
-	}
-	if want := widen(decl.Type); want != onnx.Undefined && t.Type != want {
-		return fmt.Errorf("exec: input %q is %s; the model reads %s", decl.Name, typeName(t.Type), typeName(want))
-	}
-	n, ok := elements(t.Shape)
-	if !ok || n != t.dataLen() {
-		return fmt.Errorf("exec: input %q has %d elements for shape %v", decl.Name, t.dataLen(), t.Shape)
-	}
-	if lo, hi := bounds(t.Type); wideInt(t.Type) {
-		for i, v := range t.I64 {
-			if v < lo || v > hi {
-				return fmt.Errorf("exec: input %q is %s, but element %d is %d", decl.Name, typeName(t.Type), i, v)
+		for _, id := range step.reads {
+			if st.uses[id]--; st.uses[id] == 0 && s.consts[id] == nil {
+				st.release(st.vals[id])
+				st.vals[id] = nil
 			}
 		}
 	}
-	if !decl.HasShape {
-		return nil
-	}
-	if len(t.Shape) != len(decl.Dims) {
-		return fmt.Errorf("exec: input %q has shape %v; the model reads %d dimensions", decl.Name, t.Shape, len(decl.Dims))
-	}
-	for i, d := range decl.Dims {
-		if d.Known && d.Size >= 0 && int64(t.Shape[i]) != d.Size {
-			return fmt.Errorf("exec: input %q has shape %v; dimension %d must be %d", decl.Name, t.Shape, i, d.Size)
-		}
+	if ctx.Err() != nil && len(p.steps) > 0 {
+		return stopped(ctx, "in or after", p.steps[len(p.steps)-1])
 	}
 	return nil
+}
+
+func stopped(ctx context.Context, where string, st *step) error {
+	return fmt.Errorf("exec: stopped %s node %s: %w", where, st.node.Label(), context.Cause(ctx))
+}
+
+// handOver makes a value the caller's: one that has its memory to itself as it
+// is, another as a copy.
+func (m *memory) handOver(t *Tensor) *Tensor {
+	if t.mem == nil || t.mem.region != ownHeap || t.mem.refs > 1 {
+		return t.Clone()
+	}
+	out := *t
+	out.mem, out.Shape = nil, slices.Clone(t.Shape)
+	return &out
 }
 
 // ownOutputs is the most outputs that an operator makes unasked: there is room
 // for them also where the node names fewer.
 const ownOutputs = 4
 
+// faultError is a fault of an operator: a panic that was caught.
+type faultError struct{ error }
+
 // run executes the step on vals. uses counts each value's remaining readers;
-// nil means that nothing may be overwritten.
-func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *arena) (out []*Tensor, err error) {
-	c := &call{ctx: ctx, node: st.node, opset: st.opset, mem: mem, prep: st.prep,
-		in: make([]*Tensor, len(st.in)), dying: make([]bool, len(st.in)), out: make([]*Tensor, max(ownOutputs, len(st.out)))}
+// nil means that nothing may be overwritten. What it returns is good until the
+// next step.
+func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *memory) (out []*Tensor, err error) {
+	c := mem.call(len(st.in), max(ownOutputs, len(st.out)))
+	c.ctx, c.node, c.opset, c.prep = ctx, st.node, st.opset, st.prep
 	for i, id := range st.in {
 		if id >= 0 {
 			c.in[i] = vals[id]
@@ -223,10 +157,7 @@ func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *arena)
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			if e, ok := r.(runtime.Error); ok {
-				r = "fault: " + e.Error()
-			}
-			err = nodeError(st.node, fmt.Errorf("%v (inputs %s)", r, describe(c.in)))
+			err = fault(st.node, r, c.in)
 		}
 	}()
 	if err := st.op.run(c); err != nil {
@@ -241,6 +172,13 @@ func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *arena)
 		mem.release(t)
 	}
 	return c.out[:len(st.out)], nil
+}
+
+func fault(n *onnx.Node, r any, in []*Tensor) error {
+	if e, ok := r.(runtime.Error); ok {
+		r = "fault: " + e.Error()
+	}
+	return &faultError{nodeError(n, fmt.Errorf("%v (inputs %s)", r, describe(in)))}
 }
 
 func describe(in []*Tensor) string {

@@ -23,8 +23,8 @@ type Options struct {
 	Unfused bool
 }
 
-// Session is a model ready to run. It is immutable but for a list of idle
-// arenas, and safe for concurrent use.
+// Session is a model ready to run. It is immutable but for what it keeps for
+// its next runs, and safe for concurrent use.
 type Session struct {
 	inputs  []*onnx.ValueInfo
 	outputs []*onnx.ValueInfo
@@ -37,7 +37,8 @@ type Session struct {
 	source []int     // by value number: the step that makes it, noStep, or an input's −2−index
 
 	mu    sync.Mutex
-	idle  []*arena
+	idle  []*state
+	runs  int64 // that have ended
 	plans map[string]*plan
 }
 
@@ -156,27 +157,49 @@ func (s *Session) available(id int) bool {
 	return s.source[id] != noStep
 }
 
-// arena takes an idle arena or makes one.
-func (s *Session) arena() *arena {
+// What a session keeps for later runs: so many idle states, of so many bytes
+// together (one is kept whatever its size), and none that so many runs have
+// done without.
+const (
+	maxIdle      = 16
+	maxIdleBytes = 1 << 30
+	maxIdleRuns  = 1024
+)
+
+// state takes the idle state that was used last, or makes one.
+func (s *Session) state() *state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if k := len(s.idle); k > 0 {
-		a := s.idle[k-1]
+		st := s.idle[k-1]
+		s.idle[k-1] = nil
 		s.idle = s.idle[:k-1]
-		return a
+		return st
 	}
-	return &arena{limit: s.limit}
+	return &state{memory: memory{limit: s.limit}}
 }
 
-// maxIdle bounds how many arenas are kept for concurrent runs.
-const maxIdle = 16
-
-func (s *Session) giveBack(a *arena) {
-	a.finish()
+// giveBack keeps a state for another run, and drops what is kept in vain.
+func (s *Session) giveBack(st *state) {
+	clear(st.vals)
+	st.finish()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.idle) < maxIdle {
-		s.idle = append(s.idle, a)
+	s.runs++
+	st.last = s.runs
+	s.idle = append(s.idle, st)
+	bytes, keep := 0, len(s.idle)-1
+	for i := keep; i >= 0; i-- { // the most recently used first
+		bytes += s.idle[i].bytes()
+		if len(s.idle)-i > maxIdle || i < len(s.idle)-1 && bytes > maxIdleBytes || s.idle[i].last+maxIdleRuns < s.runs {
+			break
+		}
+		keep = i
+	}
+	if keep > 0 {
+		k := copy(s.idle, s.idle[keep:])
+		clear(s.idle[k:])
+		s.idle = s.idle[:k]
 	}
 }
 
