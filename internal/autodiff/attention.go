@@ -2,16 +2,17 @@ package autodiff
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/litekit/lite/internal/kernel"
 )
 
-// attention is softmax(Q·Kᵀ·scale + bias)·V per head on [B,S,A·d]. The
-// probabilities [B,A,Sq,Sk] are kept for the gradient.
+// attention is softmax(Q·Kᵀ·scale + bias)·V per head on [B,S,A·d]. Of the
+// probabilities only the logarithms of their sums are kept, [B,A,Sq].
 type attention struct {
 	shape kernel.AttentionShape
 	bias  kernel.Bias
-	probs *buffer
+	lse   *buffer
 	temp  [3]*buffer // gradients that nothing wants
 }
 
@@ -44,26 +45,31 @@ func (q *Pass) attention(label string, query, key, val, bias *value, heads int, 
 		in = append(in, bias)
 	}
 	o := q.newOp("Attention", label, c, in...)
-	c.probs = o.save(q, c.shape.B*heads*c.shape.Sq*c.shape.Sk)
-	o.keep = []*value{query, key, val}
-	for i, v := range o.keep {
+	c.lse = o.save(q, c.shape.B*heads*c.shape.Sq)
+	for i, v := range in[:3] {
 		if v.grad == nil {
 			c.temp[i] = q.newBuffer(v.size())
 			o.backTemp = append(o.backTemp, c.temp[i])
 		}
 	}
-	return q.add(o, query.shape...)
+	out, err := q.add(o, query.shape...)
+	o.keep = append(slices.Clone(in), out)
+	return out, err
 }
 
 func (c *attention) overwrites(int) bool { return true }
 
 func (c *attention) forward(o *forward) error {
+	kernel.Attention(o.out.f32(), o.in[0].f32(), o.in[1].f32(), o.in[2].f32(), c.biasOf(o), c.shape, c.lse.data())
+	return nil
+}
+
+func (c *attention) biasOf(o *forward) kernel.Bias {
 	bias := c.bias
 	if len(o.in) > 3 {
 		bias.Data = o.in[3].f32()
 	}
-	kernel.Attention(o.out.f32(), o.in[0].f32(), o.in[1].f32(), o.in[2].f32(), bias, c.shape, c.probs.data())
-	return nil
+	return bias
 }
 
 func (c *attention) backward(b *backward) error {
@@ -74,7 +80,7 @@ func (c *attention) backward(b *backward) error {
 		}
 	}
 	in := b.o.in
-	kernel.AttentionGrad(d[0], d[1], d[2], b.dy(), in[0].f32(), in[1].f32(), in[2].f32(), c.probs.data(), c.shape)
+	kernel.AttentionGrad(d[0], d[1], d[2], b.dy(), b.o.out.f32(), in[0].f32(), in[1].f32(), in[2].f32(), c.biasOf(b.o), c.lse.data(), c.shape)
 	return nil
 }
 

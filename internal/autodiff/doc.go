@@ -49,5 +49,5 @@
 //
 // As in BERT's training, dropout follows the embedding LayerNorm and the two
 // linears in front of the residual LayerNorms of each layer. Dropout on
-// attention probabilities is left out: the attention kernel keeps them whole.
+// attention probabilities is left out: the attention kernel never holds them.
 package autodiff

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -12,7 +13,7 @@ type attention64 struct {
 	bias    Bias
 }
 
-func (t *attention64) run() (out, probs []float64) {
+func (t *attention64) run() (out, lse []float64) {
 	sh := t.sh
 	out = make([]float64, sh.B*sh.Sq*sh.LDO)
 	for b := range sh.B {
@@ -29,7 +30,7 @@ func (t *attention64) run() (out, probs []float64) {
 					}
 				}
 				p := softmax64(s)
-				probs = append(probs, p...)
+				lse = append(lse, logSum64(s))
 				for j := range p {
 					for d := range sh.D {
 						out[(b*sh.Sq+i)*sh.LDO+a*sh.D+d] += p[j] * t.v[(b*sh.Sk+j)*sh.LDV+a*sh.D+d]
@@ -38,12 +39,29 @@ func (t *attention64) run() (out, probs []float64) {
 			}
 		}
 	}
-	return out, probs
+	return out, lse
 }
 
+func logSum64(s []float64) float64 {
+	top := math.Inf(-1)
+	for _, v := range s {
+		top = max(top, v)
+	}
+	if math.IsInf(top, -1) {
+		return math.Inf(1) // what AttentionGrad reads as: nothing seen
+	}
+	var sum float64
+	for _, v := range s {
+		sum += math.Exp(v - top)
+	}
+	return top + math.Log(sum)
+}
+
+// attentionCases cover every height of a tile, partial panels, several blocks
+// of keys and of queries, and all strides of a bias.
 func attentionCases() []attention64 {
 	var cases []attention64
-	for i, s := range [][5]int{{1, 1, 1, 1, 1}, {2, 3, 5, 7, 4}, {1, 2, 17, 17, 26}, {2, 1, 9, 33, 64}, {1, 2, 3, 1, 5}} {
+	for i, s := range [][5]int{{1, 1, 1, 1, 1}, {2, 3, 5, 7, 4}, {1, 2, 17, 17, 26}, {2, 1, 9, 33, 64}, {1, 2, 3, 1, 5}, {1, 1, 10, 530, 3}, {2, 1, 400, 20, 8}, {1, 1, 103, 257, 17}} {
 		sh := AttentionShape{B: s[0], A: s[1], Sq: s[2], Sk: s[3], D: s[4], Scale: 0.3}
 		w := sh.A * sh.D
 		sh.LDQ, sh.LDK, sh.LDV, sh.LDO = w+1, w+2, w+3, w+4
@@ -94,11 +112,11 @@ func narrow(x []float64) []float32 {
 func TestAttention(t *testing.T) {
 	for i, c := range attentionCases() {
 		sh := c.sh
-		want, probs := c.run()
+		want, lse := c.run()
 		q, k, v := narrow(c.q), narrow(c.k), narrow(c.v)
-		out, p := filled(len(want), 42), filled(len(probs), nan32)
-		Attention(out, q, k, v, c.bias, sh, p)
-		compare(t, fmt.Sprint("probabilities ", i), p, probs, 2e-6, 2e-6)
+		out, l := filled(len(want), 42), filled(len(lse), nan32)
+		Attention(out, q, k, v, c.bias, sh, l)
+		compare(t, fmt.Sprint("lse ", i), l, lse, 1e-5, 2e-6)
 		for r := range sh.B * sh.Sq {
 			compare(t, fmt.Sprint("output ", i), out[r*sh.LDO:], want[r*sh.LDO:r*sh.LDO+sh.A*sh.D], 1e-5, 1e-5)
 			for _, v := range out[r*sh.LDO+sh.A*sh.D : (r+1)*sh.LDO] {
@@ -109,7 +127,7 @@ func TestAttention(t *testing.T) {
 		}
 		again := filled(len(want), 42)
 		Attention(again, q, k, v, c.bias, sh, nil)
-		sameBits(t, "without probs", again, out)
+		sameBits(t, "without lse", again, out)
 	}
 }
 
@@ -118,10 +136,10 @@ func TestAttentionGrad(t *testing.T) {
 		sh := c.sh
 		q, k, v := narrow(c.q), narrow(c.k), narrow(c.v)
 		dout := random(77, sh.B*sh.Sq*sh.LDO)
-		out, p := make([]float32, len(dout)), make([]float32, sh.B*sh.A*sh.Sq*sh.Sk)
-		Attention(out, q, k, v, c.bias, sh, p)
-		dq, dk, dv := filled(len(q), nan32), filled(len(k), nan32), filled(len(v), nan32)
-		AttentionGrad(dq, dk, dv, dout, q, k, v, p, sh)
+		out, lse := make([]float32, len(dout)), make([]float32, sh.B*sh.A*sh.Sq)
+		Attention(out, q, k, v, c.bias, sh, lse)
+		dq, dk, dv := filled(len(q), 42), filled(len(k), 42), filled(len(v), 42)
+		AttentionGrad(dq, dk, dv, dout, out, q, k, v, c.bias, lse, sh)
 		loss := func() float64 {
 			var l float64
 			o, _ := c.run()
@@ -130,8 +148,17 @@ func TestAttentionGrad(t *testing.T) {
 			}
 			return l
 		}
+		few := 12
+		if sh.Sq*sh.Sk > 5000 {
+			few = 3 // the reference is slow
+		}
 		check := func(name string, got []float32, x []float64, ld int) {
-			for e := 0; e < len(x); e += 1 + len(x)/12 {
+			for e, v := range got {
+				if inside := e%ld < sh.A*sh.D; inside == (v == 42) {
+					t.Fatalf("case %d: %s[%d] is %v", i, name, e, v)
+				}
+			}
+			for e := 0; e < len(x); e += 1 + len(x)/few {
 				if e%ld >= sh.A*sh.D {
 					continue
 				}
@@ -146,15 +173,164 @@ func TestAttentionGrad(t *testing.T) {
 	}
 }
 
+// attend returns the output, lse and gradients of an attention one behind the
+// other.
+func attend(q, k, v, dout []float32, bias Bias, sh AttentionShape) []float32 {
+	out, lse := make([]float32, len(dout)), make([]float32, sh.B*sh.A*sh.Sq)
+	Attention(out, q, k, v, bias, sh, lse)
+	dq, dk, dv := make([]float32, len(q)), make([]float32, len(k)), make([]float32, len(v))
+	AttentionGrad(dq, dk, dv, dout, out, q, k, v, bias, lse, sh)
+	return slices.Concat(out, dq, dk, dv, lse)
+}
+
+// TestAttentionPadding finds that neither padding keys, in every spelling of a
+// mask, nor packing sequences without them changes a bit of the others.
+func TestAttentionPadding(t *testing.T) {
+	const heads, d, s = 2, 10, 300
+	const w = heads * d
+	lengths := []int{s, 1, 17, 256, 270, 100}
+	sh := AttentionShape{B: len(lengths), A: heads, Sq: s, Sk: s, D: d, Scale: 0.3, LDQ: w, LDK: w, LDV: w, LDO: w}
+	n := sh.B * s * w
+	q, k, v, dout := random(1, n), random(2, n), random(3, n), random(4, n)
+	offsets := []int{0}
+	var pq, pk, pv, po []float32
+	for b, l := range lengths {
+		at := b * s * w
+		offsets = append(offsets, offsets[b]+l)
+		pq, pk, pv, po = append(pq, q[at:at+l*w]...), append(pk, k[at:at+l*w]...), append(pv, v[at:at+l*w]...), append(po, dout[at:at+l*w]...)
+		clear(dout[at+l*w : at+s*w]) // nothing reads a query that is padding
+	}
+	packed := sh
+	packed.Offsets = offsets
+	want := attend(pq, pk, pv, po, Bias{}, packed)
+	for _, masked := range []float32{-1e4, -math.MaxFloat32, float32(math.Inf(-1))} {
+		mask := Bias{Data: make([]float32, sh.B*s), SB: s, SK: 1}
+		for b, l := range lengths {
+			for j := l; j < s; j++ {
+				mask.Data[b*s+j] = masked
+			}
+		}
+		for _, whole := range []bool{false, true} {
+			bias := mask
+			if whole { // one row for each query is not looked through
+				bias = Bias{SB: s * s, SQ: s, SK: 1}
+				for b := range lengths {
+					for range s {
+						bias.Data = append(bias.Data, mask.Data[b*s:(b+1)*s]...)
+					}
+				}
+			}
+			got := attend(q, k, v, dout, bias, sh)
+			for part := range 4 {
+				for b, l := range lengths {
+					sameBits(t, fmt.Sprintf("mask %v, per query %v, part %d, sequence %d", masked, whole, part, b),
+						got[part*n+b*s*w:][:l*w], want[part*len(pq)+offsets[b]*w:][:l*w])
+				}
+			}
+		}
+	}
+}
+
 func TestAttentionThreads(t *testing.T) {
 	sh := AttentionShape{B: 3, A: 4, Sq: 33, Sk: 33, D: 26, Scale: 0.2, LDQ: 104, LDK: 104, LDV: 104, LDO: 104}
 	n := 3 * 33 * 104
 	q, k, v, dout := random(1, n), random(2, n), random(3, n), random(4, n)
-	eachThreads(t, "attention", func() []float32 {
-		out, p := make([]float32, n), make([]float32, 3*4*33*33)
-		Attention(out, q, k, v, Bias{}, sh, p)
-		dq, dk, dv := make([]float32, n), make([]float32, n), make([]float32, n)
-		AttentionGrad(dq, dk, dv, dout, q, k, v, p, sh)
-		return append(append(append(out, dq...), dk...), dv...)
-	})
+	eachThreads(t, "attention", func() []float32 { return attend(q, k, v, dout, Bias{}, sh) })
+}
+
+// TestAttentionNaN: what is broken must not pass for a mask.
+func TestAttentionNaN(t *testing.T) {
+	sh := AttentionShape{B: 1, A: 1, Sq: 2, Sk: 3, D: 1, Scale: 1, LDQ: 1, LDK: 1, LDV: 1, LDO: 1}
+	low := float32(math.Inf(-1))
+	out := make([]float32, 2)
+	Attention(out, []float32{nan32, 1}, []float32{1, 2, 3}, []float32{1, 1, 1}, Bias{Data: []float32{0, low, low}, SK: 1}, sh, nil)
+	if out[0] == out[0] || out[1] != 1 {
+		t.Errorf("output %v, want NaN and 1", out)
+	}
+	Attention(out, []float32{nan32, 1}, []float32{1, 2, 3}, []float32{1, 1, 1}, Bias{Data: []float32{low, low, low}, SK: 1}, sh, nil)
+	if out[0] == out[0] || out[1] != 0 {
+		t.Errorf("output %v, want NaN and 0", out)
+	}
+}
+
+func TestAttentionAllocates(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	sh := AttentionShape{B: 2, A: 2, Sq: 20, Sk: 20, D: 8, Scale: 1, LDQ: 16, LDK: 16, LDV: 16, LDO: 16}
+	n := 2 * 20 * 16
+	q, out, dq, lse := random(1, n), make([]float32, n), make([]float32, n), make([]float32, 80)
+	dk, dv := make([]float32, n), make([]float32, n)
+	bias := Bias{Data: make([]float32, 40), SB: 20, SK: 1}
+	call := func() {
+		Attention(out, q, q, q, bias, sh, lse)
+		AttentionGrad(dq, dk, dv, q, out, q, q, q, bias, lse, sh)
+	}
+	call()
+	if n := testing.AllocsPerRun(20, call); n > 0 {
+		t.Errorf("%v allocations a call", n)
+	}
+}
+
+// TestAttentionTiles compares the tiles with their plain twins.
+func TestAttentionTiles(t *testing.T) {
+	for h := 1; h <= attnRows; h++ {
+		for _, k := range []int{1, 3, 4, 7, 16, 26, 33} {
+			for _, cols := range []int{16, 48} {
+				lda, ld := roundUp(k, attnCols), cols+3
+				a, b, bias := random(1, h*lda), random(2, cols*lda), random(3, h*ld)
+				level := random(4, h)
+				for i := range level {
+					level[i] += 30 // keeps exponents below 0
+				}
+				what := fmt.Sprintf("h %d, k %d, columns %d: ", h, k, cols)
+				for _, ldbias := range []int{0, ld} {
+					s, top, s2, top2 := make([]float32, h*ld), make([]float32, h), make([]float32, h*ld), make([]float32, h)
+					attnScores(h, k, a, lda, b, cols, bias, ldbias, s, ld, top)
+					attnScoresGo(h, k, a, lda, b, cols, bias, ldbias, s2, ld, top2)
+					compare(t, what+"scores", s, wide(s2), 1e-5, 1e-5)
+					compare(t, what+"maxima", top, wide(top2), 1e-5, 1e-5)
+					attnProbs(h, k, a, lda, b, cols, bias, ldbias, s, ld, level)
+					attnProbsGo(h, k, a, lda, b, cols, bias, ldbias, s2, ld, level)
+					compare(t, what+"probabilities", s, wide(s2), 1e-12, 1e-4)
+				}
+				p, ds, ds2 := random(5, h*ld), make([]float32, h*ld), make([]float32, h*ld)
+				attnGrad(h, k, a, lda, b, cols, p, ds, ld, level)
+				attnGradGo(h, k, a, lda, b, cols, p, ds2, ld, level)
+				compare(t, what+"gradient", ds, wide(ds2), 1e-4, 1e-5)
+
+				x, y := random(6, k*(h+20)), random(7, k*ld)
+				for _, add := range []bool{false, true} {
+					for _, st := range [][2]int{{k, 1}, {1, h + 20}} {
+						c, c2 := random(8, h*ld), random(8, h*ld)
+						attnMul(h, k, x, st[0], st[1], y, ld, c, ld, cols, add)
+						attnMulGo(h, k, x, st[0], st[1], y, ld, c2, ld, cols, add)
+						compare(t, what+"product", c, wide(c2), 1e-5, 1e-5)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestAttentionCopies(t *testing.T) {
+	for _, d := range []int{1, 7, 8, 15, 16, 26, 40} {
+		w := newAttnWork(d, attnCols)
+		const rows, ld = 16, 43
+		x := random(1, rows*ld)
+		got, want := filled(rows*w.dp, nan32), filled(rows*w.dp, nan32)
+		w.gather(got, x, 0, ld, rows, 0.5)
+		attnGatherGo(want, x, ld, rows, d, 0.5)
+		sameBits(t, "gather", got, want)
+		turned, turned2 := make([]float32, len(got)), make([]float32, len(got))
+		vAttnTranspose(turned, got, w.dp)
+		attnTransposeGo(turned2, got, w.dp)
+		sameBits(t, "transpose", turned, turned2)
+		back, back2 := filled(rows*ld, 42), filled(rows*ld, 42)
+		scale := random(2, rows)
+		w.scatter(back, 0, ld, got, rows, scale, 1)
+		attnScatterGo(back2, ld, got, rows, d, scale, 1)
+		sameBits(t, "scatter", back, back2)
+		w.put()
+	}
 }

@@ -120,24 +120,35 @@ func BenchmarkAdamW(b *testing.B) {
 }
 
 func BenchmarkAttention(b *testing.B) {
-	sh := AttentionShape{B: 8, A: 12, Sq: 128, Sk: 128, D: 26, Scale: 0.2, LDQ: 312, LDK: 312, LDV: 312, LDO: 312}
-	n := sh.B * sh.Sq * 312
-	q, k, v, out := random(1, n), random(2, n), random(3, n), make([]float32, n)
-	p := make([]float32, sh.B*sh.A*sh.Sq*sh.Sk)
-	bias := Bias{Data: make([]float32, sh.B*sh.Sk), SB: sh.Sk, SK: 1}
-	b.Run("forward", func(b *testing.B) {
-		for b.Loop() {
-			Attention(out, q, k, v, bias, sh, p)
+	for _, c := range []struct{ b, a, s, d, keys int }{
+		{8, 12, 128, 26, 128}, {8, 12, 128, 26, 64}, {32, 12, 16, 26, 16}, {8, 12, 128, 64, 128}, {1, 12, 512, 64, 512}, {1, 12, 4096, 32, 4096}, {1, 12, 32, 32, 32}, {64, 4, 64, 16, 64},
+	} {
+		w := c.a * c.d
+		sh := AttentionShape{B: c.b, A: c.a, Sq: c.s, Sk: c.s, D: c.d, Scale: 0.2, LDQ: w, LDK: w, LDV: w, LDO: w}
+		n := c.b * c.s * w
+		q, k, v, out, lse := random(1, n), random(2, n), random(3, n), make([]float32, n), make([]float32, c.b*c.a*c.s)
+		bias := Bias{Data: make([]float32, c.s), SK: 1}
+		for j := c.keys; j < c.s; j++ {
+			bias.Data[j] = -1e4
 		}
-		gflops(b, 4*len(p)*sh.D)
-	})
-	b.Run("gradient", func(b *testing.B) {
-		dq, dk, dv := make([]float32, n), make([]float32, n), make([]float32, n)
-		for b.Loop() {
-			AttentionGrad(dq, dk, dv, out, q, k, v, p, sh)
+		name := fmt.Sprintf("%dx%dx%dx%d", c.b, c.a, c.s, c.d)
+		if c.keys < c.s {
+			name += fmt.Sprintf("/%dkeys", c.keys)
 		}
-		gflops(b, 8*len(p)*sh.D)
-	})
+		b.Run(name+"/forward", func(b *testing.B) {
+			for b.Loop() {
+				Attention(out, q, k, v, bias, sh, lse)
+			}
+			gflops(b, 4*n*c.s)
+		})
+		b.Run(name+"/gradient", func(b *testing.B) {
+			dq, dk, dv := make([]float32, n), make([]float32, n), make([]float32, n)
+			for b.Loop() {
+				AttentionGrad(dq, dk, dv, out, out, q, k, v, bias, lse, sh)
+			}
+			gflops(b, 8*n*c.s) // without computing the probabilities again
+		})
+	}
 }
 
 func BenchmarkInt8(b *testing.B) {

@@ -237,6 +237,161 @@ func normGradDxAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int,
 //go:noescape
 func adamWAVX2(w *float32, grad *float32, m *float32, v *float32, n int, c *float32)
 
+// attnScores1 sets s[1,16·panels] = A·B + bias and top[1] to the greatest element of
+// each row. Rows of A, bias and s and panels of B are so many bytes apart.
+//
+//go:noescape
+func attnScores1(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnProbs1 sets p[1,16·panels] = exp(A·B + bias - lse), with one lse for each row.
+//
+//go:noescape
+func attnProbs1(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGrad1 sets ds[1,16·panels] = p·(A·B - delta), with one delta for each row; the
+// rows of ds are as far apart as those of p.
+//
+//go:noescape
+func attnGrad1(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+
+// attnMul1 sets C[1,16·panels] = A·B, or adds it where add is not 0. Element (i,p) of A
+// is rs·i + cs·p, rows of B and C are ldb and ldc bytes apart.
+//
+//go:noescape
+func attnMul1(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnScores2 sets s[2,16·panels] = A·B + bias and top[2] to the greatest element of
+// each row. Rows of A, bias and s and panels of B are so many bytes apart.
+//
+//go:noescape
+func attnScores2(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnProbs2 sets p[2,16·panels] = exp(A·B + bias - lse), with one lse for each row.
+//
+//go:noescape
+func attnProbs2(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGrad2 sets ds[2,16·panels] = p·(A·B - delta), with one delta for each row; the
+// rows of ds are as far apart as those of p.
+//
+//go:noescape
+func attnGrad2(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+
+// attnMul2 sets C[2,16·panels] = A·B, or adds it where add is not 0. Element (i,p) of A
+// is rs·i + cs·p, rows of B and C are ldb and ldc bytes apart.
+//
+//go:noescape
+func attnMul2(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnScores3 sets s[3,16·panels] = A·B + bias and top[3] to the greatest element of
+// each row. Rows of A, bias and s and panels of B are so many bytes apart.
+//
+//go:noescape
+func attnScores3(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnProbs3 sets p[3,16·panels] = exp(A·B + bias - lse), with one lse for each row.
+//
+//go:noescape
+func attnProbs3(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGrad3 sets ds[3,16·panels] = p·(A·B - delta), with one delta for each row; the
+// rows of ds are as far apart as those of p.
+//
+//go:noescape
+func attnGrad3(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+
+// attnMul3 sets C[3,16·panels] = A·B, or adds it where add is not 0. Element (i,p) of A
+// is rs·i + cs·p, rows of B and C are ldb and ldc bytes apart.
+//
+//go:noescape
+func attnMul3(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnScores4 sets s[4,16·panels] = A·B + bias and top[4] to the greatest element of
+// each row. Rows of A, bias and s and panels of B are so many bytes apart.
+//
+//go:noescape
+func attnScores4(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnProbs4 sets p[4,16·panels] = exp(A·B + bias - lse), with one lse for each row.
+//
+//go:noescape
+func attnProbs4(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGrad4 sets ds[4,16·panels] = p·(A·B - delta), with one delta for each row; the
+// rows of ds are as far apart as those of p.
+//
+//go:noescape
+func attnGrad4(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+
+// attnMul4 sets C[4,16·panels] = A·B, or adds it where add is not 0. Element (i,p) of A
+// is rs·i + cs·p, rows of B and C are ldb and ldc bytes apart.
+//
+//go:noescape
+func attnMul4(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnScores5 sets s[5,16·panels] = A·B + bias and top[5] to the greatest element of
+// each row. Rows of A, bias and s and panels of B are so many bytes apart.
+//
+//go:noescape
+func attnScores5(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnProbs5 sets p[5,16·panels] = exp(A·B + bias - lse), with one lse for each row.
+//
+//go:noescape
+func attnProbs5(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGrad5 sets ds[5,16·panels] = p·(A·B - delta), with one delta for each row; the
+// rows of ds are as far apart as those of p.
+//
+//go:noescape
+func attnGrad5(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+
+// attnMul5 sets C[5,16·panels] = A·B, or adds it where add is not 0. Element (i,p) of A
+// is rs·i + cs·p, rows of B and C are ldb and ldc bytes apart.
+//
+//go:noescape
+func attnMul5(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnScores6 sets s[6,16·panels] = A·B + bias and top[6] to the greatest element of
+// each row. Rows of A, bias and s and panels of B are so many bytes apart.
+//
+//go:noescape
+func attnScores6(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnProbs6 sets p[6,16·panels] = exp(A·B + bias - lse), with one lse for each row.
+//
+//go:noescape
+func attnProbs6(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGrad6 sets ds[6,16·panels] = p·(A·B - delta), with one delta for each row; the
+// rows of ds are as far apart as those of p.
+//
+//go:noescape
+func attnGrad6(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+
+// attnMul6 sets C[6,16·panels] = A·B, or adds it where add is not 0. Element (i,p) of A
+// is rs·i + cs·p, rows of B and C are ldb and ldc bytes apart.
+//
+//go:noescape
+func attnMul6(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnGather sets dst[rows,n] to scale times rows of src, ld bytes apart, where mask[n] is
+// set, and 0 elsewhere; n is a multiple of 8.
+//
+//go:noescape
+func attnGather(dst *float32, n int, src *float32, ld int, rows int, mask *float32, scale float32)
+
+// attnScatter sets rows of dst, ld bytes apart, to src[rows,n] times scale where mask[n] is
+// set; scale is step bytes further for each row, n a multiple of 8.
+//
+//go:noescape
+func attnScatter(dst *float32, ld int, src *float32, n int, rows int, mask *float32, scale *float32, step int)
+
+// attnTranspose sets dst[n,16] to the transpose of src[16,n]; n is a multiple of 8.
+//
+//go:noescape
+func attnTranspose(dst *float32, src *float32, n int)
+
 // int8x1 computes C[1,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;
 // rows of A are lda and rows of C ldc bytes apart.
 //

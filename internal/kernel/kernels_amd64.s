@@ -4095,6 +4095,4893 @@ done:
 	VZEROUPPER
 	RET
 
+// func attnScores1(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, FMA3
+TEXT ·attnScores1(SB), NOSPLIT, $32-88
+	MOVQ    a+8(FP), AX
+	MOVQ    lda+16(FP), CX
+	MOVQ    b+24(FP), CX
+	MOVQ    panels+32(FP), DX
+	MOVQ    step+40(FP), BX
+	MOVQ    bias+48(FP), SI
+	MOVQ    s+64(FP), DI
+	VMOVUPS const_ff800000<>+0(SB), Y0
+	VMOVUPS Y0, (SP)
+
+panel:
+	MOVQ   AX, R8
+	MOVQ   CX, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   k+0(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest
+
+four:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      64(R9), Y2
+	VMOVUPS      96(R9), Y3
+	VBROADCASTSS 4(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      128(R9), Y2
+	VMOVUPS      160(R9), Y3
+	VBROADCASTSS 8(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      192(R9), Y2
+	VMOVUPS      224(R9), Y3
+	VBROADCASTSS 12(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R10
+	JGE          four
+
+rest:
+	ADDQ $0x04, R10
+	JZ   summed
+
+one:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x04, R8
+	DECQ         R10
+	JNZ          one
+
+summed:
+	MOVQ         SI, R8
+	MOVQ         DI, R9
+	VMOVUPS      (SP), Y2
+	VADDPS       (R8), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VMAXPS       Y2, Y0, Y2
+	VADDPS       32(R8), Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	VMAXPS       Y2, Y1, Y2
+	VMOVUPS      Y2, (SP)
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         BX, CX
+	DECQ         DX
+	JNZ          panel
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VZEROUPPER
+	RET
+
+// func attnProbs1(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·attnProbs1(SB), NOSPLIT, $0-88
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), CX
+	MOVQ panels+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ bias+48(FP), SI
+	MOVQ p+64(FP), DI
+
+panel:
+	MOVQ   AX, R8
+	MOVQ   CX, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   k+0(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest
+
+four:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      64(R9), Y2
+	VMOVUPS      96(R9), Y3
+	VBROADCASTSS 4(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      128(R9), Y2
+	VMOVUPS      160(R9), Y3
+	VBROADCASTSS 8(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      192(R9), Y2
+	VMOVUPS      224(R9), Y3
+	VBROADCASTSS 12(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R10
+	JGE          four
+
+rest:
+	ADDQ $0x04, R10
+	JZ   summed
+
+one:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x04, R8
+	DECQ         R10
+	JNZ          one
+
+summed:
+	MOVQ         SI, R8
+	MOVQ         DI, R9
+	MOVQ         lse+80(FP), R10
+	VBROADCASTSS (R10), Y2
+	VADDPS       (R8), Y0, Y0
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      const_c2ae0000<>+0(SB), Y3
+	VCMPPS       $0x05, Y3, Y0, Y2
+	VMAXPS       Y0, Y3, Y0
+	VMOVUPS      const_4b400000<>+0(SB), Y3
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y0, Y3
+	VSUBPS       const_4b400000<>+0(SB), Y3, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y0
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y0
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y0, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y0, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y0, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y0, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       const_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VANDPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VBROADCASTSS (R10), Y0
+	VADDPS       32(R8), Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	VMOVUPS      const_c2ae0000<>+0(SB), Y2
+	VCMPPS       $0x05, Y2, Y1, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y2
+	VSUBPS       const_4b400000<>+0(SB), Y2, Y3
+	VFNMADD231PS const_3f318000<>+0(SB), Y3, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y3, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y3
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y3
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       const_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VANDPS       Y0, Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         BX, CX
+	DECQ         DX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnGrad1(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, FMA3
+TEXT ·attnGrad1(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), CX
+	MOVQ panels+32(FP), DX
+	MOVQ step+40(FP), BX
+	MOVQ p+48(FP), SI
+	MOVQ ds+64(FP), DI
+
+panel:
+	MOVQ   AX, R8
+	MOVQ   CX, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   k+0(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest
+
+four:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      64(R9), Y2
+	VMOVUPS      96(R9), Y3
+	VBROADCASTSS 4(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      128(R9), Y2
+	VMOVUPS      160(R9), Y3
+	VBROADCASTSS 8(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      192(R9), Y2
+	VMOVUPS      224(R9), Y3
+	VBROADCASTSS 12(R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R10
+	JGE          four
+
+rest:
+	ADDQ $0x04, R10
+	JZ   summed
+
+one:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x04, R8
+	DECQ         R10
+	JNZ          one
+
+summed:
+	MOVQ         SI, R8
+	MOVQ         DI, R9
+	MOVQ         delta+72(FP), R10
+	VBROADCASTSS (R10), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       (R8), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VSUBPS       Y2, Y1, Y1
+	VMULPS       32(R8), Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         BX, CX
+	DECQ         DX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnMul1(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, FMA3
+TEXT ·attnMul1(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ rs+16(FP), CX
+	MOVQ cs+24(FP), CX
+	MOVQ b+32(FP), DX
+	MOVQ ldb+40(FP), BX
+	MOVQ c+48(FP), SI
+	MOVQ panels+64(FP), DI
+
+panel:
+	MOVQ   AX, R8
+	MOVQ   DX, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   k+0(FP), R10
+	SUBQ   $0x04, R10
+	JL     rest
+
+four:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         BX, R9
+	ADDQ         CX, R8
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         BX, R9
+	ADDQ         CX, R8
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         BX, R9
+	ADDQ         CX, R8
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         BX, R9
+	ADDQ         CX, R8
+	SUBQ         $0x04, R10
+	JGE          four
+
+rest:
+	ADDQ $0x04, R10
+	JZ   summed
+
+one:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         BX, R9
+	ADDQ         CX, R8
+	DECQ         R10
+	JNZ          one
+
+summed:
+	MOVQ    ldc+56(FP), R9
+	MOVQ    add+72(FP), R10
+	MOVQ    SI, R8
+	TESTQ   R10, R10
+	JZ      store
+	VADDPS  (R8), Y0, Y0
+	VMOVUPS Y0, (R8)
+	VADDPS  32(R8), Y1, Y1
+	VMOVUPS Y1, 32(R8)
+	ADDQ    R9, R8
+	JMP     next
+
+store:
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	ADDQ    R9, R8
+
+next:
+	ADDQ $0x40, DX
+	ADDQ $0x40, SI
+	DECQ DI
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func attnScores2(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, FMA3
+TEXT ·attnScores2(SB), NOSPLIT, $64-88
+	MOVQ    a+8(FP), AX
+	MOVQ    lda+16(FP), CX
+	MOVQ    b+24(FP), DX
+	MOVQ    panels+32(FP), BX
+	MOVQ    step+40(FP), SI
+	MOVQ    bias+48(FP), DI
+	MOVQ    s+64(FP), R8
+	VMOVUPS const_ff800000<>+0(SB), Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      64(R10), Y4
+	VMOVUPS      96(R10), Y5
+	VBROADCASTSS 4(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      128(R10), Y4
+	VMOVUPS      160(R10), Y5
+	VBROADCASTSS 8(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      192(R10), Y4
+	VMOVUPS      224(R10), Y5
+	VBROADCASTSS 12(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	VMOVUPS      (SP), Y4
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VMAXPS       Y4, Y0, Y4
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y4, Y1, Y4
+	VMOVUPS      Y4, (SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      32(SP), Y0
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y0, Y2, Y0
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	VMAXPS       Y0, Y3, Y0
+	VMOVUPS      Y0, 32(SP)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      32(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VZEROUPPER
+	RET
+
+// func attnProbs2(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·attnProbs2(SB), NOSPLIT, $0-88
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ bias+48(FP), DI
+	MOVQ p+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      64(R10), Y4
+	VMOVUPS      96(R10), Y5
+	VBROADCASTSS 4(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      128(R10), Y4
+	VMOVUPS      160(R10), Y5
+	VBROADCASTSS 8(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      192(R10), Y4
+	VMOVUPS      224(R10), Y5
+	VBROADCASTSS 12(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS (R11), Y4
+	VADDPS       (R9), Y0, Y0
+	VSUBPS       Y4, Y0, Y0
+	VMOVUPS      const_c2ae0000<>+0(SB), Y5
+	VCMPPS       $0x05, Y5, Y0, Y4
+	VMAXPS       Y0, Y5, Y0
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y0, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y0
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y0
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDPS       Y4, Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VBROADCASTSS (R11), Y0
+	VADDPS       32(R9), Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	VMOVUPS      const_c2ae0000<>+0(SB), Y4
+	VCMPPS       $0x05, Y4, Y1, Y0
+	VMAXPS       Y1, Y4, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VANDPS       Y0, Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       (R9), Y2, Y2
+	VSUBPS       Y0, Y2, Y2
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y2, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y4, Y4
+	VANDPS       Y0, Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       32(R9), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y3, Y0
+	VMAXPS       Y3, Y1, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnGrad2(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, FMA3
+TEXT ·attnGrad2(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ ds+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      64(R10), Y4
+	VMOVUPS      96(R10), Y5
+	VBROADCASTSS 4(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      128(R10), Y4
+	VMOVUPS      160(R10), Y5
+	VBROADCASTSS 8(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      192(R10), Y4
+	VMOVUPS      224(R10), Y5
+	VBROADCASTSS 12(R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS (R11), Y4
+	VSUBPS       Y4, Y0, Y0
+	VMULPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VSUBPS       Y4, Y1, Y1
+	VMULPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnMul2(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, FMA3
+TEXT ·attnMul2(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ rs+16(FP), CX
+	MOVQ cs+24(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ ldb+40(FP), SI
+	MOVQ c+48(FP), DI
+	MOVQ panels+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   BX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (R9)(CX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ    ldc+56(FP), R10
+	MOVQ    add+72(FP), R11
+	MOVQ    DI, R9
+	TESTQ   R11, R11
+	JZ      store
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	JMP     next
+
+store:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+
+next:
+	ADDQ $0x40, BX
+	ADDQ $0x40, DI
+	DECQ R8
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func attnScores3(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, FMA3
+TEXT ·attnScores3(SB), NOSPLIT, $96-88
+	MOVQ    a+8(FP), AX
+	MOVQ    lda+16(FP), CX
+	MOVQ    b+24(FP), DX
+	MOVQ    panels+32(FP), BX
+	MOVQ    step+40(FP), SI
+	MOVQ    bias+48(FP), DI
+	MOVQ    s+64(FP), R8
+	VMOVUPS const_ff800000<>+0(SB), Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      64(R10), Y6
+	VMOVUPS      96(R10), Y7
+	VBROADCASTSS 4(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(R10), Y6
+	VMOVUPS      160(R10), Y7
+	VBROADCASTSS 8(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      192(R10), Y6
+	VMOVUPS      224(R10), Y7
+	VBROADCASTSS 12(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	VMOVUPS      (SP), Y6
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VMAXPS       Y6, Y0, Y6
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y6, Y1, Y6
+	VMOVUPS      Y6, (SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      32(SP), Y0
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y0, Y2, Y0
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	VMAXPS       Y0, Y3, Y0
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      64(SP), Y0
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VMAXPS       Y0, Y4, Y0
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	VMAXPS       Y0, Y5, Y0
+	VMOVUPS      Y0, 64(SP)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      32(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      64(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VZEROUPPER
+	RET
+
+// func attnProbs3(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·attnProbs3(SB), NOSPLIT, $0-88
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ bias+48(FP), DI
+	MOVQ p+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      64(R10), Y6
+	VMOVUPS      96(R10), Y7
+	VBROADCASTSS 4(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(R10), Y6
+	VMOVUPS      160(R10), Y7
+	VBROADCASTSS 8(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      192(R10), Y6
+	VMOVUPS      224(R10), Y7
+	VBROADCASTSS 12(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS (R11), Y6
+	VADDPS       (R9), Y0, Y0
+	VSUBPS       Y6, Y0, Y0
+	VMOVUPS      const_c2ae0000<>+0(SB), Y7
+	VCMPPS       $0x05, Y7, Y0, Y6
+	VMAXPS       Y0, Y7, Y0
+	VMOVUPS      const_4b400000<>+0(SB), Y7
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y0, Y7
+	VSUBPS       const_4b400000<>+0(SB), Y7, Y8
+	VFNMADD231PS const_3f318000<>+0(SB), Y8, Y0
+	VFNMADD231PS const_b95e8083<>+0(SB), Y8, Y0
+	VMOVUPS      const_3ab511e7<>+0(SB), Y8
+	VFMADD213PS  const_3c091d10<>+0(SB), Y0, Y8
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y0, Y8
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y0, Y8
+	VFMADD213PS  const_3efffffe<>+0(SB), Y0, Y8
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y8
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y8
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       const_3f800000<>+0(SB), Y7, Y7
+	VMULPS       Y7, Y8, Y8
+	VANDPS       Y6, Y8, Y8
+	VMOVUPS      Y8, (R10)
+	VBROADCASTSS (R11), Y0
+	VADDPS       32(R9), Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	VMOVUPS      const_c2ae0000<>+0(SB), Y6
+	VCMPPS       $0x05, Y6, Y1, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y7
+	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDPS       Y0, Y7, Y7
+	VMOVUPS      Y7, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       (R9), Y2, Y2
+	VSUBPS       Y0, Y2, Y2
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y2, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y6, Y6
+	VANDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       32(R9), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y3, Y0
+	VMAXPS       Y3, Y1, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       (R9), Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y4, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       32(R9), Y5, Y5
+	VSUBPS       Y0, Y5, Y5
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y5, Y0
+	VMAXPS       Y5, Y1, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y5, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y5
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y5
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnGrad3(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, FMA3
+TEXT ·attnGrad3(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ ds+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      64(R10), Y6
+	VMOVUPS      96(R10), Y7
+	VBROADCASTSS 4(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(R10), Y6
+	VMOVUPS      160(R10), Y7
+	VBROADCASTSS 8(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      192(R10), Y6
+	VMOVUPS      224(R10), Y7
+	VBROADCASTSS 12(R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000100, R10
+	ADDQ         $0x10, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000040, R10
+	ADDQ         $0x04, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS (R11), Y6
+	VSUBPS       Y6, Y0, Y0
+	VMULPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VSUBPS       Y6, Y1, Y1
+	VMULPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnMul3(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, FMA3
+TEXT ·attnMul3(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ rs+16(FP), CX
+	MOVQ cs+24(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ ldb+40(FP), SI
+	MOVQ c+48(FP), DI
+	MOVQ panels+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   BX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   k+0(FP), R11
+	SUBQ   $0x04, R11
+	JL     rest
+
+four:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   summed
+
+one:
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (R9)(CX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (R9)(CX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         SI, R10
+	ADDQ         DX, R9
+	DECQ         R11
+	JNZ          one
+
+summed:
+	MOVQ    ldc+56(FP), R10
+	MOVQ    add+72(FP), R11
+	MOVQ    DI, R9
+	TESTQ   R11, R11
+	JZ      store
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	JMP     next
+
+store:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y4, (R9)
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+
+next:
+	ADDQ $0x40, BX
+	ADDQ $0x40, DI
+	DECQ R8
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func attnScores4(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, FMA3
+TEXT ·attnScores4(SB), NOSPLIT, $128-88
+	MOVQ    a+8(FP), AX
+	MOVQ    lda+16(FP), CX
+	MOVQ    b+24(FP), DX
+	MOVQ    panels+32(FP), BX
+	MOVQ    step+40(FP), SI
+	MOVQ    bias+48(FP), DI
+	MOVQ    s+64(FP), R8
+	VMOVUPS const_ff800000<>+0(SB), Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      64(R11), Y8
+	VMOVUPS      96(R11), Y9
+	VBROADCASTSS 4(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      128(R11), Y8
+	VMOVUPS      160(R11), Y9
+	VBROADCASTSS 8(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(R11), Y8
+	VMOVUPS      224(R11), Y9
+	VBROADCASTSS 12(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	VMOVUPS      (SP), Y8
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VMAXPS       Y8, Y0, Y8
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y8, Y1, Y8
+	VMOVUPS      Y8, (SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      32(SP), Y0
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y0, Y2, Y0
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	VMAXPS       Y0, Y3, Y0
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      64(SP), Y0
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VMAXPS       Y0, Y4, Y0
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	VMAXPS       Y0, Y5, Y0
+	VMOVUPS      Y0, 64(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      96(SP), Y0
+	VADDPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VMAXPS       Y0, Y6, Y0
+	VADDPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R10)
+	VMAXPS       Y0, Y7, Y0
+	VMOVUPS      Y0, 96(SP)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      32(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      64(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      96(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 12(AX)
+	VZEROUPPER
+	RET
+
+// func attnProbs4(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·attnProbs4(SB), NOSPLIT, $0-88
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ bias+48(FP), DI
+	MOVQ p+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      64(R11), Y8
+	VMOVUPS      96(R11), Y9
+	VBROADCASTSS 4(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      128(R11), Y8
+	VMOVUPS      160(R11), Y9
+	VBROADCASTSS 8(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(R11), Y8
+	VMOVUPS      224(R11), Y9
+	VBROADCASTSS 12(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS (R11), Y8
+	VADDPS       (R9), Y0, Y0
+	VSUBPS       Y8, Y0, Y0
+	VMOVUPS      const_c2ae0000<>+0(SB), Y9
+	VCMPPS       $0x05, Y9, Y0, Y8
+	VMAXPS       Y0, Y9, Y0
+	VMOVUPS      const_4b400000<>+0(SB), Y9
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y0, Y9
+	VSUBPS       const_4b400000<>+0(SB), Y9, Y10
+	VFNMADD231PS const_3f318000<>+0(SB), Y10, Y0
+	VFNMADD231PS const_b95e8083<>+0(SB), Y10, Y0
+	VMOVUPS      const_3ab511e7<>+0(SB), Y10
+	VFMADD213PS  const_3c091d10<>+0(SB), Y0, Y10
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y0, Y10
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y0, Y10
+	VFMADD213PS  const_3efffffe<>+0(SB), Y0, Y10
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y10
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y10
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       const_3f800000<>+0(SB), Y9, Y9
+	VMULPS       Y9, Y10, Y10
+	VANDPS       Y8, Y10, Y10
+	VMOVUPS      Y10, (R10)
+	VBROADCASTSS (R11), Y0
+	VADDPS       32(R9), Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	VMOVUPS      const_c2ae0000<>+0(SB), Y8
+	VCMPPS       $0x05, Y8, Y1, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y8
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y8
+	VSUBPS       const_4b400000<>+0(SB), Y8, Y9
+	VFNMADD231PS const_3f318000<>+0(SB), Y9, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y9, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y9
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y9
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y9
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y9
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y9
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y9
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       const_3f800000<>+0(SB), Y8, Y8
+	VMULPS       Y8, Y9, Y9
+	VANDPS       Y0, Y9, Y9
+	VMOVUPS      Y9, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       (R9), Y2, Y2
+	VSUBPS       Y0, Y2, Y2
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y2, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y8
+	VFNMADD231PS const_3f318000<>+0(SB), Y8, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y8, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y8
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y8
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y8
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y8
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y8
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y8, Y8
+	VANDPS       Y0, Y8, Y8
+	VMOVUPS      Y8, (R10)
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       32(R9), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y3, Y0
+	VMAXPS       Y3, Y1, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       (R9), Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y4, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       32(R9), Y5, Y5
+	VSUBPS       Y0, Y5, Y5
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y5, Y0
+	VMAXPS       Y5, Y1, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y5, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y5
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y5
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 12(R11), Y0
+	VADDPS       (R9), Y6, Y6
+	VSUBPS       Y0, Y6, Y6
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y6, Y0
+	VMAXPS       Y6, Y1, Y6
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y6, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y6
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y6
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y6, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 12(R11), Y0
+	VADDPS       32(R9), Y7, Y7
+	VSUBPS       Y0, Y7, Y7
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y7, Y0
+	VMAXPS       Y7, Y1, Y7
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y7, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y7
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y7
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y7, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnGrad4(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, FMA3
+TEXT ·attnGrad4(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ ds+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      64(R11), Y8
+	VMOVUPS      96(R11), Y9
+	VBROADCASTSS 4(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      128(R11), Y8
+	VMOVUPS      160(R11), Y9
+	VBROADCASTSS 8(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(R11), Y8
+	VMOVUPS      224(R11), Y9
+	VBROADCASTSS 12(R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS (R11), Y8
+	VSUBPS       Y8, Y0, Y0
+	VMULPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VSUBPS       Y8, Y1, Y1
+	VMULPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 12(R11), Y0
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VSUBPS       Y0, Y7, Y7
+	VMULPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnMul4(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, FMA3
+TEXT ·attnMul4(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ rs+16(FP), CX
+	MOVQ cs+24(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ ldb+40(FP), SI
+	MOVQ c+48(FP), DI
+	MOVQ panels+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   BX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y8
+	VMOVUPS      32(R11), Y9
+	VBROADCASTSS (R9), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (R9)(CX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (R9)(CX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (R10), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ    ldc+56(FP), R10
+	MOVQ    add+72(FP), R11
+	MOVQ    DI, R9
+	TESTQ   R11, R11
+	JZ      store
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	VADDPS  32(R9), Y7, Y7
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+	JMP     next
+
+store:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y4, (R9)
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y6, (R9)
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+
+next:
+	ADDQ $0x40, BX
+	ADDQ $0x40, DI
+	DECQ R8
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func attnScores5(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, FMA3
+TEXT ·attnScores5(SB), NOSPLIT, $160-88
+	MOVQ    a+8(FP), AX
+	MOVQ    lda+16(FP), CX
+	MOVQ    b+24(FP), DX
+	MOVQ    panels+32(FP), BX
+	MOVQ    step+40(FP), SI
+	MOVQ    bias+48(FP), DI
+	MOVQ    s+64(FP), R8
+	VMOVUPS const_ff800000<>+0(SB), Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      64(R11), Y10
+	VMOVUPS      96(R11), Y11
+	VBROADCASTSS 4(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(R11), Y10
+	VMOVUPS      160(R11), Y11
+	VBROADCASTSS 8(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      192(R11), Y10
+	VMOVUPS      224(R11), Y11
+	VBROADCASTSS 12(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	VMOVUPS      (SP), Y10
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VMAXPS       Y10, Y0, Y10
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y10, Y1, Y10
+	VMOVUPS      Y10, (SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      32(SP), Y0
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y0, Y2, Y0
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	VMAXPS       Y0, Y3, Y0
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      64(SP), Y0
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VMAXPS       Y0, Y4, Y0
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	VMAXPS       Y0, Y5, Y0
+	VMOVUPS      Y0, 64(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      96(SP), Y0
+	VADDPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VMAXPS       Y0, Y6, Y0
+	VADDPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R10)
+	VMAXPS       Y0, Y7, Y0
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      128(SP), Y0
+	VADDPS       (R9), Y8, Y8
+	VMOVUPS      Y8, (R10)
+	VMAXPS       Y0, Y8, Y0
+	VADDPS       32(R9), Y9, Y9
+	VMOVUPS      Y9, 32(R10)
+	VMAXPS       Y0, Y9, Y0
+	VMOVUPS      Y0, 128(SP)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      32(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      64(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      96(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 12(AX)
+	VMOVUPS      128(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 16(AX)
+	VZEROUPPER
+	RET
+
+// func attnProbs5(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·attnProbs5(SB), NOSPLIT, $0-88
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ bias+48(FP), DI
+	MOVQ p+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      64(R11), Y10
+	VMOVUPS      96(R11), Y11
+	VBROADCASTSS 4(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(R11), Y10
+	VMOVUPS      160(R11), Y11
+	VBROADCASTSS 8(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      192(R11), Y10
+	VMOVUPS      224(R11), Y11
+	VBROADCASTSS 12(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS (R11), Y10
+	VADDPS       (R9), Y0, Y0
+	VSUBPS       Y10, Y0, Y0
+	VMOVUPS      const_c2ae0000<>+0(SB), Y11
+	VCMPPS       $0x05, Y11, Y0, Y10
+	VMAXPS       Y0, Y11, Y0
+	VMOVUPS      const_4b400000<>+0(SB), Y11
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y0, Y11
+	VSUBPS       const_4b400000<>+0(SB), Y11, Y12
+	VFNMADD231PS const_3f318000<>+0(SB), Y12, Y0
+	VFNMADD231PS const_b95e8083<>+0(SB), Y12, Y0
+	VMOVUPS      const_3ab511e7<>+0(SB), Y12
+	VFMADD213PS  const_3c091d10<>+0(SB), Y0, Y12
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y0, Y12
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y0, Y12
+	VFMADD213PS  const_3efffffe<>+0(SB), Y0, Y12
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y12
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       const_3f800000<>+0(SB), Y11, Y11
+	VMULPS       Y11, Y12, Y12
+	VANDPS       Y10, Y12, Y12
+	VMOVUPS      Y12, (R10)
+	VBROADCASTSS (R11), Y0
+	VADDPS       32(R9), Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	VMOVUPS      const_c2ae0000<>+0(SB), Y10
+	VCMPPS       $0x05, Y10, Y1, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y10
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y10
+	VSUBPS       const_4b400000<>+0(SB), Y10, Y11
+	VFNMADD231PS const_3f318000<>+0(SB), Y11, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y11, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y11
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y11
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y11
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y11
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y11
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y11
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y11
+	VPSLLD       $0x17, Y10, Y10
+	VPADDD       const_3f800000<>+0(SB), Y10, Y10
+	VMULPS       Y10, Y11, Y11
+	VANDPS       Y0, Y11, Y11
+	VMOVUPS      Y11, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       (R9), Y2, Y2
+	VSUBPS       Y0, Y2, Y2
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y2, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y10
+	VFNMADD231PS const_3f318000<>+0(SB), Y10, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y10, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y10
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y10
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y10
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y10
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y10
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y10
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y10
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y10, Y10
+	VANDPS       Y0, Y10, Y10
+	VMOVUPS      Y10, (R10)
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       32(R9), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y3, Y0
+	VMAXPS       Y3, Y1, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       (R9), Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y4, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       32(R9), Y5, Y5
+	VSUBPS       Y0, Y5, Y5
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y5, Y0
+	VMAXPS       Y5, Y1, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y5, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y5
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y5
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 12(R11), Y0
+	VADDPS       (R9), Y6, Y6
+	VSUBPS       Y0, Y6, Y6
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y6, Y0
+	VMAXPS       Y6, Y1, Y6
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y6, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y6
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y6
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y6, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 12(R11), Y0
+	VADDPS       32(R9), Y7, Y7
+	VSUBPS       Y0, Y7, Y7
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y7, Y0
+	VMAXPS       Y7, Y1, Y7
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y7, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y7
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y7
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y7, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 16(R11), Y0
+	VADDPS       (R9), Y8, Y8
+	VSUBPS       Y0, Y8, Y8
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y8, Y0
+	VMAXPS       Y8, Y1, Y8
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y8, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y8
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y8
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y8, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 16(R11), Y0
+	VADDPS       32(R9), Y9, Y9
+	VSUBPS       Y0, Y9, Y9
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y9, Y0
+	VMAXPS       Y9, Y1, Y9
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y9, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y9
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y9
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y9, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnGrad5(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, FMA3
+TEXT ·attnGrad5(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ ds+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      64(R11), Y10
+	VMOVUPS      96(R11), Y11
+	VBROADCASTSS 4(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(R11), Y10
+	VMOVUPS      160(R11), Y11
+	VBROADCASTSS 8(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      192(R11), Y10
+	VMOVUPS      224(R11), Y11
+	VBROADCASTSS 12(R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS (R11), Y10
+	VSUBPS       Y10, Y0, Y0
+	VMULPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VSUBPS       Y10, Y1, Y1
+	VMULPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 12(R11), Y0
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VSUBPS       Y0, Y7, Y7
+	VMULPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 16(R11), Y0
+	VSUBPS       Y0, Y8, Y8
+	VMULPS       (R9), Y8, Y8
+	VMOVUPS      Y8, (R10)
+	VSUBPS       Y0, Y9, Y9
+	VMULPS       32(R9), Y9, Y9
+	VMOVUPS      Y9, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnMul5(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, FMA3
+TEXT ·attnMul5(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ rs+16(FP), CX
+	MOVQ cs+24(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ ldb+40(FP), SI
+	MOVQ c+48(FP), DI
+	MOVQ panels+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   BX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y10
+	VMOVUPS      32(R11), Y11
+	VBROADCASTSS (R9), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (R9)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (R9)(CX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (R10), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (R10)(CX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ    ldc+56(FP), R10
+	MOVQ    add+72(FP), R11
+	MOVQ    DI, R9
+	TESTQ   R11, R11
+	JZ      store
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	VADDPS  32(R9), Y7, Y7
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	VADDPS  32(R9), Y9, Y9
+	VMOVUPS Y9, 32(R9)
+	ADDQ    R10, R9
+	JMP     next
+
+store:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y4, (R9)
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y6, (R9)
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y8, (R9)
+	VMOVUPS Y9, 32(R9)
+	ADDQ    R10, R9
+
+next:
+	ADDQ $0x40, BX
+	ADDQ $0x40, DI
+	DECQ R8
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func attnScores6(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, FMA3
+TEXT ·attnScores6(SB), NOSPLIT, $192-88
+	MOVQ    a+8(FP), AX
+	MOVQ    lda+16(FP), CX
+	MOVQ    b+24(FP), DX
+	MOVQ    panels+32(FP), BX
+	MOVQ    step+40(FP), SI
+	MOVQ    bias+48(FP), DI
+	MOVQ    s+64(FP), R8
+	VMOVUPS const_ff800000<>+0(SB), Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(R11), Y12
+	VMOVUPS      96(R11), Y13
+	VBROADCASTSS 4(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(R11), Y12
+	VMOVUPS      160(R11), Y13
+	VBROADCASTSS 8(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(R11), Y12
+	VMOVUPS      224(R11), Y13
+	VBROADCASTSS 12(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	VMOVUPS      (SP), Y12
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VMAXPS       Y12, Y0, Y12
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	VMAXPS       Y12, Y1, Y12
+	VMOVUPS      Y12, (SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      32(SP), Y0
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VMAXPS       Y0, Y2, Y0
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	VMAXPS       Y0, Y3, Y0
+	VMOVUPS      Y0, 32(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      64(SP), Y0
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VMAXPS       Y0, Y4, Y0
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	VMAXPS       Y0, Y5, Y0
+	VMOVUPS      Y0, 64(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      96(SP), Y0
+	VADDPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VMAXPS       Y0, Y6, Y0
+	VADDPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R10)
+	VMAXPS       Y0, Y7, Y0
+	VMOVUPS      Y0, 96(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      128(SP), Y0
+	VADDPS       (R9), Y8, Y8
+	VMOVUPS      Y8, (R10)
+	VMAXPS       Y0, Y8, Y0
+	VADDPS       32(R9), Y9, Y9
+	VMOVUPS      Y9, 32(R10)
+	VMAXPS       Y0, Y9, Y0
+	VMOVUPS      Y0, 128(SP)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         lds+72(FP), R11
+	ADDQ         R11, R10
+	VMOVUPS      160(SP), Y0
+	VADDPS       (R9), Y10, Y10
+	VMOVUPS      Y10, (R10)
+	VMAXPS       Y0, Y10, Y0
+	VADDPS       32(R9), Y11, Y11
+	VMOVUPS      Y11, 32(R10)
+	VMAXPS       Y0, Y11, Y0
+	VMOVUPS      Y0, 160(SP)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      32(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      64(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      96(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 12(AX)
+	VMOVUPS      128(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 16(AX)
+	VMOVUPS      160(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 20(AX)
+	VZEROUPPER
+	RET
+
+// func attnProbs6(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·attnProbs6(SB), NOSPLIT, $0-88
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ bias+48(FP), DI
+	MOVQ p+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(R11), Y12
+	VMOVUPS      96(R11), Y13
+	VBROADCASTSS 4(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(R11), Y12
+	VMOVUPS      160(R11), Y13
+	VBROADCASTSS 8(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(R11), Y12
+	VMOVUPS      224(R11), Y13
+	VBROADCASTSS 12(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS (R11), Y12
+	VADDPS       (R9), Y0, Y0
+	VSUBPS       Y12, Y0, Y0
+	VMOVUPS      const_c2ae0000<>+0(SB), Y13
+	VCMPPS       $0x05, Y13, Y0, Y12
+	VMAXPS       Y0, Y13, Y0
+	VMOVUPS      const_4b400000<>+0(SB), Y13
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y0, Y13
+	VSUBPS       const_4b400000<>+0(SB), Y13, Y14
+	VFNMADD231PS const_3f318000<>+0(SB), Y14, Y0
+	VFNMADD231PS const_b95e8083<>+0(SB), Y14, Y0
+	VMOVUPS      const_3ab511e7<>+0(SB), Y14
+	VFMADD213PS  const_3c091d10<>+0(SB), Y0, Y14
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y0, Y14
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y0, Y14
+	VFMADD213PS  const_3efffffe<>+0(SB), Y0, Y14
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y14
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y14
+	VPSLLD       $0x17, Y13, Y13
+	VPADDD       const_3f800000<>+0(SB), Y13, Y13
+	VMULPS       Y13, Y14, Y14
+	VANDPS       Y12, Y14, Y14
+	VMOVUPS      Y14, (R10)
+	VBROADCASTSS (R11), Y0
+	VADDPS       32(R9), Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	VMOVUPS      const_c2ae0000<>+0(SB), Y12
+	VCMPPS       $0x05, Y12, Y1, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y12
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y12
+	VSUBPS       const_4b400000<>+0(SB), Y12, Y13
+	VFNMADD231PS const_3f318000<>+0(SB), Y13, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y13, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y13
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y13
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y13
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y13
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y13
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y13
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       const_3f800000<>+0(SB), Y12, Y12
+	VMULPS       Y12, Y13, Y13
+	VANDPS       Y0, Y13, Y13
+	VMOVUPS      Y13, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       (R9), Y2, Y2
+	VSUBPS       Y0, Y2, Y2
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y2, Y0
+	VMAXPS       Y2, Y1, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y12
+	VFNMADD231PS const_3f318000<>+0(SB), Y12, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y12, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y12
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y12
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y12
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y12
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y12
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y12
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y12
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y12, Y12
+	VANDPS       Y0, Y12, Y12
+	VMOVUPS      Y12, (R10)
+	VBROADCASTSS 4(R11), Y0
+	VADDPS       32(R9), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y3, Y0
+	VMAXPS       Y3, Y1, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       (R9), Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y4, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 8(R11), Y0
+	VADDPS       32(R9), Y5, Y5
+	VSUBPS       Y0, Y5, Y5
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y5, Y0
+	VMAXPS       Y5, Y1, Y5
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y5, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y5
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y5
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y5, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 12(R11), Y0
+	VADDPS       (R9), Y6, Y6
+	VSUBPS       Y0, Y6, Y6
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y6, Y0
+	VMAXPS       Y6, Y1, Y6
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y6, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y6
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y6
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y6, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y6, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 12(R11), Y0
+	VADDPS       32(R9), Y7, Y7
+	VSUBPS       Y0, Y7, Y7
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y7, Y0
+	VMAXPS       Y7, Y1, Y7
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y7, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y7
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y7
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y7, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 16(R11), Y0
+	VADDPS       (R9), Y8, Y8
+	VSUBPS       Y0, Y8, Y8
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y8, Y0
+	VMAXPS       Y8, Y1, Y8
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y8, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y8
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y8
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y8, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y8, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 16(R11), Y0
+	VADDPS       32(R9), Y9, Y9
+	VSUBPS       Y0, Y9, Y9
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y9, Y0
+	VMAXPS       Y9, Y1, Y9
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y9, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y9
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y9
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y9, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y9, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	MOVQ         ldbias+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+72(FP), R11
+	ADDQ         R11, R10
+	MOVQ         lse+80(FP), R11
+	VBROADCASTSS 20(R11), Y0
+	VADDPS       (R9), Y10, Y10
+	VSUBPS       Y0, Y10, Y10
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y10, Y0
+	VMAXPS       Y10, Y1, Y10
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y10, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y10
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y10
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y10, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y10, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y10, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y10, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y10, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y10, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VBROADCASTSS 20(R11), Y0
+	VADDPS       32(R9), Y11, Y11
+	VSUBPS       Y0, Y11, Y11
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y11, Y0
+	VMAXPS       Y11, Y1, Y11
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y11, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y2
+	VFNMADD231PS const_3f318000<>+0(SB), Y2, Y11
+	VFNMADD231PS const_b95e8083<>+0(SB), Y2, Y11
+	VMOVUPS      const_3ab511e7<>+0(SB), Y2
+	VFMADD213PS  const_3c091d10<>+0(SB), Y11, Y2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y11, Y2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y11, Y2
+	VFMADD213PS  const_3efffffe<>+0(SB), Y11, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y11, Y2
+	VFMADD213PS  const_3f800000<>+0(SB), Y11, Y2
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VANDPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnGrad6(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, FMA3
+TEXT ·attnGrad6(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ lda+16(FP), CX
+	MOVQ b+24(FP), DX
+	MOVQ panels+32(FP), BX
+	MOVQ step+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ ds+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   DX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(R11), Y12
+	VMOVUPS      96(R11), Y13
+	VBROADCASTSS 4(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(R11), Y12
+	VMOVUPS      160(R11), Y13
+	VBROADCASTSS 8(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(R11), Y12
+	VMOVUPS      224(R11), Y13
+	VBROADCASTSS 12(R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000100, R11
+	ADDQ         $0x10, R9
+	ADDQ         $0x10, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000040, R11
+	ADDQ         $0x04, R9
+	ADDQ         $0x04, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ         DI, R9
+	MOVQ         R8, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS (R11), Y12
+	VSUBPS       Y12, Y0, Y0
+	VMULPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VSUBPS       Y12, Y1, Y1
+	VMULPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 4(R11), Y0
+	VSUBPS       Y0, Y2, Y2
+	VMULPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R10)
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 8(R11), Y0
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R10)
+	VSUBPS       Y0, Y5, Y5
+	VMULPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 12(R11), Y0
+	VSUBPS       Y0, Y6, Y6
+	VMULPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VSUBPS       Y0, Y7, Y7
+	VMULPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 16(R11), Y0
+	VSUBPS       Y0, Y8, Y8
+	VMULPS       (R9), Y8, Y8
+	VMOVUPS      Y8, (R10)
+	VSUBPS       Y0, Y9, Y9
+	VMULPS       32(R9), Y9, Y9
+	VMOVUPS      Y9, 32(R10)
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R9
+	MOVQ         ldp+56(FP), R11
+	ADDQ         R11, R10
+	MOVQ         delta+72(FP), R11
+	VBROADCASTSS 20(R11), Y0
+	VSUBPS       Y0, Y10, Y10
+	VMULPS       (R9), Y10, Y10
+	VMOVUPS      Y10, (R10)
+	VSUBPS       Y0, Y11, Y11
+	VMULPS       32(R9), Y11, Y11
+	VMOVUPS      Y11, 32(R10)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         SI, DX
+	DECQ         BX
+	JNZ          panel
+	VZEROUPPER
+	RET
+
+// func attnMul6(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, FMA3
+TEXT ·attnMul6(SB), NOSPLIT, $0-80
+	MOVQ a+8(FP), AX
+	MOVQ rs+16(FP), CX
+	MOVQ cs+24(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ ldb+40(FP), SI
+	MOVQ c+48(FP), DI
+	MOVQ panels+64(FP), R8
+
+panel:
+	MOVQ   AX, R9
+	MOVQ   BX, R11
+	LEAQ   (CX)(CX*2), R10
+	ADDQ   R9, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   k+0(FP), R12
+	SUBQ   $0x04, R12
+	JL     rest
+
+four:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   summed
+
+one:
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VBROADCASTSS (R9), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (R9)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (R9)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (R10), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (R10)(CX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R10)(CX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, R11
+	ADDQ         DX, R9
+	ADDQ         DX, R10
+	DECQ         R12
+	JNZ          one
+
+summed:
+	MOVQ    ldc+56(FP), R10
+	MOVQ    add+72(FP), R11
+	MOVQ    DI, R9
+	TESTQ   R11, R11
+	JZ      store
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	VADDPS  32(R9), Y7, Y7
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	VADDPS  32(R9), Y9, Y9
+	VMOVUPS Y9, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y10, Y10
+	VMOVUPS Y10, (R9)
+	VADDPS  32(R9), Y11, Y11
+	VMOVUPS Y11, 32(R9)
+	ADDQ    R10, R9
+	JMP     next
+
+store:
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y4, (R9)
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y6, (R9)
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y8, (R9)
+	VMOVUPS Y9, 32(R9)
+	ADDQ    R10, R9
+	VMOVUPS Y10, (R9)
+	VMOVUPS Y11, 32(R9)
+	ADDQ    R10, R9
+
+next:
+	ADDQ $0x40, BX
+	ADDQ $0x40, DI
+	DECQ R8
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func attnGather(dst *float32, n int, src *float32, ld int, rows int, mask *float32, scale float32)
+// Requires: AVX
+TEXT ·attnGather(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         ld+24(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         mask+40(FP), DI
+	VBROADCASTSS scale+48(FP), Y0
+	SHLQ         $0x02, CX
+
+row:
+	XORQ R8, R8
+
+vector:
+	VMOVUPS    (DI)(R8*1), Y1
+	VMASKMOVPS (DX)(R8*1), Y1, Y1
+	VMULPS     Y0, Y1, Y1
+	VMOVUPS    Y1, (AX)(R8*1)
+	ADDQ       $0x20, R8
+	CMPQ       R8, CX
+	JL         vector
+	ADDQ       CX, AX
+	ADDQ       BX, DX
+	DECQ       SI
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func attnScatter(dst *float32, ld int, src *float32, n int, rows int, mask *float32, scale *float32, step int)
+// Requires: AVX
+TEXT ·attnScatter(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ ld+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ mask+40(FP), DI
+	MOVQ scale+48(FP), R8
+	MOVQ step+56(FP), R9
+	SHLQ $0x02, BX
+
+row:
+	XORQ         R10, R10
+	VBROADCASTSS (R8), Y0
+
+vector:
+	VMOVUPS    (DI)(R10*1), Y1
+	VMULPS     (DX)(R10*1), Y0, Y2
+	VMASKMOVPS Y2, Y1, (AX)(R10*1)
+	ADDQ       $0x20, R10
+	CMPQ       R10, BX
+	JL         vector
+	ADDQ       BX, DX
+	ADDQ       CX, AX
+	ADDQ       R9, R8
+	DECQ       SI
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func attnTranspose(dst *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·attnTranspose(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ DX, BX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), SI
+	MOVQ $0x00000002, DI
+
+half:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ DX, R10
+
+block:
+	LEAQ       (R8)(SI*1), R11
+	LEAQ       (R8)(SI*2), R12
+	VMOVUPS    (R8), Y0
+	VMOVUPS    (R8)(BX*1), Y1
+	VMOVUPS    (R8)(BX*2), Y2
+	VMOVUPS    (R11), Y3
+	VMOVUPS    (R11)(BX*1), Y4
+	VMOVUPS    (R11)(BX*2), Y5
+	VMOVUPS    (R12), Y6
+	VMOVUPS    (R12)(BX*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y3
+	VUNPCKLPS  Y5, Y4, Y10
+	VUNPCKHPS  Y5, Y4, Y11
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y7
+	VSHUFPS    $0x44, Y1, Y8, Y0
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y3, Y9, Y2
+	VSHUFPS    $0xee, Y3, Y9, Y3
+	VSHUFPS    $0x44, Y5, Y10, Y4
+	VSHUFPS    $0xee, Y5, Y10, Y5
+	VSHUFPS    $0x44, Y7, Y11, Y6
+	VSHUFPS    $0xee, Y7, Y11, Y7
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y8, (R9)
+	VMOVUPS    Y0, 256(R9)
+	VPERM2F128 $0x20, Y5, Y1, Y0
+	VPERM2F128 $0x31, Y5, Y1, Y1
+	VMOVUPS    Y0, 64(R9)
+	VMOVUPS    Y1, 320(R9)
+	VPERM2F128 $0x20, Y6, Y2, Y0
+	VPERM2F128 $0x31, Y6, Y2, Y1
+	VMOVUPS    Y0, 128(R9)
+	VMOVUPS    Y1, 384(R9)
+	VPERM2F128 $0x20, Y7, Y3, Y0
+	VPERM2F128 $0x31, Y7, Y3, Y1
+	VMOVUPS    Y0, 192(R9)
+	VMOVUPS    Y1, 448(R9)
+	ADDQ       $0x20, R8
+	ADDQ       $0x00000200, R9
+	SUBQ       $0x08, R10
+	JNZ        block
+	LEAQ       (CX)(BX*8), CX
+	ADDQ       $0x20, AX
+	DECQ       DI
+	JNZ        half
+	VZEROUPPER
+	RET
+
 // func int8x1(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
 // Requires: AVX, AVX2
 TEXT ·int8x1(SB), NOSPLIT, $0-48

@@ -20,6 +20,7 @@ func main() {
 	functions()
 	normLoops()
 	optimizer()
+	attention()
 	int8Kernels()
 	Generate()
 }
