@@ -1,5 +1,5 @@
 # Short names for the usual commands; everything also works without make.
-.PHONY: build test ci bench peers
+.PHONY: build test ci bench peers install-peers
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o lite ./cmd/lite
@@ -11,10 +11,14 @@ test:
 ci:
 	bash .ci/run
 
-# ONNX Runtime and lite in turns: bench/README.md.
+# lite and ONNX Runtime in turns, into bench/RESULTS.md: bench/README.md.
 bench:
+	bash bench/run -only float,int8,int8-over-float,mixed,mixed-int8
+
+# The same with PyTorch, threads and files: everything in bench/RESULTS.md.
+peers:
 	bash bench/run
 
 # Installs ONNX Runtime and transformers.js; the folder is the value for LITE_ORT.
-peers:
+install-peers:
 	@bash .ci/peers/install

@@ -1,10 +1,8 @@
-// Command bench times lite and ONNX Runtime in turns on the same model files;
-// see README.md.
+// Command bench alternates lite with its peers on the same work and keeps the
+// ratios in RESULTS.md; see README.md.
 package main
 
 import (
-	"context"
-	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -17,157 +15,183 @@ import (
 	"strings"
 	"time"
 
-	lexec "github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/internal/kernel"
-	"github.com/litekit/lite/onnx"
 )
 
-//go:embed ort.cjs
-var script string
-
-// work is what is timed: B sequences of S tokens, warm-up runs and then runs in
-// each of the rounds.
-type work struct {
-	threads, rounds, warmup, runs int
+// bench is what the flags say.
+type bench struct {
+	lite, dir, results string
+	threads, rounds    int
+	warmup, runs       int
+	only               []string
+	machine            string
 }
 
 func main() {
-	w := work{}
-	shapes := flag.String("shapes", "1x32,1x128,8x128", "`BxS,...`: batches of B sequences of S tokens")
-	flag.IntVar(&w.threads, "threads", runtime.NumCPU(), "threads of each")
-	flag.IntVar(&w.rounds, "rounds", 5, "turns that each takes; the median of them counts")
-	flag.IntVar(&w.warmup, "warmup", 3, "runs before timing, in each turn")
-	flag.IntVar(&w.runs, "runs", 15, "timed runs in each turn")
+	b := &bench{}
+	only := flag.String("only", "", "`parts` to measure, separated by commas (default: all): "+strings.Join(partNames(), ", ")+"; a part may be limited to what a name holds, as in float:4x312")
+	maker := flag.String("make", "", "make one of the models in -dir and stop: `SIZE`, or SIZE-int8")
+	flag.StringVar(&b.lite, "lite", "./lite", "the program to time")
+	flag.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "lite-bench"), "`folder` of the models, made where they are missing")
+	flag.StringVar(&b.results, "o", "bench/RESULTS.md", "`file` whose tables are brought up to date")
+	flag.IntVar(&b.threads, "threads", runtime.NumCPU(), "threads of each")
+	flag.IntVar(&b.rounds, "rounds", 5, "turns that each takes; the medians of them count")
+	flag.IntVar(&b.warmup, "warmup", 3, "runs before timing, in each turn")
+	flag.IntVar(&b.runs, "runs", 9, "timed runs in each turn")
 	flag.Parse()
-	if err := w.all(flag.Args(), strings.Split(*shapes, ",")); err != nil {
+	if *only != "" {
+		b.only = strings.Split(*only, ",")
+	}
+	err := b.check(flag.Args())
+	if err == nil && *maker != "" {
+		err = b.make(*maker)
+	} else if err == nil {
+		err = b.all()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// all times every model at every shape.
-func (w work) all(models, shapes []string) error {
-	if len(models) == 0 {
-		return errors.New("no models; name ONNX files")
+func (b *bench) check(args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is not a flag; -h lists them", args[0])
 	}
-	if w.threads < 1 || w.rounds < 1 || w.warmup < 0 || w.runs < 1 {
-		return errors.New("-threads, -rounds and -runs must be at least 1, -warmup at least 0")
+	if b.threads < 1 || b.rounds < 1 || b.warmup < 1 || b.runs < 1 {
+		return errors.New("-threads, -rounds, -warmup and -runs must be at least 1")
 	}
-	kernel.SetThreads(w.threads)
-	fmt.Printf("%s kernels, %d threads, median of %d rounds of %d runs\n", kernel.Class(), w.threads, w.rounds, w.runs)
-	fmt.Printf("%-44s %8s %10s %10s %8s\n", "model", "shape", "lite ms", "ORT ms", "speed")
-	for _, model := range models {
-		for _, shape := range shapes {
-			var b, s int
-			if n, err := fmt.Sscanf(shape, "%dx%d", &b, &s); n != 2 || err != nil || b < 1 || s < 1 {
-				return fmt.Errorf("-shapes: %q is not of the form BxS, such as 8x128", shape)
+	for _, o := range b.only {
+		if name, _, _ := strings.Cut(o, ":"); !slices.Contains(partNames(), name) {
+			return fmt.Errorf("-only: %q is none of %s", name, strings.Join(partNames(), ", "))
+		}
+	}
+	b.machine = fmt.Sprintf("%s, %d threads, %s kernels", processor(), b.threads, kernel.Class())
+	return nil
+}
+
+// processor is the name of the processor, where the system tells it.
+func processor() string {
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for _, line := range strings.Split(string(info), "\n") {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				return strings.TrimSpace(value)
 			}
-			ours, theirs, err := w.turns(model, b, s)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// part is a table of RESULTS.md.
+type part struct {
+	name  string
+	head  []string // columns before the date
+	key   int      // so many columns name a row
+	ratio int      // the column that is summed up
+	rows  func(b *bench) []row
+}
+
+// row is one line of a table, measured when it is wanted.
+type row struct {
+	name    string
+	measure func() ([]string, error) // the columns before the date
+}
+
+func partNames() []string {
+	var out []string
+	for _, p := range parts() {
+		out = append(out, p.name)
+	}
+	return out
+}
+
+// wanted reports whether -only names the row.
+func (b *bench) wanted(part, row string) bool {
+	if len(b.only) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(b.only, func(o string) bool {
+		name, limit, _ := strings.Cut(o, ":")
+		return name == part && strings.Contains(row, limit)
+	})
+}
+
+// all measures what is wanted and keeps each row as soon as it is known.
+func (b *bench) all() error {
+	doc, err := readResults(b.results)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts() {
+		for _, r := range p.rows(b) {
+			if !b.wanted(p.name, r.name) {
+				continue
+			}
+			cells, err := r.measure()
 			if err != nil {
-				return fmt.Errorf("%s at %s: %w", model, shape, err)
+				return fmt.Errorf("%s: %s: %w", p.name, r.name, err)
 			}
-			name := filepath.Join(filepath.Base(filepath.Dir(model)), filepath.Base(model))
-			fmt.Printf("%-44s %8s %10.2f %10.2f %7.2f×\n", name, shape, ours, theirs, theirs/ours)
+			fmt.Println(p.name+":", strings.Join(cells, "  "))
+			if err := doc.put(p, append(cells, time.Now().UTC().Format(time.DateOnly)), b.machine); err != nil {
+				return err
+			}
+			if err := doc.write(b.results); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// turns returns the medians, in milliseconds, of lite's and ONNX Runtime's rounds.
-func (w work) turns(model string, b, s int) (ours, theirs float64, err error) {
-	m, err := onnx.Open(model)
+// model is the file of a model, made first where it is missing. Making is another
+// process's work: the memory of this one would count as its children's.
+func (b *bench) model(name string) (string, error) {
+	file := filepath.Join(b.dir, name+".onnx")
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	self, err := os.Executable()
 	if err != nil {
-		return 0, 0, err
+		return "", err
 	}
-	session, err := lexec.New(m, lexec.Options{})
-	if err != nil {
-		return 0, 0, err
-	}
-	feed, err := inputs(session, b, s)
-	if err != nil {
-		return 0, 0, err
-	}
-	var a, o []float64
-	for range w.rounds {
-		t, err := w.lite(session, feed)
-		if err != nil {
-			return 0, 0, err
-		}
-		a = append(a, t)
-		if t, err = w.ort(model, b, s); err != nil {
-			return 0, 0, err
-		}
-		o = append(o, t)
-	}
-	return median(a), median(o), nil
-}
-
-// inputs are the ones that ort.cjs makes: int64 [b,s].
-func inputs(session *lexec.Session, b, s int) (map[string]*lexec.Tensor, error) {
-	fill := map[string]func(int) int64{
-		"input_ids":      func(i int) int64 { return int64(i * 7919 % 1000) },
-		"attention_mask": func(int) int64 { return 1 },
-		"token_type_ids": func(int) int64 { return 0 },
-	}
-	feed := map[string]*lexec.Tensor{}
-	for _, info := range session.Inputs() {
-		f, ok := fill[info.Name]
-		if !ok {
-			return nil, fmt.Errorf("no idea what to feed input %s", info.Name)
-		}
-		data := make([]int64, b*s)
-		for i := range data {
-			data[i] = f(i)
-		}
-		feed[info.Name] = lexec.Int64s(data, b, s)
-	}
-	return feed, nil
-}
-
-// lite is the median of one turn of ours, in milliseconds.
-func (w work) lite(session *lexec.Session, feed map[string]*lexec.Tensor) (float64, error) {
-	var times []float64
-	for i := -w.warmup; i < w.runs; i++ {
-		start := time.Now()
-		if _, err := session.Run(context.Background(), feed); err != nil {
-			return 0, err
-		}
-		if i >= 0 {
-			times = append(times, float64(time.Since(start).Nanoseconds())/1e6)
-		}
-	}
-	return median(times), nil
-}
-
-// ort is the median of one turn of ONNX Runtime, in milliseconds.
-func (w work) ort(model string, b, s int) (float64, error) {
-	dir := os.Getenv("LITE_ORT")
-	if dir == "" {
-		return 0, errors.New("LITE_ORT is not set; start bench/run, which installs ONNX Runtime (make peers)")
-	}
-	modules, err := filepath.Abs(filepath.Join(dir, "node_modules"))
-	if err != nil {
-		return 0, err
-	}
-	args := []string{"-e", script, "ort.cjs", model}
-	for _, n := range []int{b, s, w.threads, w.warmup, w.runs} {
-		args = append(args, strconv.Itoa(n))
-	}
-	cmd := exec.Command("node", args...)
-	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+	cmd := exec.Command(self, "-make", name, "-dir", b.dir)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return 0, fmt.Errorf("ONNX Runtime: %w", err)
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("making %s: %w", name, err)
 	}
-	t, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
-	if err != nil {
-		return 0, fmt.Errorf("ONNX Runtime: %w", err)
-	}
-	return t, nil
+	return file, nil
 }
 
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
+// turns takes rounds turns of each and returns the medians of every figure.
+func (b *bench) turns(each ...func() (figures, error)) ([]figures, error) {
+	all := make([][]figures, len(each))
+	for range b.rounds {
+		for i, f := range each {
+			v, err := f()
+			if err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], v)
+		}
+	}
+	out := make([]figures, len(each))
+	for i, list := range all {
+		out[i] = figures{
+			Median: median(list, func(f figures) float64 { return f.Median }),
+			Load:   median(list, func(f figures) float64 { return f.Load }),
+			Peak:   median(list, func(f figures) float64 { return f.Peak }),
+		}
+	}
+	return out, nil
+}
+
+func median(list []figures, of func(figures) float64) float64 {
+	var x []float64
+	for _, f := range list {
+		x = append(x, of(f))
+	}
+	slices.Sort(x)
 	return x[len(x)/2]
 }
+
+func number(x float64, digits int) string { return strconv.FormatFloat(x, 'f', digits, 64) }

@@ -41,7 +41,7 @@ func Available() (dir string, ok bool) {
 func Need(t testing.TB) {
 	t.Helper()
 	if _, ok := Available(); !ok {
-		t.Skipf("%s is not set: it names the folder whose node_modules hold onnxruntime-node and @huggingface/transformers (make peers installs them)", Env)
+		t.Skipf("%s is not set: it names the folder whose node_modules hold onnxruntime-node and @huggingface/transformers (make install-peers installs them)", Env)
 	}
 }
 
