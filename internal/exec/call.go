@@ -43,6 +43,9 @@ type operator struct {
 	// prepare runs once, when the session is made, with the constant inputs
 	// (nil where not constant); its result is call.prep. May be nil.
 	prepare func(*compiler, *step) (any, error)
+	// refuse names what about the node is not supported, "" if nothing, so
+	// that the session is not made. May be nil.
+	refuse func(*onnx.Node) string
 	// inputs is how many leading inputs may not be omitted.
 	inputs int
 }

@@ -87,6 +87,11 @@ func (p *compiler) link() (unsupported []string, err error) {
 			unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s)", n.Op, shown, n.Label()))
 			continue
 		}
+		if op.refuse != nil {
+			if why := op.refuse(n); why != "" {
+				unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s): %s", n.Op, domain, n.Label(), why))
+			}
+		}
 		if n = p.typedCast(n); n.Op == "Cast" {
 			op = table[kind{domain, n.Op}]
 		}

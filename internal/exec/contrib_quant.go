@@ -17,7 +17,7 @@ func microsoftQuantOps() map[string]operator {
 		"QLinearConv": {run: channelsFirst(qLinearConv), inputs: 8}, "QGemm": {run: qGemm, inputs: 6},
 		"MatMulNBits": {run: matMulNBits, prepare: prepareNBits, inputs: 3}, "GemmFastGelu": {run: gemmFastGelu, prepare: prepareMatMul, inputs: 2},
 	}
-	ops["QAttention"] = operator{run: qAttention, inputs: 5}
+	ops["QAttention"] = operator{run: qAttention, refuse: attentionAttrs, inputs: 5}
 	for name, run := range map[string]func(*call) error{
 		"QLinearAdd": arithmetic(addOp()), "QLinearMul": arithmetic(mulOp()),
 	} {
@@ -187,7 +187,7 @@ func qAttention(c *call) error {
 	defer c.mem.release(w)
 	in := c.inner(c.node, x, w, c.in[2], c.arg(5), c.arg(8))
 	err = packedAttention(in)
-	c.out[0] = in.out[0]
+	copy(c.out, in.out)
 	return err
 }
 

@@ -154,8 +154,8 @@ func microsoft() map[string]operator {
 		"Gelu": {run: gelu, inputs: 1}, "FastGelu": {run: biasAct(kernel.ActGeluTanh), inputs: 1}, "BiasGelu": {run: biasAct(kernel.ActGelu), inputs: 2},
 		"QuickGelu":              {run: withAlpha("alpha", 1.702, quickGelu), inputs: 1},
 		"SkipLayerNormalization": {run: skipLayerNorm, inputs: 3}, "EmbedLayerNormalization": {run: embedLayerNorm, inputs: 1},
-		"Attention": {run: packedAttention, prepare: prepareMatMul, inputs: 2}, "FusedMatMul": {run: fusedMatMul, inputs: 2},
-		"MultiHeadAttention": {run: multiHeadAttention, inputs: 3},
+		"Attention": {run: packedAttention, prepare: prepareMatMul, refuse: attentionAttrs, inputs: 2}, "FusedMatMul": {run: fusedMatMul, inputs: 2},
+		"MultiHeadAttention": {run: multiHeadAttention, refuse: attentionAttrs, inputs: 1},
 		"QuantizeLinear":     {run: quantizeLinear, inputs: 2}, "DequantizeLinear": {run: dequantizeLinear, inputs: 2},
 	}
 }

@@ -131,6 +131,9 @@ type request struct {
 	Kind    string            `json:"kind"`
 	Answer  string            `json:"answer"` // the file to write
 	Model   string            `json:"model"`
+	Cases   []wireCase        `json:"cases,omitempty"`
+	Blob    string            `json:"blob,omitempty"`   // the file that holds the elements of cases
+	Enough  int               `json:"enough,omitempty"` // how many batches of a case need to run
 	Batches []map[string]wire `json:"batches,omitempty"`
 	Task    string            `json:"task,omitempty"`
 	Texts   []string          `json:"texts,omitempty"`
@@ -146,8 +149,8 @@ func call(t testing.TB, req request, answer any) {
 	}
 }
 
-// ask runs the script on req with the packages below dir. The script answers in
-// a file, so that whatever the libraries print cannot mix with it.
+// ask runs the script on req with the packages below dir and decodes its answer.
+// The script answers in a file, so that whatever the libraries print cannot mix with it.
 func ask(dir string, req request, answer any) error {
 	tmp, err := os.MkdirTemp("", "lite-ort-")
 	if err != nil {
@@ -155,6 +158,21 @@ func ask(dir string, req request, answer any) error {
 	}
 	defer os.RemoveAll(tmp)
 	req.Answer = filepath.Join(tmp, "answer.json")
+	if err := process(dir, tmp, req); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(req.Answer)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return fmt.Errorf("the answer is not what was asked for: %w", err)
+	}
+	return nil
+}
+
+// process runs the script once, in the folder tmp.
+func process(dir, tmp string, req request) error {
 	in, err := json.Marshal(req)
 	if err != nil {
 		return err
@@ -172,13 +190,6 @@ func ask(dir string, req request, answer any) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &said, &said
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%w\n%s", err, tail(said.Bytes(), 4000))
-	}
-	data, err := os.ReadFile(req.Answer)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, answer); err != nil {
-		return fmt.Errorf("the answer is not what was asked for: %w\n%s", err, tail(said.Bytes(), 4000))
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package ort
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 )
 
 // Tensor is an input or an output: a shape and its elements in row-major order
@@ -18,6 +17,13 @@ type Tensor struct {
 	U8   []uint8
 	I8   []int8
 	Bool []bool
+
+	F16 []uint16 // the bits of float16
+	U16 []uint16
+	I16 []int16
+	U32 []uint32
+	U64 []uint64
+	Str []string
 }
 
 // Floats returns a float32 tensor over data.
@@ -27,10 +33,15 @@ func Floats(data []float32, shape ...int) Tensor { return Tensor{Shape: shape, F
 func Int64s(data []int64, shape ...int) Tensor { return Tensor{Shape: shape, I64: data} }
 
 // wire is a tensor on its way to or from the script; Data is little-endian.
+// Strings are in Text.
 type wire struct {
-	Type string `json:"type"`
-	Dims []int  `json:"dims"`
-	Data []byte `json:"data"`
+	Type string   `json:"type"`
+	Dims []int    `json:"dims"`
+	Data []byte   `json:"data,omitempty"`
+	Text []string `json:"text,omitempty"`
+	// At and Bytes place the elements in a file where there is no Data.
+	At    int64 `json:"at,omitempty"`
+	Bytes int64 `json:"bytes,omitempty"`
 }
 
 // pack returns ONNX Runtime's name of t's type and t's elements.
@@ -50,6 +61,16 @@ func (t Tensor) pack() (name string, elements any) {
 		return "int8", t.I8
 	case t.Bool != nil:
 		return "bool", t.Bool
+	case t.F16 != nil:
+		return "float16", t.F16
+	case t.U16 != nil:
+		return "uint16", t.U16
+	case t.I16 != nil:
+		return "int16", t.I16
+	case t.U32 != nil:
+		return "uint32", t.U32
+	case t.U64 != nil:
+		return "uint64", t.U64
 	}
 	return "", nil
 }
@@ -57,6 +78,10 @@ func (t Tensor) pack() (name string, elements any) {
 func toWire(in map[string]Tensor) (map[string]wire, error) {
 	out := make(map[string]wire, len(in))
 	for name, t := range in {
+		if t.Str != nil {
+			out[name] = wire{Type: "string", Dims: append([]int{}, t.Shape...), Text: t.Str}
+			continue
+		}
 		kind, elements := t.pack()
 		if elements == nil {
 			return nil, fmt.Errorf("input %q has no elements", name)
@@ -65,7 +90,7 @@ func toWire(in map[string]Tensor) (map[string]wire, error) {
 		if err != nil {
 			return nil, fmt.Errorf("input %q: %w", name, err)
 		}
-		out[name] = wire{Type: kind, Dims: slices.Concat([]int{}, t.Shape), Data: data}
+		out[name] = wire{Type: kind, Dims: append([]int{}, t.Shape...), Data: data}
 	}
 	return out, nil
 }
@@ -111,6 +136,24 @@ func (w wire) tensor() (t Tensor, err error) {
 	case "bool":
 		t.Bool = make([]bool, n)
 		into = t.Bool
+	case "float16":
+		t.F16 = make([]uint16, n)
+		into = t.F16
+	case "uint16":
+		t.U16 = make([]uint16, n)
+		into = t.U16
+	case "int16":
+		t.I16 = make([]int16, n)
+		into = t.I16
+	case "uint32":
+		t.U32 = make([]uint32, n)
+		into = t.U32
+	case "uint64":
+		t.U64 = make([]uint64, n)
+		into = t.U64
+	case "string":
+		t.Str = w.Text
+		return t, nil
 	default:
 		return t, fmt.Errorf("elements of type %s", w.Type)
 	}
