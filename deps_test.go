@@ -50,6 +50,7 @@ var table = rules{
 		{"internal/fuse"},
 		{"onnx", "internal/synth"},
 		{"corpus", "internal/kernel", "internal/onnxpb"},
+		{"corpus/tokenizer"},
 	},
 	beside: map[string]string{"eval": "teacher"},
 	only: map[string][]string{

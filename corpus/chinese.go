@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-ego/gse"
+
+	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 //go:generate go run gen_chinese.go
@@ -68,20 +70,20 @@ func (c *chinese) Annotate(text string) ([]Word, error) {
 		r, w := utf8.DecodeRuneInString(text[i:])
 		end := i + w
 		switch {
-		case unicode.IsSpace(r) || r == utf8.RuneError || isControl(r):
-		case isChinese(r):
-			end = runEnd(text, end, isChinese)
+		case unicode.IsSpace(r) || r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs):
+		case tokenizer.IsChinese(r):
+			end = runEnd(text, end, tokenizer.IsChinese)
 			words = c.han(words, text[i:end], i)
 		case unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r):
 			end = latinEnd(text, end)
-			words = append(words, Word{Span{i, end}, latinPOS(text[i:end]), "O"})
+			words = append(words, Word{Span: Span{Start: i, End: end}, POS: latinPOS(text[i:end]), Entity: "O"})
 		default: // "……" and "——" are one mark
 			end = runEnd(text, end, func(x rune) bool { return x == r })
 			pos := "PUNCT"
 			if !unicode.IsPunct(r) || r == '%' || r == '％' {
 				pos = "SYM"
 			}
-			words = append(words, Word{Span{i, end}, pos, "O"})
+			words = append(words, Word{Span: Span{Start: i, End: end}, POS: pos, Entity: "O"})
 		}
 		i = end
 	}
@@ -110,7 +112,7 @@ func runEnd(text string, at int, is func(rune) bool) int {
 // between digits or letters, as in 3.5, 1,000 or AT&T, belong to it.
 func latinEnd(text string, at int) int {
 	inside := func(r rune) bool {
-		return (unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r)) && !isChinese(r)
+		return (unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r)) && !tokenizer.IsChinese(r)
 	}
 	for {
 		at = runEnd(text, at, inside)
@@ -161,7 +163,7 @@ func oneRune(s string) bool {
 }
 
 func (c *chinese) word(text, tag string, start int) Word {
-	w := Word{Span{start, start + len(text)}, pkuTags[tag], "O"}
+	w := Word{Span: Span{Start: start, End: start + len(text)}, POS: pkuTags[tag], Entity: "O"}
 	if pos, ok := closedClass[text]; ok {
 		w.POS = pos
 		return w
@@ -246,7 +248,7 @@ func firstRune(s string) rune {
 	return r
 }
 
-func isHan(s string) bool { return isChinese(firstRune(s)) }
+func isHan(s string) bool { return tokenizer.IsChinese(firstRune(s)) }
 
 // surnames are the usual ones of one character.
 const surnames = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付傅方白邹孟熊秦邱江尹薛闫阎段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗谷曲盛冉翁蓝路游辛靳管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邝"

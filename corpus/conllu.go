@@ -177,7 +177,7 @@ func (p *conlluParser) endSentence() {
 	if p.mwtTo > 0 && p.mwt.spaceAfter && p.doc.space == "" && p.mwt.end == p.doc.text.Len() {
 		p.doc.space = " " // a multiword token whose parts are missing
 	}
-	p.doc.e.Sentences = append(p.doc.e.Sentences, Span{p.start, p.doc.text.Len()})
+	p.doc.e.Sentences = append(p.doc.e.Sentences, Span{Start: p.start, End: p.doc.text.Len()})
 	p.start, p.mwtTo = -1, 0
 }
 

@@ -18,19 +18,9 @@
 //
 // # Tokenizer
 //
-//	func LoadTokenizer(files map[string][]byte) (*Tokenizer, error)  // keys: tokenizer.json, vocab.txt, tokenizer_config.json …
-//	func OpenTokenizer(dir string) (*Tokenizer, error)
-//	func NewWordPiece(vocab []string, lowercase bool) (*Tokenizer, error)
-//	func TrainWordPiece(texts iter.Seq[string], size int, opts TrainOptions) (*Tokenizer, error) // Texts(c) gives the texts
-//	func (t *Tokenizer) Encode(text string) Encoding                 // with special tokens
-//	func (t *Tokenizer) EncodePair(a, b string) Encoding
-//	func (t *Tokenizer) EncodeMax(a, b string, maxLength int) Encoding // b "" = single; truncates, longest first
-//	func (t *Tokenizer) PadID() int64                                // also ClsID, SepID, MaskID, UnkID; −1 absent
-//	func (t *Tokenizer) VocabSize() int
-//	func (t *Tokenizer) Token(id int64) string
-//	func (t *Tokenizer) ID(token string) (int64, bool)
-//	func (t *Tokenizer) IsSpecial(id int64) bool
-//	func (t *Tokenizer) Files() map[string][]byte                    // what a model directory needs
+// Tokenizers of every kind are package corpus/tokenizer's. Its names that a
+// corpus needs stand here too: Tokenizer, Encoding, Span, OpenTokenizer,
+// LoadTokenizer, NewWordPiece, TrainWordPiece.
 //
 // # Annotation
 //

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 // readJSONL reads one object on each line (or one array of objects).
@@ -276,7 +278,7 @@ func annotations(m map[string]json.RawMessage, e *Example) error {
 		if start < 0 || end < start || end >= len(at) {
 			return Span{}, fmt.Errorf("%s[%d]: characters %d to %d are outside the text of %d characters", what, i, start, end, len(at)-1)
 		}
-		s := Span{at[start], at[end]}
+		s := Span{Start: at[start], End: at[end]}
 		if s.Start < after {
 			return s, fmt.Errorf("%s[%d]: starts at character %d, before the one before it ends; sort them", what, i, start)
 		}
@@ -364,7 +366,7 @@ func plainWords(text string) []Word {
 	start := -1
 	flush := func(end int) {
 		if start >= 0 {
-			out = append(out, Word{Span: Span{start, end}})
+			out = append(out, Word{Span: Span{Start: start, End: end}})
 		}
 		start = -1
 	}
@@ -372,7 +374,7 @@ func plainWords(text string) []Word {
 		switch {
 		case unicode.IsSpace(r):
 			flush(i)
-		case isPunct(r) || isChinese(r):
+		case tokenizer.IsPunct(r) || tokenizer.IsChinese(r):
 			flush(i)
 			start = i
 			flush(i + utf8.RuneLen(r))

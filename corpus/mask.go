@@ -45,9 +45,10 @@ type masker struct {
 }
 
 func newMasker(t *Tokenizer, opts MaskOptions) masker {
-	m := masker{opts: opts, special: t.special, mask: t.role.mask}
-	for id, s := range t.tokens {
-		if s != "" && !t.special[id] {
+	m := masker{opts: opts, special: make([]bool, t.VocabSize()), mask: int32(t.MaskID())}
+	for id := range m.special {
+		m.special[id] = t.IsSpecial(int64(id))
+		if t.Token(int64(id)) != "" && !m.special[id] {
 			m.fill = append(m.fill, int32(id))
 		}
 	}

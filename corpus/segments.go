@@ -1,32 +1,33 @@
 package corpus
 
+import "github.com/litekit/lite/corpus/tokenizer"
+
 // addTask appends the one sequence of an example for the task view; where
 // tokens are labelled, a text that is too long becomes several.
-func (v *View) addTask(s *store, sc *scratch, e Example, i int) error {
+func (v *View) addTask(s *store, e Example, i int) error {
 	q := sequence{example: int32(i), label: int32(e.Label), pair: e.Pair != ""}
 	switch {
 	case !v.opts.TokenLabels:
-		return v.addWhole(s, sc, e, q, nil)
+		return v.addWhole(s, e, q, nil)
 	case q.pair:
-		return v.addWhole(s, sc, e, q, e.Words)
+		return v.addWhole(s, e, q, e.Words)
 	}
-	return v.addCut(s, sc, e, q, v.tok.single, func(sequence) bool { return true })
+	return v.addCut(s, e, q, v.tok.Template(false), func(sequence) bool { return true })
 }
 
 // addWhole appends an example as one sequence, cut to the maximum length.
-func (v *View) addWhole(s *store, sc *scratch, e Example, q sequence, words []Word) error {
-	a := append([]piece(nil), v.tok.run(sc, e.Text)...)
-	var b []piece
-	tpl := v.tok.single
+func (v *View) addWhole(s *store, e Example, q sequence, words []Word) error {
+	a := v.tok.Pieces(e.Text, nil)
+	var b []tokenizer.Piece
 	if q.pair {
-		b, tpl = v.tok.run(sc, e.Pair), v.tok.pair
+		b = v.tok.Pieces(e.Pair, nil)
 	}
-	na, nb := fit(len(a), len(b), v.opts.MaxLength, overhead(tpl))
+	na, nb := tokenizer.Fit(len(a), len(b), v.opts.MaxLength, tokenizer.Overhead(v.tok.Template(q.pair)))
 	var err error
-	if q.lo, q.mid, err = s.text(a[:na], words, nil, v.tagger); err != nil {
+	if q.lo, q.mid, err = s.text(v.tok.Keep(a, na), words, nil, v.tagger); err != nil {
 		return err
 	}
-	if _, q.hi, err = s.text(b[:nb], nil, nil, v.tagger); err != nil {
+	if _, q.hi, err = s.text(v.tok.Keep(b, nb), nil, nil, v.tagger); err != nil {
 		return err
 	}
 	s.seqs = append(s.seqs, q)
@@ -36,12 +37,12 @@ func (v *View) addWhole(s *store, sc *scratch, e Example, q sequence, words []Wo
 // addSegments cuts an example into segments for the denoise view: consecutive
 // sentences are packed up to the maximum length, a longer sentence is cut, and
 // nothing crosses the example.
-func (v *View) addSegments(s *store, sc *scratch, e Example, i int) error {
+func (v *View) addSegments(s *store, e Example, i int) error {
 	q := sequence{example: int32(i), label: int32(e.Label)}
 	if e.Pair != "" {
 		q.pair = true
 		n := len(s.seqs)
-		if err := v.addWhole(s, sc, e, q, e.Words); err != nil {
+		if err := v.addWhole(s, e, q, e.Words); err != nil {
 			return err
 		}
 		if last := s.seqs[n]; !v.hasMaskable(s, last.lo, last.hi) {
@@ -49,25 +50,22 @@ func (v *View) addSegments(s *store, sc *scratch, e Example, i int) error {
 		}
 		return nil
 	}
-	tpl := v.tok.single
-	if v.opts.SentencePairs {
-		tpl = v.tok.pair
-	}
-	return v.addCut(s, sc, e, q, tpl, func(q sequence) bool { return v.hasMaskable(s, q.lo, q.hi) })
+	tpl := v.tok.Template(v.opts.SentencePairs)
+	return v.addCut(s, e, q, tpl, func(q sequence) bool { return v.hasMaskable(s, q.lo, q.hi) })
 }
 
 // addCut appends the segments of an example's text that are wanted, each as
 // long as tpl has room for.
-func (v *View) addCut(s *store, sc *scratch, e Example, q sequence, tpl []templatePiece, want func(sequence) bool) error {
+func (v *View) addCut(s *store, e Example, q sequence, tpl []tokenizer.Part, want func(sequence) bool) error {
 	sentences := e.Sentences
 	if sentences == nil {
 		sentences = SplitSentences(e.Text)
 	}
-	lo, hi, err := s.text(v.tok.run(sc, e.Text), e.Words, sentences, v.tagger)
+	lo, hi, err := s.text(v.tok.Pieces(e.Text, nil), e.Words, sentences, v.tagger)
 	if err != nil {
 		return err
 	}
-	room := int32(v.opts.MaxLength - overhead(tpl))
+	room := int32(v.opts.MaxLength - tokenizer.Overhead(tpl))
 	for lo < hi {
 		end := v.cut(s, lo, hi, room)
 		q.lo, q.mid, q.hi = lo, end, end
@@ -140,9 +138,5 @@ func (v *View) layout(n, epoch int) (first, second [2]int32, pair bool, order in
 // length returns the number of tokens of sequence n, special ones included.
 func (v *View) length(n int) int {
 	q := v.store.seqs[n]
-	tpl := v.tok.single
-	if q.pair || q.split {
-		tpl = v.tok.pair
-	}
-	return int(q.hi-q.lo) + overhead(tpl)
+	return int(q.hi-q.lo) + tokenizer.Overhead(v.tok.Template(q.pair || q.split))
 }

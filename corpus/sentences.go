@@ -19,7 +19,7 @@ func SplitSentences(text string) []Span {
 		lo := start + len(s) - len(strings.TrimLeftFunc(s, unicode.IsSpace))
 		hi := start + len(strings.TrimRightFunc(s, unicode.IsSpace))
 		if lo < hi {
-			out = append(out, Span{lo, hi})
+			out = append(out, Span{Start: lo, End: hi})
 		}
 		start = at
 	}

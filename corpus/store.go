@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+
+	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 // Flags of a stored token.
@@ -33,7 +35,7 @@ type sequence struct {
 const blockSize = 256
 
 // buildStore tokenizes c in parallel blocks and joins them in order.
-func buildStore(c Corpus, t *Tokenizer, add func(*store, *scratch, Example, int) error) (*store, error) {
+func buildStore(c Corpus, add func(*store, Example, int) error) (*store, error) {
 	blocks := (c.Len() + blockSize - 1) / blockSize
 	parts, errs := make([]store, blocks), make([]error, blocks)
 	var wg sync.WaitGroup
@@ -43,12 +45,10 @@ func buildStore(c Corpus, t *Tokenizer, add func(*store, *scratch, Example, int)
 		wg.Add(1)
 		go func() {
 			defer func() { <-gate; wg.Done() }()
-			s := t.pool.Get().(*scratch)
-			defer t.pool.Put(s)
 			for i := b * blockSize; i < min((b+1)*blockSize, c.Len()) && errs[b] == nil; i++ {
 				e, err := c.At(i)
 				if err == nil {
-					err = add(&parts[b], s, e, i)
+					err = add(&parts[b], e, i)
 				}
 				if err != nil {
 					errs[b] = fmt.Errorf("corpus: example %d: %w", i, err)
@@ -103,7 +103,7 @@ func (s *store) fillLabels() {
 
 // text appends the tokens of one text with their groups, sentences and labels,
 // and returns their range.
-func (s *store) text(ps []piece, words []Word, sentences []Span, tg tagger) (lo, hi int32, err error) {
+func (s *store) text(ps []tokenizer.Piece, words []Word, sentences []Span, tg tagger) (lo, hi int32, err error) {
 	lo = int32(len(s.ids))
 	var word []int32
 	if len(words) > 0 {
@@ -115,7 +115,7 @@ func (s *store) text(ps []piece, words []Word, sentences []Span, tg tagger) (lo,
 	next := 0
 	for i, p := range ps {
 		flag := uint8(0)
-		if i == 0 || p.word != ps[i-1].word {
+		if i == 0 || p.Word != ps[i-1].Word {
 			flag = groupStart
 		}
 		if word != nil && i > 0 && word[i] >= 0 {
@@ -124,11 +124,11 @@ func (s *store) text(ps []piece, words []Word, sentences []Span, tg tagger) (lo,
 				flag = groupStart
 			}
 		}
-		for next < len(sentences) && sentences[next].Start <= int(p.start) {
+		for next < len(sentences) && sentences[next].Start <= int(p.Start) {
 			flag |= sentenceStart
 			next++
 		}
-		s.ids = append(s.ids, p.id)
+		s.ids = append(s.ids, p.ID)
 		s.flags = append(s.flags, flag)
 	}
 	return lo, int32(len(s.ids)), nil

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 // Names that columns and JSON members usually have, in order of preference.
@@ -277,5 +279,5 @@ func hasWide(words []string) bool {
 
 // isWide tells characters of scripts that are written without spaces.
 func isWide(r rune) bool {
-	return isChinese(r) || r >= 0x3000 && r <= 0x30FF || r >= 0xFF00 && r <= 0xFFEF || r == '“' || r == '”' || r == '‘' || r == '’' || r == '…' || r == '—' || r == '·'
+	return tokenizer.IsChinese(r) || r >= 0x3000 && r <= 0x30FF || r >= 0xFF00 && r <= 0xFFEF || r == '“' || r == '”' || r == '‘' || r == '’' || r == '…' || r == '—' || r == '·'
 }

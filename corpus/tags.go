@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 var upos = []string{
@@ -82,13 +84,13 @@ func newTagger(pos, ner []string) (tagger, error) {
 // the part of speech of its word; the first piece of a B-X word is B-X and the
 // others I-X; −1 where nothing is known. word receives the word of each piece,
 // −1 outside words.
-func (t tagger) label(words []Word, ps []piece, pos, ner []int16, word []int32) ([]int16, []int16, []int32, error) {
+func (t tagger) label(words []Word, ps []tokenizer.Piece, pos, ner []int16, word []int32) ([]int16, []int16, []int32, error) {
 	k, last := 0, -1
 	for _, p := range ps {
-		for k < len(words) && words[k].End <= int(p.start) {
+		for k < len(words) && words[k].End <= int(p.Start) {
 			k++
 		}
-		if k == len(words) || words[k].Start >= int(p.end) {
+		if k == len(words) || words[k].Start >= int(p.End) {
 			pos, ner, word = append(pos, -1), append(ner, -1), append(word, -1)
 			continue
 		}

@@ -1,14 +1,5 @@
 package corpus
 
-// Span is a half-open range of byte offsets [Start, End) into a text.
-type Span struct{ Start, End int }
-
-// Len returns the number of bytes covered.
-func (s Span) Len() int { return s.End - s.Start }
-
-// Overlaps reports whether the two spans share at least one byte.
-func (s Span) Overlaps(o Span) bool { return s.Start < o.End && o.Start < s.End }
-
 // Word is one linguistic word of a text.
 type Word struct {
 	Span

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+
+	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 // ViewOptions says how examples become batches. The zero value is usable.
@@ -50,7 +52,7 @@ func (o ViewOptions) check(t *Tokenizer) (ViewOptions, error) {
 			return o, fmt.Errorf("corpus: %s is %d; it must be positive", f.name, *f.p)
 		}
 	}
-	if need := overhead(t.pair) + 2; o.MaxLength < need {
+	if need := tokenizer.Overhead(t.Template(true)) + 2; o.MaxLength < need {
 		return o, fmt.Errorf("corpus: MaxLength is %d; special tokens and one token of each text need %d", o.MaxLength, need)
 	}
 	var err error
@@ -94,7 +96,7 @@ func NewDenoiseView(c Corpus, tok *Tokenizer, opts ViewOptions) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tok.role.mask < 0 {
+	if tok.MaskID() < 0 {
 		return nil, errors.New("corpus: the tokenizer has no [MASK] token, so nothing can be masked; use a tokenizer with one")
 	}
 	if len(v.masker.fill) == 0 {
@@ -107,7 +109,7 @@ func newView(c Corpus, tok *Tokenizer, opts ViewOptions, denoise bool) (*View, e
 	if c == nil || tok == nil {
 		return nil, errors.New("corpus: a view needs a corpus and a tokenizer")
 	}
-	if tok.role.pad < 0 {
+	if tok.PadID() < 0 {
 		return nil, errors.New("corpus: the tokenizer has no [PAD] token, so sequences cannot be padded; add one to the vocabulary")
 	}
 	opts, err := opts.check(tok)
@@ -127,12 +129,12 @@ func newView(c Corpus, tok *Tokenizer, opts ViewOptions, denoise bool) (*View, e
 	return v, err
 }
 
-func (v *View) fill(add func(*store, *scratch, Example, int) error) (*View, error) {
+func (v *View) fill(add func(*store, Example, int) error) (*View, error) {
 	if v.corpus.Len() == 0 {
 		return nil, errors.New("corpus: the corpus is empty; there is nothing to make batches of")
 	}
 	var err error
-	if v.store, err = buildStore(v.corpus, v.tok, add); err != nil {
+	if v.store, err = buildStore(v.corpus, add); err != nil {
 		return nil, err
 	}
 	if len(v.store.seqs) == 0 {
@@ -315,7 +317,7 @@ type writer struct {
 }
 
 // template lays out the special tokens of tpl and the tokens of the segments.
-func (w *writer) template(row int, tpl []templatePiece, first, second [2]int32) {
+func (w *writer) template(row int, tpl []tokenizer.Part, first, second [2]int32) {
 	s := w.v.store
 	w.ids, w.flags, w.at, w.source = w.ids[:0], w.flags[:0], w.at[:0], w.source[:0]
 	p := row * w.b.S
@@ -324,13 +326,13 @@ func (w *writer) template(row int, tpl []templatePiece, first, second [2]int32) 
 		p++
 	}
 	for _, part := range tpl {
-		for _, id := range part.ids {
-			put(id, part.kind)
+		for _, id := range part.IDs {
+			put(id, part.Type)
 		}
 		seg := first
-		if part.seq == 1 {
+		if part.Seq == 1 {
 			seg = second
-		} else if part.seq < 0 {
+		} else if part.Seq < 0 {
 			continue
 		}
 		for k := seg[0]; k < seg[1]; k++ {
@@ -341,13 +343,13 @@ func (w *writer) template(row int, tpl []templatePiece, first, second [2]int32) 
 			if k == seg[0] {
 				w.flags[len(w.flags)-1] |= groupStart
 			}
-			put(s.ids[k], part.kind)
+			put(s.ids[k], part.Type)
 		}
 	}
 }
 
 func (w *writer) padding(row int) {
-	w.template(row, w.v.tok.single, [2]int32{}, [2]int32{})
+	w.template(row, w.v.tok.Template(false), [2]int32{}, [2]int32{})
 	w.b.Index[row], w.b.Labels[row], w.b.Order[row] = -1, -1, -1
 }
 
@@ -355,10 +357,7 @@ func (w *writer) sequence(row, n int) {
 	v := w.v
 	q := v.store.seqs[n]
 	first, second, pair, order := v.layout(n, w.epoch)
-	tpl := v.tok.single
-	if pair {
-		tpl = v.tok.pair
-	}
+	tpl := v.tok.Template(pair)
 	w.template(row, tpl, first, second)
 	w.b.Index[row], w.b.Labels[row], w.b.Order[row] = int(q.example), q.label, order
 	switch {

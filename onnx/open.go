@@ -13,7 +13,7 @@ import (
 // companions are the small files that belong to a model, by their base name.
 var companions = []string{
 	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
+	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "tokenizer.model",
 }
 
 // maxCompanion bounds the size of such a file.

@@ -151,7 +151,7 @@ func (o *output) checkDirectory(dir fs.FileInfo, inputs []string) error {
 
 // tokenizerFiles are the files of a tokenizer that onnx.Open reads.
 var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"}
+	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "tokenizer.model"}
 
 // modelFile reports whether a file of that name belongs to a model directory.
 func modelFile(name string) bool {

@@ -1,4 +1,4 @@
-package corpus
+package tokenizer
 
 import (
 	"cmp"
@@ -44,20 +44,20 @@ func TrainWordPiece(texts iter.Seq[string], size int, opts TrainOptions) (*Token
 		opts.MinFrequency = 2
 	}
 	if opts.MinFrequency < 1 || opts.Alphabet < 0 {
-		return nil, fmt.Errorf("corpus: training a tokenizer: MinFrequency is %d and Alphabet %d; they must be positive", opts.MinFrequency, opts.Alphabet)
+		return nil, fmt.Errorf("tokenizer: training a tokenizer: MinFrequency is %d and Alphabet %d; they must be positive", opts.MinFrequency, opts.Alphabet)
 	}
 	if size <= len(vocab) || size > maxVocab {
-		return nil, fmt.Errorf("corpus: training a tokenizer: size %d; it must be more than the %d special tokens and at most %d", size, len(vocab), maxVocab)
+		return nil, fmt.Errorf("tokenizer: training a tokenizer: size %d; it must be more than the %d special tokens and at most %d", size, len(vocab), maxVocab)
 	}
 	for i, s := range vocab {
 		if s == "" || slices.Contains(vocab[:i], s) {
-			return nil, fmt.Errorf("corpus: training a tokenizer: special token %q is empty or repeated", s)
+			return nil, fmt.Errorf("tokenizer: training a tokenizer: special token %q is empty or repeated", s)
 		}
 	}
-	base := normalizer{clean: true, chinese: true, strip: opts.Lowercase, lower: opts.Lowercase}
-	words, counts := countWords(texts, base)
+	base := bertNormalizer{clean: true, chinese: true, strip: opts.Lowercase, lower: opts.Lowercase}
+	words, counts := countWords(texts, normalizers{base}, preTokenizers{bertPreTokenizer{}}, defaultMaxChars)
 	if len(words) == 0 {
-		return nil, errors.New("corpus: training a tokenizer: the texts have no words")
+		return nil, errors.New("tokenizer: training a tokenizer: the texts have no words")
 	}
 	m := newMerger(vocab, opts.MinFrequency)
 	m.alphabet(words, counts, size, opts.Alphabet)
@@ -73,20 +73,18 @@ func TrainWordPiece(texts iter.Seq[string], size int, opts TrainOptions) (*Token
 // withSpecial returns t with further special tokens, which are vocabulary
 // entries already.
 func (t *Tokenizer) withSpecial(tokens []string) (*Tokenizer, error) {
-	d := definition{
-		vocab: t.tokens, unk: t.tokens[t.unk], prefix: t.prefix, maxChars: t.maxChars, norm: t.norm,
-		added: slices.Clone(t.added), single: t.single, pair: t.pair,
-	}
+	d := *t.doc
+	d.added = slices.Clone(d.added)
 	for _, s := range tokens {
-		d.added = append(d.added, addedToken{Content: s, ID: t.ids[s], Special: true})
+		d.added = append(d.added, AddedToken{ID: t.ids[s], Content: s, Special: true})
 	}
-	return build(d)
+	return build(&d, config{})
 }
 
 // countWords returns the distinct words of the texts in byte order and how
 // often each occurs. Blocks of texts are counted in parallel; sums do not
 // depend on the order.
-func countWords(texts iter.Seq[string], n normalizer) ([]string, []int64) {
+func countWords(texts iter.Seq[string], ns normalizers, pre preTokenizers, maxChars int) ([]string, []int64) {
 	blocks := make(chan []string, 4)
 	total := map[string]int64{}
 	var mu sync.Mutex
@@ -94,20 +92,21 @@ func countWords(texts iter.Seq[string], n normalizer) ([]string, []int64) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			mine := map[string]int64{}
-			var s scratch
+			var p pretext
 			for block := range blocks {
 				for _, text := range block {
-					s.b, s.start, s.end = s.b[:0], s.start[:0], s.end[:0]
-					n.apply(&s, text, 0, len(text))
-					for at := 0; ; {
-						start, end, chars := nextWord(s.b, at)
-						if start == end {
-							break
+					p.t.reset()
+					p.t.load(text, 0, len(text))
+					ns.run(&p.t, &p.tmp)
+					p.cuts, p.first = append(p.cuts[:0], cut{0, int32(len(p.t.b))}), true
+					if len(p.t.b) == 0 {
+						continue
+					}
+					pre.split(&p)
+					for _, c := range p.cuts {
+						if w := p.t.b[c.lo:c.hi]; utf8.RuneCount(w) <= maxChars {
+							mine[string(w)]++
 						}
-						if chars <= defaultMaxChars {
-							mine[string(s.b[start:end])]++
-						}
-						at = end
 					}
 				}
 			}
@@ -157,8 +156,6 @@ type pairInfo struct {
 	words []int32 // where the pair occurred; may repeat and be out of date
 	last  int32   // last word appended
 }
-
-func pairKey(a, b int32) uint64 { return uint64(uint32(a))<<32 | uint64(uint32(b)) }
 
 func newMerger(vocab []string, minFrequency int) *merger {
 	m := &merger{min: int64(minFrequency), ids: map[string]int32{}, pairs: map[uint64]*pairInfo{}}
@@ -218,7 +215,7 @@ func (m *merger) alphabet(words []string, counts []int64, size, limit int) {
 
 // aloneRune tells characters that are always a word of their own.
 func aloneRune(r rune) bool {
-	return isChinese(r) || unicode.IsPunct(r) || r < utf8.RuneSelf && asciiClass[r] == asciiPunct
+	return IsChinese(r) || unicode.IsPunct(r) || r < utf8.RuneSelf && asciiClass[r] == asciiPunct
 }
 
 // load cuts the words into characters; a word with a character outside the

@@ -1,4 +1,4 @@
-package corpus_test
+package tokenizer_test
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package corpus
+package tokenizer
 
 // trie maps byte strings to ids with one probe per byte: the edge (node, byte)
 // is looked up in an open-addressed table, so the greedy longest match of
