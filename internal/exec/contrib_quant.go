@@ -10,7 +10,7 @@ import (
 )
 
 // microsoftQuantOps are com.microsoft's operators on quantized values. Those
-// named QLinear dequantize, compute in float and quantize.
+// named QLinear dequantize, compute in float and quantize, but for sums and products.
 func microsoftQuantOps() map[string]operator {
 	ops := map[string]operator{
 		"QLinearConcat": {run: qLinearConcat, inputs: 5}, "QLinearWhere": {run: qLinearWhere, inputs: 9},
@@ -18,16 +18,13 @@ func microsoftQuantOps() map[string]operator {
 		"MatMulNBits": {run: matMulNBits, prepare: prepareNBits, inputs: 3}, "GemmFastGelu": {run: gemmFastGelu, prepare: prepareMatMul, inputs: 2},
 	}
 	ops["QAttention"] = operator{run: qAttention, refuse: attentionAttrs, inputs: 5}
-	for name, run := range map[string]func(*call) error{
-		"QLinearAdd": arithmetic(addOp()), "QLinearMul": arithmetic(mulOp()),
-	} {
-		ops[name] = operator{run: qLinear(run, 2), inputs: 7}
-	}
+	ops["QLinearAdd"] = operator{run: qLinearSum, inputs: 2}
+	ops["QLinearMul"] = operator{run: qLinearProduct, inputs: 2}
 	for name, run := range map[string]func(*call) error{
 		"QLinearSigmoid": float(sigmoid), "QLinearLeakyRelu": withAlpha("alpha", 0.01, leakyRelu), "QLinearSoftmax": qSoftmax,
 		"QLinearGlobalAveragePool": channelsFirst(globalPool[float32](averageOf)), "QLinearAveragePool": channelsFirst(averagePool[float32]),
 	} {
-		ops[name] = operator{run: qLinear(run, 1), inputs: 4}
+		ops[name] = operator{run: qLinear(run), inputs: 2}
 	}
 	return ops
 }
@@ -84,20 +81,16 @@ func (c *call) quantizedRun(run func(*call) error, operands []*Tensor, scale, ze
 	return c.quantized(in.out[0], scale, zero, t)
 }
 
-// qLinear has as inputs each operand with its scale and zero point, then those
+// qLinear has as inputs the operand with its scale and zero point, then those
 // of the result.
-func qLinear(run func(*call) error, operands int) func(*call) error {
+func qLinear(run func(*call) error) func(*call) error {
 	return func(c *call) error {
-		var in []*Tensor
-		for i := range operands {
-			x, err := c.dequantized(c.in[3*i], c.in[3*i+1], c.arg(3*i+2), 1)
-			if err != nil {
-				return err
-			}
-			defer c.mem.release(x)
-			in = append(in, x)
+		x, err := c.dequantized(c.in[0], c.in[1], c.arg(2), 1)
+		if err != nil {
+			return err
 		}
-		return c.quantizedRun(run, in, c.arg(3*operands), c.arg(3*operands+1), c.in[0].Type)
+		defer c.mem.release(x)
+		return c.quantizedRun(run, []*Tensor{x}, c.arg(3), c.arg(4), c.in[0].Type)
 	}
 }
 

@@ -15,10 +15,14 @@ import (
 //     DequantizeLinear(constant 8-bit matrix, per tensor or per column)
 //     becomes an IntegerLinear of the quantized values: the same result but
 //     for float rounding, since (q − z)·s factors out of the sum;
-//   - com.microsoft's DynamicQuantizeMatMul and MatMulIntegerToFloat likewise.
+//   - com.microsoft's DynamicQuantizeMatMul and MatMulIntegerToFloat likewise;
+//   - a QuantizeLinear becomes the operator before it where that runs on
+//     integers; see quantizedResult.
 type lowering struct {
 	products  bool
 	producers map[string]*onnx.Node
+	consumers map[string][]*onnx.Node
+	outputs   map[string]bool
 	weights   map[string]*onnx.Tensor
 	quantized map[string]string // value → prefix of its quantized form
 	out       []*onnx.Node
@@ -27,7 +31,10 @@ type lowering struct {
 // lower rewrites g in place. Without products, only the nodes that have no
 // operator of their own are lowered.
 func lower(g *onnx.Graph, products bool) {
-	l := &lowering{products: products, producers: g.Producers(), weights: g.InitializerMap(), quantized: map[string]string{}}
+	l := &lowering{products: products, producers: g.Producers(), consumers: g.Consumers(), outputs: map[string]bool{}, weights: g.InitializerMap(), quantized: map[string]string{}}
+	for _, o := range g.Outputs {
+		l.outputs[o.Name] = true
+	}
 	for _, n := range g.Nodes {
 		if r := l.node(n); r != nil {
 			n = r
@@ -55,6 +62,8 @@ func (l *lowering) node(n *onnx.Node) *onnx.Node {
 		return integerNode(n, input(n, 0), input(n, 2), input(n, 4), input(n, 1), input(n, 3), input(n, 5), input(n, 6))
 	case n.Domain == liteDomain && n.Op == "Linear":
 		return l.static(n, n.Int("trans_b", 0) != 0)
+	case (defaultDomain(n.Domain) || n.Domain == msDomain) && n.Op == "QuantizeLinear":
+		return l.quantizedResult(n)
 	case defaultDomain(n.Domain) && n.Op == "MatMul":
 		return l.static(n, false)
 	case defaultDomain(n.Domain) && n.Op == "Gemm":

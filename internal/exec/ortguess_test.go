@@ -231,11 +231,12 @@ func (g *guesser) bound(value string, depth int) int64 {
 
 // role is the operator and place at which a value is read first.
 func (g *guesser) role(value string) string {
-	for _, n := range g.consumers[value] {
-		if n.Op == "Cast" || n.Op == "Identity" {
-			return g.role(n.Outputs[0])
+	for len(g.consumers[value]) > 0 {
+		n := g.consumers[value][0]
+		if n.Op != "Cast" && n.Op != "Identity" {
+			return fmt.Sprint(n.Op, ":", slices.Index(n.Inputs, value))
 		}
-		return fmt.Sprint(n.Op, ":", slices.Index(n.Inputs, value))
+		value = n.Outputs[0]
 	}
 	return ""
 }
