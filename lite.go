@@ -31,7 +31,8 @@ func Run(ctx context.Context, m *onnx.Model, steps ...Step) (*onnx.Model, error)
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("lite: before step %d (%s): %w", i+1, s.Name(), err)
 		}
-		out, err := s.Apply(ctx, m)
+		var out *onnx.Model
+		err := onnx.Guard(func() (err error) { out, err = s.Apply(ctx, m); return err })
 		if err == nil && out == nil {
 			err = errors.New("the step returned no model")
 		}

@@ -56,5 +56,6 @@ func mapWhole(path string) (b []byte, mapped bool, err error) {
 		b, err = os.ReadFile(path)
 		return b, false, err
 	}
+	mappings.add(b, path)
 	return b, true, nil
 }

@@ -27,28 +27,60 @@ const maxCompanion = 256 << 20
 // Weights are memory-mapped where the system can, also those kept in other files
 // of the model's directory (external data). A mapping lasts as long as the
 // program, so that no slice of it can become invalid; a file must not be
-// changed in place while a model opened from it is used. Replacing it, as
-// [Model.Save] does, is safe.
+// changed in place while a model opened from it is used: what is written into
+// it is read as weights, and where it is cut short the memory behind its new end
+// is gone (see [Guard]). Replacing it, as [Model.Save] does, is safe.
 func Open(path string) (*Model, error) {
 	file, err := find(path)
 	if err != nil {
 		return nil, err
 	}
-	data, done, err := mapSparse(file)
+	m, err := openFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("onnx: %w", err)
+		return nil, err
 	}
-	defer done()
-	dir := filepath.Dir(file)
-	ext := &externalFiles{dir: dir, open: map[string][]byte{}, named: map[string]string{}}
-	m, err := decode(data, ext.read)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if err := m.readCompanions(dir); err != nil {
+	if err := m.readCompanions(filepath.Dir(file)); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// openTries is how often a model is read again that was replaced meanwhile.
+const openTries = 5
+
+// openFile reads a model and its external data. While that goes on another
+// process may save the model anew: where another file is in place afterwards
+// than before, the data may be that one's, and all is read again.
+func openFile(file string) (m *Model, err error) {
+	for range openTries {
+		before, err := os.Stat(file)
+		if err != nil {
+			return nil, fmt.Errorf("onnx: %w", err)
+		}
+		m, external, err := decodeFile(file)
+		if !external {
+			return m, err
+		}
+		if after, statErr := os.Stat(file); statErr == nil && os.SameFile(before, after) {
+			return m, err
+		}
+	}
+	return nil, fmt.Errorf("onnx: %s is replaced again and again; open it when that is done", file)
+}
+
+// decodeFile reads a model once and tells whether it names other files.
+func decodeFile(file string) (m *Model, external bool, err error) {
+	data, done, err := mapSparse(file)
+	if err != nil {
+		return nil, false, fmt.Errorf("onnx: %w", err)
+	}
+	defer done()
+	ext := &externalFiles{dir: filepath.Dir(file), open: map[string][]byte{}, named: map[string]string{}}
+	err = Guard(func() (err error) { m, err = decode(data, ext.read); return err })
+	if err != nil {
+		return nil, ext.asked, fmt.Errorf("%s: %w", file, err)
+	}
+	return m, ext.asked, nil
 }
 
 // find returns the model file that path means.
@@ -169,7 +201,8 @@ func regular(path string) error {
 
 // externalFiles reads weights kept in other files of the model's directory.
 type externalFiles struct {
-	dir string
+	dir   string
+	asked bool // any was asked for
 	// open holds the files by their resolved paths: a model can spell one
 	// file's name in any number of ways, and it must not be read for each.
 	open  map[string][]byte
@@ -179,6 +212,7 @@ type externalFiles struct {
 // read returns length bytes at offset of a file named relative to the directory.
 // Names that lead out of the directory, also through links, are refused.
 func (x *externalFiles) read(location string, offset, length int64) ([]byte, error) {
+	x.asked = true
 	file, ok := x.named[location]
 	if !ok {
 		var err error

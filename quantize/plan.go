@@ -182,7 +182,7 @@ func (p *plan) quantizeWeights() error {
 		gate <- struct{}{}
 		go func() {
 			defer func() { <-gate; wg.Done() }()
-			_, errs[i] = p.quantized(k)
+			errs[i] = onnx.Guard(func() error { _, err := p.quantized(k); return err })
 		}()
 	}
 	wg.Wait()

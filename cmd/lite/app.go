@@ -14,6 +14,7 @@ import (
 
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/onnx"
 )
 
 // The exit codes.
@@ -66,7 +67,7 @@ func (a *app) command(cmd *cobra.Command, do func(ctx context.Context, args []st
 			return usagef("--threads %d: give a positive number, or 0 for all cores", a.threads)
 		}
 		kernel.SetThreads(a.threads)
-		err := do(c.Context(), args)
+		err := onnx.Guard(func() error { return do(c.Context(), args) })
 		a.progress.clear()
 		if err == nil {
 			err = a.failed // such as a full disk under stdout

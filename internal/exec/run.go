@@ -28,10 +28,11 @@ type state struct {
 //
 // An error of the graph or its data names the node. When ctx is done, Run
 // returns its cause, soon also from within a long node; the session is as good
-// as before.
-func (s *Session) Run(ctx context.Context, in map[string]*Tensor, outputs ...string) (map[string]*Tensor, error) {
+// as before. Where the file of a memory-mapped weight was cut short meanwhile,
+// the error is an [onnx.CutShortError].
+func (s *Session) Run(ctx context.Context, in map[string]*Tensor, outputs ...string) (res map[string]*Tensor, err error) {
 	st := s.state()
-	res, err := s.runIn(ctx, st, in, outputs)
+	err = onnx.Guard(func() (err error) { res, err = s.runIn(ctx, st, in, outputs); return err })
 	if _, crashed := err.(*faultError); !crashed {
 		s.giveBack(st) // after a fault, threads may still be writing to the memory
 	}
@@ -157,6 +158,10 @@ func (st *step) run(ctx context.Context, vals []*Tensor, uses []int, mem *memory
 	}
 	defer func() {
 		if r := recover(); r != nil {
+			if err = onnx.Fault(r); err != nil {
+				err = nodeError(st.node, err)
+				return
+			}
 			err = fault(st.node, r, c.in)
 		}
 	}()

@@ -58,7 +58,12 @@ const noStep = -1
 // New makes a session: it checks and fuses the model (m itself is not
 // changed), computes what depends on no input, and packs weights. What cannot
 // be run is one [UnsupportedError] that lists every node.
-func New(m *onnx.Model, opts Options) (*Session, error) {
+func New(m *onnx.Model, opts Options) (s *Session, err error) {
+	err = onnx.Guard(func() (err error) { s, err = newSession(m, opts); return err })
+	return s, err
+}
+
+func newSession(m *onnx.Model, opts Options) (*Session, error) {
 	if m == nil || m.Graph == nil {
 		return nil, fmt.Errorf("exec: the model has no graph")
 	}

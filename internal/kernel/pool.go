@@ -3,6 +3,7 @@ package kernel
 import (
 	"math/bits"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -60,7 +61,11 @@ type job struct {
 	refs     atomic.Int32
 	wanted   int // workers that may still take it up; guarded by workers.mu
 	finished chan struct{}
+	failed   atomic.Pointer[failure] // of the first chunk that panicked
 }
+
+// failure is what a chunk panicked with.
+type failure struct{ reason any }
 
 func (j *job) work() {
 	for {
@@ -68,12 +73,23 @@ func (j *job) work() {
 		if i >= j.chunks {
 			return
 		}
-		lo := int(i) * j.grain
-		j.task.run(lo, min(lo+j.grain, j.n))
+		j.chunk(int(i) * j.grain)
 		if j.done.Add(1) == j.chunks {
 			j.finished <- struct{}{}
 		}
 	}
+}
+
+// chunk runs one chunk. A panic is kept for the caller: in a worker it would end
+// the process, whatever the caller does to recover, and in the caller it would
+// leave while workers still use its memory.
+func (j *job) chunk(lo int) {
+	defer func() {
+		if r := recover(); r != nil {
+			j.failed.CompareAndSwap(nil, &failure{r})
+		}
+	}()
+	j.task.run(lo, min(lo+j.grain, j.n))
 }
 
 func (j *job) release() {
@@ -141,6 +157,8 @@ func (w *workerSet) remove(j *job) {
 }
 
 func (w *workerSet) loop() {
+	// Reading a mapped file that was cut short is a panic for the caller.
+	debug.SetPanicOnFault(true)
 	for {
 		for i := w.patience.Load(); i > 0 && w.open.Load() == 0; i-- {
 		}
@@ -186,7 +204,11 @@ func parallel(n, grain int, t task) {
 	for i := workers.patience.Load(); i > 0 && j.done.Load() < j.chunks; i-- {
 	}
 	<-j.finished
+	failed := j.failed.Swap(nil)
 	j.release()
+	if failed != nil {
+		panic(failed.reason)
+	}
 }
 
 // A freeList recycles values. Unlike sync.Pool it never loses one, which makes
