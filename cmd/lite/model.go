@@ -62,6 +62,8 @@ type output struct {
 	path  string
 	file  string // floatFile or int8File, within a directory
 	force bool
+	// external keeps the weights in a file of their own beside the model.
+	external bool
 	// safetensors also writes the weights as PyTorch reads them.
 	safetensors bool
 	// rescue lets save write elsewhere what cannot be written here: where the
@@ -71,6 +73,7 @@ type output struct {
 
 func (o *output) register(g group, what string) {
 	g.StringVar(&o.path, "out", "", "where "+what+" goes: a `directory`, or a bare file if it ends in .onnx")
+	g.BoolVar(&o.external, "external-data", false, "keep the weights in a second file, NAME.onnx_data (done anyway above 2 GiB)")
 	g.BoolVar(&o.force, "force", false, "write over the model itself, or into a directory that holds other files")
 }
 
@@ -191,26 +194,21 @@ func (o *output) save(m *onnx.Model) (bytes int64, err error) {
 			o.app.progress.note("no %s: %v", student.SafetensorsFile, err)
 		}
 	}
-	if o.bare() {
-		err = m.Save(o.path)
-	} else {
-		err = m.SaveAs(o.path, o.file)
+	options := onnx.SaveOptions{ExternalData: o.external}
+	if !o.bare() {
+		options.File = o.file
 	}
+	saved, err := m.SaveWith(o.path, options)
 	if err != nil && o.rescue {
 		return 0, fmt.Errorf("--out: %w; %s", err, saveElsewhere(m))
 	}
 	if err == nil {
-		err = o.sweep(m)
+		err = o.sweep(m, saved)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("--out: %w", err)
 	}
-	for _, f := range []string{o.model(), o.model() + "_data"} {
-		if info, err := os.Stat(f); err == nil {
-			bytes += info.Size()
-		}
-	}
-	return bytes, nil
+	return saved.Bytes, nil
 }
 
 // withSafetensors returns m with that file beside it; m itself if it cannot be made.
@@ -242,11 +240,19 @@ func saveElsewhere(m *onnx.Model) string {
 }
 
 // sweep removes what runs before have left: halves of files that a killed one
-// was writing, and the tokenizer files of another model, which would be read as
-// this one's.
-func (o *output) sweep(m *onnx.Model) error {
-	if err := sweepHalves(o.model()); err != nil || o.bare() {
+// was writing, the weights of a model that was replaced by one in a single file,
+// and the tokenizer files of another model, which would be read as this one's.
+func (o *output) sweep(m *onnx.Model, saved onnx.Saved) error {
+	if err := sweepHalves(o.model()); err != nil {
 		return err
+	}
+	if data := o.model() + "_data"; saved.Data == "" {
+		if err := o.removeOld(data); err != nil {
+			return err
+		}
+	}
+	if o.bare() {
+		return nil
 	}
 	written := m.CompleteFiles()
 	for _, name := range append(slices.Collect(maps.Keys(written)), "config.json") {
@@ -258,14 +264,23 @@ func (o *output) sweep(m *onnx.Model) error {
 		if _, ours := written[name]; ours {
 			continue
 		}
-		switch err := os.Remove(filepath.Join(o.path, name)); {
-		case err == nil:
-			o.app.progress.note("removed %s of the model that was there before", filepath.Join(o.path, name))
-		case !errors.Is(err, fs.ErrNotExist):
+		if err := o.removeOld(filepath.Join(o.path, name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeOld removes a file of the model that was there before, and says so.
+func (o *output) removeOld(file string) error {
+	err := os.Remove(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		o.app.progress.note("removed %s of the model that was there before", file)
+	}
+	return err
 }
 
 // sweepHalves removes the temporary files (.NAME.NUMBER.tmp) under which the

@@ -105,3 +105,31 @@ func TestShortSlicePanics(t *testing.T) {
 	}()
 	Gemm(false, false, 2, 2, 2, 1, make([]float32, 4), 2, make([]float32, 4), 2, 0, make([]float32, 3), 2)
 }
+
+// A panic of any chunk is the caller's, once all chunks are done.
+func TestParallelPanics(t *testing.T) {
+	defer SetThreads(0)
+	for _, threads := range []int{1, 3} {
+		SetThreads(threads)
+		for round := range 50 {
+			var running atomic.Int32
+			func() {
+				defer func() {
+					if r := recover(); r != round {
+						t.Errorf("recovered %v, want %d", r, round)
+					}
+					if n := running.Load(); n != 0 {
+						t.Errorf("%d chunks still run", n)
+					}
+				}()
+				Parallel(20, 1, func(lo, _ int) {
+					running.Add(1)
+					defer running.Add(-1)
+					if lo == round%20 {
+						panic(round)
+					}
+				})
+			}()
+		}
+	}
+}

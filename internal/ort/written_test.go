@@ -98,6 +98,33 @@ func TestWrittenTeacher(t *testing.T) {
 	}
 }
 
+// TestWrittenExternalData: ONNX Runtime opens a model whose weights lie in a file
+// of their own, also after that file was replaced.
+func TestWrittenExternalData(t *testing.T) {
+	ort.Need(t)
+	tok, err := corpus.NewWordPiece(strings.Fields("[PAD] [UNK] [CLS] [SEP] [MASK] a the film is not fine bad it ##s ##ly , . ! : you 你 好"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "written")
+	for seed := range uint64(2) {
+		m, err := student.New(student.Shape{Layers: 1, Hidden: 24, Heads: 3, FFN: 40, Vocab: tok.VocabSize(), Positions: 32}, []student.Head{student.Classification([]string{"bad", "fine"})}, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		widen(t, m)
+		m.Files = tok.Files()
+		saved, err := m.SaveWith(dir, onnx.SaveOptions{ExternalData: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if saved.Data != filepath.Join(dir, "onnx", "model.onnx_data") {
+			t.Errorf("saved %+v", saved)
+		}
+		compare(t, dir, "model.onnx", tok, texts)
+	}
+}
+
 // widen makes fresh weights large enough for the answers to differ from each
 // other by more than rounding.
 func widen(t *testing.T, m *onnx.Model) {
