@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/litekit/lite/internal/kernel"
 )
@@ -9,12 +10,18 @@ import (
 // linear is Y[m,n] = act(X[m,k]·W + b), with W [k,n], or [n,k] with transB.
 //
 //	dZ = dY·act'(Z)   dX = dZ·Wᵀ   dW = Xᵀ·dZ   db = Σ_m dZ
+//
+// X that is an activation which nothing else reads in the backward pass is not
+// kept but made again from its Z; with it comes the derivative, for nothing.
 type linear struct {
 	act    kernel.Act
 	transB bool
 	m, n   int
 	k      int
-	z, dz  *buffer // Z and dZ, where there is an activation
+	z      *buffer // Z, where there is an activation; backward makes it dZ
+	again  *linear // of which X is to be made again, into x
+	x      *buffer
+	slope  bool // z holds act'(Z) by now
 }
 
 // linear adds a fully connected layer; bias may be nil.
@@ -41,8 +48,6 @@ func (q *Pass) linear(label string, x, w, bias *value, act kernel.Act, transB bo
 	o.keep = []*value{x, w}
 	if act != kernel.ActNone {
 		c.z = o.save(q, c.m*c.n)
-		c.dz = q.newBuffer(c.m * c.n)
-		o.backTemp = append(o.backTemp, c.dz)
 	}
 	shape := append(append([]int(nil), x.shape[:x.rank()-1]...), c.n)
 	return q.add(o, shape...)
@@ -66,20 +71,29 @@ func (c *linear) forward(o *forward) error {
 }
 
 func (c *linear) backward(b *backward) error {
-	x, w := b.o.in[0], b.o.in[1]
+	x, w := b.o.in[0].f32(), b.o.in[1]
+	if c.again != nil {
+		x = c.x.data()
+		z := c.again.z.data()
+		kernel.ActivateBoth(c.again.act, x, z, z)
+	}
 	dz := b.dy()
 	if c.z != nil {
-		dz = c.dz.data()
-		kernel.ActivateGrad(c.act, dz, c.z.data(), b.dy())
+		dz = c.z.data()
+		if c.slope {
+			kernel.Mul(dz, dz, b.dy())
+		} else {
+			kernel.ActivateGrad(c.act, dz, dz, b.dy())
+		}
 	}
 	if dx := b.into(0); dx != nil {
 		kernel.Gemm(false, !c.transB, c.m, c.k, c.n, 1, dz, c.n, w.f32(), w.shape[1], b.beta(0), dx, c.k)
 	}
 	if dw := b.into(1); dw != nil {
 		if c.transB {
-			kernel.Gemm(true, false, c.n, c.k, c.m, 1, dz, c.n, x.f32(), c.k, b.beta(1), dw, c.k)
+			kernel.Gemm(true, false, c.n, c.k, c.m, 1, dz, c.n, x, c.k, b.beta(1), dw, c.k)
 		} else {
-			kernel.Gemm(true, false, c.k, c.n, c.m, 1, x.f32(), c.k, dz, c.n, b.beta(1), dw, c.n)
+			kernel.Gemm(true, false, c.k, c.n, c.m, 1, x, c.k, dz, c.n, b.beta(1), dw, c.n)
 		}
 	}
 	if len(b.to) > 2 {
@@ -88,6 +102,37 @@ func (c *linear) backward(b *backward) error {
 		}
 	}
 	return nil
+}
+
+// remakeActivations finds the activations that need not be kept.
+func (q *Pass) remakeActivations() {
+	made := map[*buffer]*backward{} // by its output
+	for _, b := range q.backs {
+		if c, ok := b.comp().(*linear); ok && c.z != nil && b.o.out.buf != nil && !b.o.out.shown {
+			made[b.o.out.buf] = b
+		}
+	}
+	readers := map[*buffer]int{}
+	for _, b := range q.backs {
+		for _, v := range b.o.keep {
+			readers[v.memory()]++
+		}
+	}
+	for _, b := range q.backs {
+		c, ok := b.comp().(*linear)
+		if !ok || b.to[1] == nil {
+			continue
+		}
+		x := b.o.in[0].memory()
+		if from := made[x]; from != nil && readers[x] == 1 && from != b {
+			c.again = from.comp().(*linear)
+			c.again.slope = true
+			c.x = q.newBuffer(x.n)
+			b.o.backTemp = append(b.o.backTemp, c.x)
+			b.o.saved = append(b.o.saved, c.again.z)
+			b.o.keep = slices.DeleteFunc(b.o.keep, func(v *value) bool { return v.memory() == x })
+		}
+	}
 }
 
 // batchMatMul is Y[i] = A[i]·B[i] for matrices [m,k] and [k,n]. A batch of

@@ -11,29 +11,11 @@ import (
 	"github.com/litekit/lite/internal/kernel"
 )
 
-// loss is what all losses share: rows of n numbers, a buffer that holds the
-// gradient up to a factor, and that factor.
+// loss is what all losses share: rows of n numbers, and the factor by which
+// their sum is divided to make a mean.
 type loss struct {
 	rows, n int
-	grad    *buffer
-	scale   float64 // gradient = scale·grad
-}
-
-// gift offers the gradient's buffer as the adjoint.
-func (c *loss) gift() *buffer { return c.grad }
-
-// buf is the gradient's memory, nil where none is wanted.
-func (c *loss) buf() []float32 { return c.grad.data() }
-
-// backward scales the gradient that forward computed.
-func (c *loss) backward(b *backward) error {
-	scale := float32(c.scale * float64(b.seed))
-	if b.to[0].shared {
-		kernel.Scale(scale, c.buf())
-		return nil
-	}
-	kernel.Axpy(scale, c.buf(), b.into(0))
-	return nil
+	scale   float64
 }
 
 // passOf finds the pass that a node belongs to.
@@ -80,26 +62,23 @@ func (v *value) constant() *value {
 
 // addLoss adds a loss of x, whose other inputs are constants to it. Their
 // sizes are checked against want, the rows or the elements of x.
-func (q *Pass) addLoss(name string, c *loss, comp computation, x *value, others []*value, want []int) (*gorgonia.Node, error) {
+func (q *Pass) addLoss(name string, comp computation, x *value, others []*value, want []int) (*forward, *gorgonia.Node, error) {
 	in := []*value{x}
 	for i, v := range others {
 		if v == nil {
 			continue
 		}
 		if v.size() != want[i] {
-			return nil, fmt.Errorf("autodiff: %s: input %d has shape %v; %v of %s wants %d elements", name, i+1, v.shape, x.shape, x.label, want[i])
+			return nil, nil, fmt.Errorf("autodiff: %s: input %d has shape %v; %v of %s wants %d elements", name, i+1, v.shape, x.shape, x.label, want[i])
 		}
 		in = append(in, v.constant())
 	}
 	o := q.newOp(name, x.label, comp, in...)
-	if x.grad != nil {
-		c.grad = o.save(q, x.size())
-	}
 	out, err := q.add(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return out.node, nil
+	return o, out.node, nil
 }
 
 // prepare reads the nodes of a loss; the second may be a target and the third a
@@ -151,29 +130,9 @@ func CrossEntropy(logits, labels *gorgonia.Node, smooth float32) (*gorgonia.Node
 	if x.isScalar() || x.width() < 1 {
 		return nil, fmt.Errorf("autodiff: CrossEntropy of logits of shape %v; want [.., classes]", x.shape)
 	}
-	c := &crossEntropy{loss: loss{rows: x.rows(), n: x.width()}, smooth: smooth}
-	return q.addLoss("CrossEntropy", &c.loss, c, x, []*value{l}, []int{c.rows})
-}
-
-type crossEntropy struct {
-	loss
-	smooth float32
-}
-
-func (c *crossEntropy) forward(o *forward) error {
-	labels := o.in[1].base.i32
-	for r, l := range labels {
-		if int(l) >= c.n {
-			return fmt.Errorf("label %d of row %d is not below the %d classes", l, r, c.n)
-		}
-	}
-	sum, count := kernel.CrossEntropy(o.in[0].f32(), c.rows, c.n, labels, c.smooth, c.buf())
-	c.scale = 0
-	if count > 0 {
-		c.scale = 1 / float64(count)
-	}
-	*o.out.scalar = gorgonia.F32(sum * c.scale)
-	return nil
+	c := &logitLoss{loss: loss{rows: x.rows(), n: x.width()}}
+	c.kernel.Smooth = smooth
+	return q.addLogitLoss("CrossEntropy", c, x, []*value{l}, []int{c.rows})
 }
 
 // KL adds T²·mean over rows of KL(softmax(teacher/T) ‖ softmax(student/T))
@@ -192,23 +151,9 @@ func KL(student, teacher *gorgonia.Node, temperature float32, weight *gorgonia.N
 		return nil, err
 	}
 	x := v[0]
-	c := &kl{loss: loss{rows: x.rows(), n: x.width()}, t: temperature}
-	return q.addLoss("KL", &c.loss, c, x, v[1:], []int{x.size(), c.rows})
-}
-
-type kl struct {
-	loss
-	t float32
-}
-
-func (c *kl) forward(o *forward) error {
-	w, total, err := c.weights(o)
-	if err != nil {
-		return err
-	}
-	sum := kernel.KL(o.in[0].f32(), o.in[1].f32(), c.rows, c.n, c.t, w, c.buf())
-	c.finish(o, sum, float64(c.t)*float64(c.t), total)
-	return nil
+	c := &logitLoss{loss: loss{rows: x.rows(), n: x.width()}}
+	c.kernel.T = temperature
+	return q.addLogitLoss("KL", c, x, v[1:], []int{x.size(), c.rows})
 }
 
 // weights reads the row weights and their sum; without weights all are 1.
@@ -260,15 +205,35 @@ func rowLoss(name string, x, target, weight *gorgonia.Node, row func(x, t, g []f
 	}
 	c := &rowwise{loss: loss{rows: v[0].rows(), n: v[0].width()}, row: row}
 	c.sums = make([]float64, c.rows)
-	return q.addLoss(name, &c.loss, c, v[0], v[1:], []int{v[0].size(), c.rows})
+	o, node, err := q.addLoss(name, c, v[0], v[1:], []int{v[0].size(), c.rows})
+	if err == nil && v[0].grad != nil {
+		c.grad = o.save(q, v[0].size())
+	}
+	return node, err
 }
 
-// rowwise is a loss that is a weighted mean of a function of each row.
+// rowwise is a loss that is a weighted mean of a function of each row. Its
+// gradient is made by forward, up to the factor scale.
 type rowwise struct {
 	loss
+	grad *buffer
 	// row returns the function's value and sets g, if not nil, to w times its gradient.
 	row  func(x, t, g []float32, w float64) float64
 	sums []float64
+}
+
+// gift offers the gradient's buffer as the adjoint.
+func (c *rowwise) gift() *buffer { return c.grad }
+
+// backward scales the gradient that forward computed.
+func (c *rowwise) backward(b *backward) error {
+	scale := float32(c.scale * float64(b.seed))
+	if b.to[0].shared {
+		kernel.Scale(scale, c.grad.data())
+		return nil
+	}
+	kernel.Axpy(scale, c.grad.data(), b.into(0))
+	return nil
 }
 
 func (c *rowwise) forward(o *forward) error {
@@ -276,7 +241,7 @@ func (c *rowwise) forward(o *forward) error {
 	if err != nil {
 		return err
 	}
-	x, t, g := o.in[0].f32(), o.in[1].f32(), c.buf()
+	x, t, g := o.in[0].f32(), o.in[1].f32(), c.grad.data()
 	kernel.Parallel(c.rows, max(1, grain/max(1, c.n)), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			i, j, wr := r*c.n, (r+1)*c.n, 1.0

@@ -147,6 +147,32 @@ func TestLosses(t *testing.T) {
 	}
 }
 
+// TestLossesTogether has all losses on one output, where some share a gradient.
+func TestLossesTogether(t *testing.T) {
+	const b, s, r = 2, 4, 3
+	target, weight, labels := normals(r*5, 3), []float32{0.5, 0, 2}, []int32{4, -1, 0}
+	in := map[string][]int64{"input_ids": {1, 3, 3, 5, 1, 2, 2, 7}, "attention_mask": masks(b, s), "rows": {3, 6, 6}}
+	cases := lossCases(target, weight, labels)
+	feed := autodiff.Feed{Inputs: in, Floats: map[string][]float32{"target": target, "weight": weight}, Ints: map[string][]int32{"labels": labels}}
+	for i := range cases {
+		feed.Weights = append(feed.Weights, 0.5+float32(i%3))
+	}
+	p := program(t, rowModel(), autodiff.Options{Rows: []string{"y"}})
+	y := forward(t, p, b, s, r, "y", in)
+	q := built(t, p, b, s, r, func(q *autodiff.Pass) (terms []*gorgonia.Node) {
+		for _, c := range cases {
+			terms = append(terms, must(t)(c.term(q, must(t)(q.Output("y")))))
+		}
+		return terms
+	})
+	for i, l := range run(t, q, feed) {
+		if want := cases[i].want(y); math.Abs(float64(l)-want) > 1e-5*max(1, want) {
+			t.Errorf("%s is %v, want %v", cases[i].name, l, want)
+		}
+	}
+	checkGrads(t, p, q, feed, 0.01)
+}
+
 func TestNothingToLearnFrom(t *testing.T) {
 	p := program(t, rowModel(), autodiff.Options{})
 	q := built(t, p, 1, 2, 0, func(q *autodiff.Pass) []*gorgonia.Node {

@@ -33,6 +33,8 @@ func (q *Pass) plan() (int, error) {
 			}
 		}
 	}
+	q.groupLosses()
+	q.remakeActivations()
 	q.orderWriters()
 	q.placeAdjoints()
 	return layout(q.lifetimes()), nil
@@ -55,6 +57,9 @@ func (q *Pass) orderWriters() {
 	}
 	var all []write
 	for _, b := range q.backs {
+		if silent(b) {
+			continue
+		}
 		for _, c := range b.to {
 			if c != nil {
 				all = append(all, write{b.step, c})
@@ -90,9 +95,13 @@ func (q *Pass) placeAdjoints() {
 		case len(g.writers) == 1 && passes(b, i):
 			g.alias, first.shared = b.o.out.grad, true
 		default:
-			if d, ok := b.comp().(donor); ok {
-				g.buf, first.shared = d.gift(), true
-			} else {
+			switch c := b.comp().(type) {
+			case donor:
+				g.buf, first.shared = c.gift(), true
+			case *logitLoss:
+				g.buf = c.over(b)
+			}
+			if g.buf == nil {
 				g.buf = q.newBuffer(g.of.size())
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
+	"github.com/litekit/lite/student"
 )
 
 func TestParams(t *testing.T) {
@@ -374,5 +375,28 @@ func TestStepsDoNotAllocateTheirMemory(t *testing.T) {
 	})
 	if n := r.AllocedBytesPerOp(); n > 64<<10 {
 		t.Errorf("a step allocates %d bytes", n)
+	}
+}
+
+// TestMemory: logits, the larger part of the memory of a small model, are there
+// once, and their gradient lies over them; no probabilities of attention and no
+// activations between two linears are kept.
+func TestMemory(t *testing.T) {
+	const b, s, r, vocab, hidden, heads, ffn, layers = 2, 64, 32, 2000, 8, 4, 256, 3
+	m, err := student.New(student.Shape{Layers: layers, Hidden: hidden, Heads: heads, FFN: ffn, Vocab: vocab, Positions: s, Act: "gelu", Eps: 1e-12},
+		[]student.Head{student.MaskedLM()}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := program(t, m, autodiff.Options{Rows: []string{"logits"}})
+	q := built(t, p, b, s, r, func(q *autodiff.Pass) []*gorgonia.Node {
+		y := must(t)(q.Output("logits"))
+		return []*gorgonia.Node{must(t)(autodiff.CrossEntropy(y, q.Ints("labels", r), 0)), must(t)(autodiff.KL(y, q.Floats("teacher", r, vocab), 2, nil))}
+	})
+	logits, inner := r*vocab, b*s*ffn
+	// Of each layer: Z, nine values of the hidden size, the sums of attention.
+	most := logits + layers*(inner+b*s*hidden*9+b*s*heads) + inner
+	if got := autodiff.Need(q); got > most {
+		t.Errorf("a pass needs %d floats, want at most %d", got, most)
 	}
 }

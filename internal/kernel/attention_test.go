@@ -253,25 +253,6 @@ func TestAttentionNaN(t *testing.T) {
 	}
 }
 
-func TestAttentionAllocates(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	sh := AttentionShape{B: 2, A: 2, Sq: 20, Sk: 20, D: 8, Scale: 1, LDQ: 16, LDK: 16, LDV: 16, LDO: 16}
-	n := 2 * 20 * 16
-	q, out, dq, lse := random(1, n), make([]float32, n), make([]float32, n), make([]float32, 80)
-	dk, dv := make([]float32, n), make([]float32, n)
-	bias := Bias{Data: make([]float32, 40), SB: 20, SK: 1}
-	call := func() {
-		Attention(out, q, q, q, bias, sh, lse)
-		AttentionGrad(dq, dk, dv, q, out, q, q, q, bias, lse, sh)
-	}
-	call()
-	if n := testing.AllocsPerRun(20, call); n > 0 {
-		t.Errorf("%v allocations a call", n)
-	}
-}
-
 // TestAttentionTiles compares the tiles with their plain twins.
 func TestAttentionTiles(t *testing.T) {
 	for h := 1; h <= attnRows; h++ {

@@ -96,18 +96,23 @@ func BenchmarkLoss(b *testing.B) {
 	const rows, n = 8, 30522
 	s, u, g := random(1, rows*n), random(2, rows*n), make([]float32, rows*n)
 	labels := make([]int32, rows)
-	b.Run("CrossEntropy", func(b *testing.B) {
-		for b.Loop() {
-			CrossEntropy(s, rows, n, labels, 0, g)
-		}
-		perElement(b, rows*n)
-	})
-	b.Run("KL", func(b *testing.B) {
-		for b.Loop() {
-			KL(s, u, rows, n, 2, nil, g)
-		}
-		perElement(b, rows*n)
-	})
+	ce, kl := &LogitLoss{Labels: labels, Scale: 0.1}, &LogitLoss{Teacher: u, T: 2, Scale: 0.1}
+	for _, c := range []struct {
+		name string
+		run  func()
+	}{
+		{"CrossEntropy", func() { ce.Value(s, rows, n) }},
+		{"KL", func() { kl.Value(s, rows, n) }},
+		{"CrossEntropyGrad", func() { LossGrad(g, s, rows, n, false, ce) }},
+		{"BothGrad", func() { LossGrad(g, s, rows, n, false, ce, kl) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				c.run()
+			}
+			perElement(b, rows*n)
+		})
+	}
 }
 
 func BenchmarkAdamW(b *testing.B) {

@@ -15,24 +15,23 @@ func vecMat(y, x, b []float32, ldb int, alpha, beta float32) {
 	vecMatGo(y, x, b, ldb, alpha, beta)
 }
 
-func vAdd(dst, a, b []float32)                          { addGo(dst, a, b) }
-func vAxpy(alpha float32, x, y []float32)               { axpyGo(alpha, x, y) }
-func vScale(alpha float32, x []float32)                 { scaleGo(alpha, x) }
-func vAffine(alpha, beta float32, x []float32)          { affineGo(alpha, beta, x) }
-func vShift(y, x []float32, a, b float32)               { shiftGo(y, x, a, b) }
-func vBlend(y, x []float32, alpha, beta float32)        { blendGo(y, x, alpha, beta) }
-func vSum(x []float32) float32                          { return sumGo(x) }
-func vDot(a, b []float32) float32                       { return dotGo(a, b) }
-func vDotDiff(e, u, s []float32, shift float32) float32 { return dotDiffGo(e, u, s, shift) }
-func vSumSquares(x []float32) float64                   { return sumSquaresGo(x) }
-func vSquaredDiff(x []float32, mean float32) float32    { return squaredDiffGo(x, mean) }
-func vMax(x []float32) float32                          { return maxGo(x) }
-func vMinMax(x []float32) (low, high float32)           { return minMaxGo(x) }
-func vScaleBiasMax(x, bias []float32, scale float32) float32 {
-	return scaleBiasMaxGo(x, bias, scale)
-}
+func vAdd(dst, a, b []float32)                           { addGo(dst, a, b) }
+func vMul(dst, a, b []float32)                           { mulGo(dst, a, b) }
+func vExpScale(y, x []float32, top, scale, c float32)    { expScaleGo(y, x, top, scale, c) }
+func vExpAdd(y, x []float32, top, scale, c float32)      { expAddGo(y, x, top, scale, c) }
+func vActBoth(act Act, y, g, x []float32)                { actBothGo(act, y, g, x) }
+func vAxpy(alpha float32, x, y []float32)                { axpyGo(alpha, x, y) }
+func vScale(alpha float32, x []float32)                  { scaleGo(alpha, x) }
+func vAffine(alpha, beta float32, x []float32)           { affineGo(alpha, beta, x) }
+func vShift(y, x []float32, a, b float32)                { shiftGo(y, x, a, b) }
+func vSum(x []float32) float32                           { return sumGo(x) }
+func vDot(a, b []float32) float32                        { return dotGo(a, b) }
+func vDotDiff(e, u, s []float32, shift float32) float32  { return dotDiffGo(e, u, s, shift) }
+func vSumSquares(x []float32) float64                    { return sumSquaresGo(x) }
+func vSquaredDiff(x []float32, mean float32) float32     { return squaredDiffGo(x, mean) }
+func vMax(x []float32) float32                           { return maxGo(x) }
+func vMinMax(x []float32) (low, high float32)            { return minMaxGo(x) }
 func vExpSum(y, x []float32, top, scale float32) float32 { return expSumGo(y, x, top, scale) }
-func vSoftmaxGrad(d, p []float32, dot, scale float32)    { softmaxGradGo(d, p, dot, scale) }
 func vColSum(dst, x []float32, rows, ld int, beta float32) {
 	colSumGo(dst, x, rows, ld, beta)
 }

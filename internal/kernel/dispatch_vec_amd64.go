@@ -13,6 +13,14 @@ func vAdd(dst, a, b []float32) {
 	addGo(dst, a, b)
 }
 
+func vMul(dst, a, b []float32) {
+	if useAVX2 {
+		mulAVX2(ptr(dst), ptr(a), ptr(b), len(dst))
+		return
+	}
+	mulGo(dst, a, b)
+}
+
 func vAxpy(alpha float32, x, y []float32) {
 	if useAVX2 {
 		axpyAVX2(ptr(x), ptr(y), len(x), alpha)
@@ -43,14 +51,6 @@ func vShift(y, x []float32, a, b float32) {
 		return
 	}
 	shiftGo(y, x, a, b)
-}
-
-func vBlend(y, x []float32, alpha, beta float32) {
-	if useAVX2 {
-		blendAVX2(ptr(y), ptr(x), len(x), alpha, beta)
-		return
-	}
-	blendGo(y, x, alpha, beta)
 }
 
 func vSum(x []float32) float32 {
@@ -102,13 +102,6 @@ func vMinMax(x []float32) (low, high float32) {
 	return minMaxGo(x)
 }
 
-func vScaleBiasMax(x, bias []float32, scale float32) float32 {
-	if useAVX2 {
-		return scaleBiasMaxAVX2(ptr(x), ptr(bias), len(x), scale)
-	}
-	return scaleBiasMaxGo(x, bias, scale)
-}
-
 func vExpSum(y, x []float32, top, scale float32) float32 {
 	if useAVX2 {
 		return expSumAVX2(ptr(y), ptr(x), len(x), top, scale)
@@ -116,12 +109,20 @@ func vExpSum(y, x []float32, top, scale float32) float32 {
 	return expSumGo(y, x, top, scale)
 }
 
-func vSoftmaxGrad(d, p []float32, dot, scale float32) {
+func vExpScale(y, x []float32, top, scale, c float32) {
 	if useAVX2 {
-		softmaxGradAVX2(ptr(d), ptr(p), len(d), dot, scale)
+		expScaleAVX2(ptr(y), ptr(x), len(x), top, scale, c)
 		return
 	}
-	softmaxGradGo(d, p, dot, scale)
+	expScaleGo(y, x, top, scale, c)
+}
+
+func vExpAdd(y, x []float32, top, scale, c float32) {
+	if useAVX2 {
+		expAddAVX2(ptr(y), ptr(x), len(x), top, scale, c)
+		return
+	}
+	expAddGo(y, x, top, scale, c)
 }
 
 func vNormalize(y, x, gamma, beta []float32, mean, rstd float32) {
@@ -190,6 +191,28 @@ func vActGrad(act Act, dx, x, dy []float32) {
 		reluGradAVX2(ptr(dx), ptr(x), ptr(dy), len(x))
 	case ActTanh:
 		tanhGradAVX2(ptr(dx), ptr(x), ptr(dy), len(x))
+	}
+}
+
+func vActBoth(act Act, y, g, x []float32) {
+	if !useAVX2 {
+		actBothGo(act, y, g, x)
+		return
+	}
+	switch act {
+	case ActNone:
+		copy(y, x)
+		for i := range x {
+			g[i] = 1
+		}
+	case ActGelu:
+		geluBothAVX2(ptr(y), ptr(g), ptr(x), len(x))
+	case ActGeluTanh:
+		geluTanhBothAVX2(ptr(y), ptr(g), ptr(x), len(x))
+	case ActRelu:
+		reluBothAVX2(ptr(y), ptr(g), ptr(x), len(x))
+	case ActTanh:
+		tanhBothAVX2(ptr(y), ptr(g), ptr(x), len(x))
 	}
 }
 

@@ -40,10 +40,12 @@ type elementOp int
 
 const (
 	opAdd elementOp = iota
+	opMul
 	opAxpy
 	opScale
 	opAct
 	opActGrad
+	opActBoth
 )
 
 type elementTask struct {
@@ -59,6 +61,8 @@ func (t *elementTask) run(lo, hi int) {
 	switch t.op {
 	case opAdd:
 		vAdd(t.z[lo:hi], t.x[lo:hi], t.y[lo:hi])
+	case opMul:
+		vMul(t.z[lo:hi], t.x[lo:hi], t.y[lo:hi])
 	case opAxpy:
 		vAxpy(t.alpha, t.x[lo:hi], t.y[lo:hi])
 	case opScale:
@@ -67,6 +71,8 @@ func (t *elementTask) run(lo, hi int) {
 		vAct(t.act, t.y[lo:hi], t.x[lo:hi])
 	case opActGrad:
 		vActGrad(t.act, t.z[lo:hi], t.x[lo:hi], t.y[lo:hi])
+	case opActBoth:
+		vActBoth(t.act, t.y[lo:hi], t.z[lo:hi], t.x[lo:hi])
 	}
 }
 
@@ -86,6 +92,13 @@ func Add(dst, a, b []float32) {
 	need("a", len(a), len(dst))
 	need("b", len(b), len(dst))
 	elements(len(dst), grainCheap, elementTask{op: opAdd, z: dst, x: a, y: b})
+}
+
+// Mul sets dst = a·b over len(dst) elements; dst may be a or b.
+func Mul(dst, a, b []float32) {
+	need("a", len(a), len(dst))
+	need("b", len(b), len(dst))
+	elements(len(dst), grainCheap, elementTask{op: opMul, z: dst, x: a, y: b})
 }
 
 // Axpy sets y += alpha·x over len(x) elements.
@@ -112,6 +125,14 @@ func ActivateGrad(act Act, dx, x, dy []float32) {
 	need("dx", len(dx), len(x))
 	need("dy", len(dy), len(x))
 	elements(len(x), grainCostly, elementTask{op: opActGrad, act: act, x: x, y: dy, z: dx})
+}
+
+// ActivateBoth sets y = act(x) and g = act'(x) over len(x) elements, to the same
+// bits as Activate and ActivateGrad with dy = 1 do; g may be x.
+func ActivateBoth(act Act, y, g, x []float32) {
+	need("y", len(y), len(x))
+	need("g", len(g), len(x))
+	elements(len(x), grainCostly, elementTask{op: opActBoth, act: act, x: x, y: y, z: g})
 }
 
 type biasTask struct {

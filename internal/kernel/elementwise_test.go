@@ -94,6 +94,29 @@ func TestActivateGrad(t *testing.T) {
 	}
 }
 
+// ActivateBoth is Activate and ActivateGrad to the bit, NaN included.
+func TestActivateBoth(t *testing.T) {
+	x := append(random(1, 5000), 0, nan32, 30, -30, float32(math.Inf(1)), float32(math.Inf(-1)), 1e-30, -1e-30)
+	for i := range x[:4000] {
+		x[i] *= 4
+	}
+	for _, act := range acts {
+		y, dx := make([]float32, len(x)), make([]float32, len(x))
+		Activate(act, y, x)
+		ActivateGrad(act, dx, x, filled(len(x), 1))
+		y2, g := make([]float32, len(x)), append([]float32(nil), x...)
+		ActivateBoth(act, y2, g, g)
+		for i := range x {
+			if y[i] == y[i] && y[i] != y2[i] || dx[i] == dx[i] && dx[i] != g[i] {
+				t.Errorf("%v(%v) is %v and %v, derivative %v and %v", act, x[i], y[i], y2[i], dx[i], g[i])
+			}
+			if y[i] != y[i] && y2[i] == y2[i] || dx[i] != dx[i] && g[i] == g[i] {
+				t.Errorf("%v: NaN became %v, derivative %v", act, y2[i], g[i])
+			}
+		}
+	}
+}
+
 // A NaN of any payload must come through.
 func TestActivateNaN(t *testing.T) {
 	for _, bits := range []uint32{0x7fc00000, 0xffc00000, 0x7fc00001, 0x7fffffff, 0xffc00123, 0x7f800001} {
@@ -164,18 +187,19 @@ func twins(t *testing.T, n int, a, b, c []float32) {
 	check("scale", c, func(y []float32) { vScale(0.3, y) }, func(y []float32) { scaleGo(0.3, y) })
 	check("affine", c, func(y []float32) { vAffine(0.3, 0.7, y) }, func(y []float32) { affineGo(0.3, 0.7, y) })
 	check("shift", c, func(y []float32) { vShift(y, a, 0.3, 0.7) }, func(y []float32) { shiftGo(y, a, 0.3, 0.7) })
-	check("blend", c, func(y []float32) { vBlend(y, a, 0.3, 0.7) }, func(y []float32) { blendGo(y, a, 0.3, 0.7) })
-	check("softmax gradient", c, func(y []float32) { vSoftmaxGrad(y, a, 0.3, 0.7) }, func(y []float32) { softmaxGradGo(y, a, 0.3, 0.7) })
+	check("multiply", c, func(y []float32) { vMul(y, a, b) }, func(y []float32) { mulGo(y, a, b) })
+	check("exp scaled", c, func(y []float32) { vExpScale(y, a, 8, 0.5, 3) }, func(y []float32) { expScaleGo(y, a, 8, 0.5, 3) })
+	check("exp added", c, func(y []float32) { vExpAdd(y, a, 8, 0.5, -3) }, func(y []float32) { expAddGo(y, a, 8, 0.5, -3) })
 	check("normalize", c, func(y []float32) { vNormalize(y, a, b, c, 0.1, 1.7) }, func(y []float32) { normalizeGo(y, a, b, c, 0.1, 1.7) })
 	check("norm dx", c, func(y []float32) { vNormGradDx(y, a, b, c, 0.1, 1.7, 0.2, 0.3) }, func(y []float32) { normGradDxGo(y, a, b, c, 0.1, 1.7, 0.2, 0.3) })
 	for _, act := range acts {
 		check("act", c, func(y []float32) { vAct(act, y, a) }, func(y []float32) { actGo(act, y, a) })
 		check("bias act", c, func(y []float32) { vBiasAct(act, y, a) }, func(y []float32) { biasActGo(act, y, a) })
+		check("act of both", c, func(y []float32) { vActBoth(act, y, make([]float32, n), a) }, func(y []float32) { actGo(act, y, a) })
+		check("gradient of both", c, func(y []float32) { vActBoth(act, make([]float32, n), y, a) }, func(y []float32) { actGradGo(act, y, a, filled(n, 1)) })
 		check("act gradient", c, func(y []float32) { vActGrad(act, y, a, b) }, func(y []float32) { actGradGo(act, y, a, b) })
 	}
 	var s1, s2 float32
-	check("scale bias max", c, func(y []float32) { s1 = vScaleBiasMax(y, a, 0.5) }, func(y []float32) { s2 = scaleBiasMaxGo(y, a, 0.5) })
-	scalar("maximum", float64(s1), float64(s2))
 	check("exp", c, func(y []float32) { s1 = vExpSum(y, a, 8, 0.5) }, func(y []float32) { s2 = expSumGo(y, a, 8, 0.5) })
 	scalar("exp sum", float64(s1), float64(s2))
 	var g1, g2 float32

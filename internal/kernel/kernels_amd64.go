@@ -81,6 +81,11 @@ func colSum8(y *float32, x *float32, ld int, rows int, n int)
 //go:noescape
 func addAVX2(dst *float32, a *float32, b *float32, n int)
 
+// mulAVX2 sets dst = a·b.
+//
+//go:noescape
+func mulAVX2(dst *float32, a *float32, b *float32, n int)
+
 // axpyAVX2 sets y += alpha·x.
 //
 //go:noescape
@@ -105,11 +110,6 @@ func shiftAVX2(y *float32, x *float32, n int, a float32, b float32)
 //
 //go:noescape
 func blendAVX2(y *float32, x *float32, n int, alpha float32, beta float32)
-
-// softmaxGradAVX2 sets d = p·(d-dot)·scale.
-//
-//go:noescape
-func softmaxGradAVX2(d *float32, p *float32, n int, dot float32, scale float32)
 
 // sumAVX2 returns Σ x.
 //
@@ -141,11 +141,6 @@ func sumSquaresAVX2(x *float32, n int) float64
 //go:noescape
 func maxAVX2(x *float32, n int) float32
 
-// scaleBiasMaxAVX2 sets x = scale·x + bias and returns the greatest element.
-//
-//go:noescape
-func scaleBiasMaxAVX2(x *float32, bias *float32, n int, scale float32) float32
-
 // minMaxAVX2 returns the extrema of x and 0.
 //
 //go:noescape
@@ -155,6 +150,16 @@ func minMaxAVX2(x *float32, n int) (low float32, high float32)
 //
 //go:noescape
 func expSumAVX2(y *float32, x *float32, n int, top float32, scale float32) float32
+
+// expScaleAVX2 sets y = c·exp(scale·(x-top)), for no x above top.
+//
+//go:noescape
+func expScaleAVX2(y *float32, x *float32, n int, top float32, scale float32, c float32)
+
+// expAddAVX2 adds c·exp(scale·(x-top)) to y, for no x above top.
+//
+//go:noescape
+func expAddAVX2(y *float32, x *float32, n int, top float32, scale float32, c float32)
 
 // geluAVX2 sets y to x·Φ(x).
 //
@@ -171,6 +176,11 @@ func geluBiasAVX2(y *float32, bias *float32, n int)
 //go:noescape
 func geluGradAVX2(dx *float32, x *float32, dy *float32, n int)
 
+// geluBothAVX2 sets y to x·Φ(x) and slope to its derivative.
+//
+//go:noescape
+func geluBothAVX2(y *float32, slope *float32, x *float32, n int)
+
 // geluTanhAVX2 sets y to GELU's tanh approximation of x.
 //
 //go:noescape
@@ -185,6 +195,11 @@ func geluTanhBiasAVX2(y *float32, bias *float32, n int)
 //
 //go:noescape
 func geluTanhGradAVX2(dx *float32, x *float32, dy *float32, n int)
+
+// geluTanhBothAVX2 sets y to GELU's tanh approximation of x and slope to its derivative.
+//
+//go:noescape
+func geluTanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 
 // reluAVX2 sets y to max(x, 0).
 //
@@ -201,6 +216,11 @@ func reluBiasAVX2(y *float32, bias *float32, n int)
 //go:noescape
 func reluGradAVX2(dx *float32, x *float32, dy *float32, n int)
 
+// reluBothAVX2 sets y to max(x, 0) and slope to its derivative.
+//
+//go:noescape
+func reluBothAVX2(y *float32, slope *float32, x *float32, n int)
+
 // tanhAVX2 sets y to tanh x.
 //
 //go:noescape
@@ -215,6 +235,11 @@ func tanhBiasAVX2(y *float32, bias *float32, n int)
 //
 //go:noescape
 func tanhGradAVX2(dx *float32, x *float32, dy *float32, n int)
+
+// tanhBothAVX2 sets y to tanh x and slope to its derivative.
+//
+//go:noescape
+func tanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 
 // normalizeAVX2 sets y = (x-mean)·rstd·gamma + beta.
 //

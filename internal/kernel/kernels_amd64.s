@@ -1328,6 +1328,59 @@ done:
 	VZEROUPPER
 	RET
 
+// func mulAVX2(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·mulAVX2(SB), NOSPLIT, $0-32
+	MOVQ a+8(FP), AX
+	MOVQ b+16(FP), CX
+	MOVQ dst+0(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   unrolled
+
+wide:
+	VMOVUPS (AX)(SI*1), Y0
+	VMOVUPS (CX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(SI*1)
+	VMOVUPS 32(AX)(SI*1), Y0
+	VMOVUPS 32(CX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(DX)(SI*1)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x10, BX
+	JGE     wide
+
+unrolled:
+	ADDQ $0x10, BX
+	SUBQ $0x08, BX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(SI*1), Y0
+	VMOVUPS (CX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (DX)(SI*1)
+	ADDQ    $0x20, SI
+	SUBQ    $0x08, BX
+	JGE     single
+
+vectors:
+	ADDQ       $0x08, BX
+	JZ         done
+	LEAQ       tail_masks<>+0(SB), DI
+	NEGQ       BX
+	VMOVUPS    32(DI)(BX*4), Y0
+	VMASKMOVPS (AX)(SI*1), Y0, Y1
+	VMASKMOVPS (CX)(SI*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func axpyAVX2(x *float32, y *float32, n int, alpha float32)
 // Requires: AVX, FMA3
 TEXT ·axpyAVX2(SB), NOSPLIT, $0-28
@@ -1585,68 +1638,6 @@ vectors:
 	VMULPS      Y1, Y4, Y4
 	VFMADD213PS Y4, Y0, Y3
 	VMASKMOVPS  Y3, Y2, (AX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func softmaxGradAVX2(d *float32, p *float32, n int, dot float32, scale float32)
-// Requires: AVX
-TEXT ·softmaxGradAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS dot+24(FP), Y0
-	VBROADCASTSS scale+28(FP), Y1
-	MOVQ         d+0(FP), AX
-	MOVQ         p+8(FP), CX
-	MOVQ         n+16(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x10, DX
-	JL           unrolled
-
-wide:
-	VMOVUPS (AX)(BX*1), Y2
-	VMOVUPS (CX)(BX*1), Y3
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y1, Y2, Y2
-	VMULPS  Y3, Y2, Y2
-	VMOVUPS Y2, (AX)(BX*1)
-	VMOVUPS 32(AX)(BX*1), Y2
-	VMOVUPS 32(CX)(BX*1), Y3
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y1, Y2, Y2
-	VMULPS  Y3, Y2, Y2
-	VMOVUPS Y2, 32(AX)(BX*1)
-	ADDQ    $0x00000040, BX
-	SUBQ    $0x10, DX
-	JGE     wide
-
-unrolled:
-	ADDQ $0x10, DX
-	SUBQ $0x08, DX
-	JL   vectors
-
-single:
-	VMOVUPS (AX)(BX*1), Y2
-	VMOVUPS (CX)(BX*1), Y3
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y1, Y2, Y2
-	VMULPS  Y3, Y2, Y2
-	VMOVUPS Y2, (AX)(BX*1)
-	ADDQ    $0x20, BX
-	SUBQ    $0x08, DX
-	JGE     single
-
-vectors:
-	ADDQ       $0x08, DX
-	JZ         done
-	LEAQ       tail_masks<>+0(SB), SI
-	NEGQ       DX
-	VMOVUPS    32(SI)(DX*4), Y2
-	VMASKMOVPS (AX)(BX*1), Y2, Y3
-	VMASKMOVPS (CX)(BX*1), Y2, Y4
-	VSUBPS     Y0, Y3, Y3
-	VMULPS     Y1, Y3, Y3
-	VMULPS     Y4, Y3, Y3
-	VMASKMOVPS Y3, Y2, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -2074,74 +2065,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func scaleBiasMaxAVX2(x *float32, bias *float32, n int, scale float32) float32
-// Requires: AVX, FMA3, SSE
-TEXT ·scaleBiasMaxAVX2(SB), NOSPLIT, $0-36
-	VBROADCASTSS scale+24(FP), Y0
-	VMOVUPS      const_ff800000<>+0(SB), Y1
-	VMOVUPS      const_ff800000<>+0(SB), Y2
-	MOVQ         x+0(FP), AX
-	MOVQ         bias+8(FP), CX
-	MOVQ         n+16(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x10, DX
-	JL           unrolled
-
-wide:
-	VMOVUPS     (AX)(BX*1), Y3
-	VMOVUPS     (CX)(BX*1), Y4
-	VFMADD213PS Y4, Y0, Y3
-	VMAXPS      Y1, Y3, Y1
-	VMOVUPS     Y3, (AX)(BX*1)
-	VMOVUPS     32(AX)(BX*1), Y3
-	VMOVUPS     32(CX)(BX*1), Y4
-	VFMADD213PS Y4, Y0, Y3
-	VMAXPS      Y2, Y3, Y2
-	VMOVUPS     Y3, 32(AX)(BX*1)
-	ADDQ        $0x00000040, BX
-	SUBQ        $0x10, DX
-	JGE         wide
-
-unrolled:
-	ADDQ $0x10, DX
-	SUBQ $0x08, DX
-	JL   vectors
-
-single:
-	VMOVUPS     (AX)(BX*1), Y3
-	VMOVUPS     (CX)(BX*1), Y4
-	VFMADD213PS Y4, Y0, Y3
-	VMAXPS      Y1, Y3, Y1
-	VMOVUPS     Y3, (AX)(BX*1)
-	ADDQ        $0x20, BX
-	SUBQ        $0x08, DX
-	JGE         single
-
-vectors:
-	ADDQ        $0x08, DX
-	JZ          done
-	LEAQ        tail_masks<>+0(SB), SI
-	NEGQ        DX
-	VMOVUPS     32(SI)(DX*4), Y3
-	VMASKMOVPS  (AX)(BX*1), Y3, Y4
-	VMASKMOVPS  (CX)(BX*1), Y3, Y5
-	VFMADD213PS Y5, Y0, Y4
-	VBLENDVPS   Y3, Y4, Y1, Y0
-	VMAXPS      Y1, Y0, Y1
-	VMASKMOVPS  Y4, Y3, (AX)(BX*1)
-
-done:
-	VMAXPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VMAXPS       X0, X1, X1
-	VPERMILPS    $0x4e, X1, X0
-	VMAXPS       X0, X1, X1
-	VPERMILPS    $0xb1, X1, X0
-	VMAXPS       X0, X1, X1
-	MOVSS        X1, ret+32(FP)
-	VZEROUPPER
-	RET
-
 // func minMaxAVX2(x *float32, n int) (low float32, high float32)
 // Requires: AVX, SSE
 TEXT ·minMaxAVX2(SB), NOSPLIT, $0-24
@@ -2463,6 +2386,280 @@ DATA const_3f800000<>+20(SB)/4, $0x3f800000
 DATA const_3f800000<>+24(SB)/4, $0x3f800000
 DATA const_3f800000<>+28(SB)/4, $0x3f800000
 GLOBL const_3f800000<>(SB), RODATA|NOPTR, $32
+
+// func expScaleAVX2(y *float32, x *float32, n int, top float32, scale float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expScaleAVX2(SB), NOSPLIT, $0-36
+	VBROADCASTSS top+24(FP), Y0
+	VBROADCASTSS scale+28(FP), Y1
+	VBROADCASTSS c+32(FP), Y2
+	MOVQ         x+8(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           unrolled
+
+wide:
+	VMOVUPS      (AX)(BX*1), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y5
+	VCMPPS       $0x05, Y5, Y3, Y4
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDPS       Y4, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, (CX)(BX*1)
+	VMOVUPS      32(AX)(BX*1), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y5
+	VCMPPS       $0x05, Y5, Y3, Y4
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDPS       Y4, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, 32(CX)(BX*1)
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x10, DX
+	JGE          wide
+
+unrolled:
+	ADDQ $0x10, DX
+	SUBQ $0x08, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y5
+	VCMPPS       $0x05, Y5, Y3, Y4
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDPS       Y4, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, (CX)(BX*1)
+	ADDQ         $0x20, BX
+	SUBQ         $0x08, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, DX
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), SI
+	NEGQ         DX
+	VMOVUPS      32(SI)(DX*4), Y3
+	VMASKMOVPS   (AX)(BX*1), Y3, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y4, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y5, Y5
+	VANDPS       Y0, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMASKMOVPS   Y5, Y3, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func expAddAVX2(y *float32, x *float32, n int, top float32, scale float32, c float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expAddAVX2(SB), NOSPLIT, $0-36
+	VBROADCASTSS top+24(FP), Y0
+	VBROADCASTSS scale+28(FP), Y1
+	VBROADCASTSS c+32(FP), Y2
+	MOVQ         x+8(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           unrolled
+
+wide:
+	VMOVUPS      (AX)(BX*1), Y3
+	VMOVUPS      (CX)(BX*1), Y4
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y6
+	VCMPPS       $0x05, Y6, Y3, Y5
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y7
+	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDPS       Y5, Y7, Y7
+	VFMADD231PS  Y2, Y7, Y4
+	VMOVUPS      Y4, (CX)(BX*1)
+	VMOVUPS      32(AX)(BX*1), Y3
+	VMOVUPS      32(CX)(BX*1), Y4
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y6
+	VCMPPS       $0x05, Y6, Y3, Y5
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y7
+	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDPS       Y5, Y7, Y7
+	VFMADD231PS  Y2, Y7, Y4
+	VMOVUPS      Y4, 32(CX)(BX*1)
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x10, DX
+	JGE          wide
+
+unrolled:
+	ADDQ $0x10, DX
+	SUBQ $0x08, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Y3
+	VMOVUPS      (CX)(BX*1), Y4
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      const_c2ae0000<>+0(SB), Y6
+	VCMPPS       $0x05, Y6, Y3, Y5
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y7
+	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDPS       Y5, Y7, Y7
+	VFMADD231PS  Y2, Y7, Y4
+	VMOVUPS      Y4, (CX)(BX*1)
+	ADDQ         $0x20, BX
+	SUBQ         $0x08, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, DX
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), SI
+	NEGQ         DX
+	VMOVUPS      32(SI)(DX*4), Y3
+	VMASKMOVPS   (AX)(BX*1), Y3, Y4
+	VMASKMOVPS   (CX)(BX*1), Y3, Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      const_c2ae0000<>+0(SB), Y1
+	VCMPPS       $0x05, Y1, Y4, Y0
+	VMAXPS       Y4, Y1, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y6
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y6, Y6
+	VANDPS       Y0, Y6, Y6
+	VFMADD231PS  Y2, Y6, Y5
+	VMASKMOVPS   Y5, Y3, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
 
 // func geluAVX2(y *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -2903,6 +3100,121 @@ DATA const_3ecc422a<>+24(SB)/4, $0x3ecc422a
 DATA const_3ecc422a<>+28(SB)/4, $0x3ecc422a
 GLOBL const_3ecc422a<>(SB), RODATA|NOPTR, $32
 
+// func geluBothAVX2(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluBothAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Y0
+	VANDPS       const_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      const_41500000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMULPS       const_bf000000<>+0(SB), Y1, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y3
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      const_3f800000<>+0(SB), Y2
+	VMOVUPS      const_3eb851ec<>+0(SB), Y4
+	VFMADD213PS  Y2, Y1, Y4
+	VDIVPS       Y4, Y2, Y4
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y2
+	VFMADD213PS  const_be37231a<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e113baf<>+0(SB), Y4, Y2
+	VFMADD213PS  const_3e132877<>+0(SB), Y4, Y2
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y0, Y4, Y4
+	VFNMADD231PS Y2, Y1, Y4
+	VMULPS       const_3ecc422a<>+0(SB), Y3, Y3
+	VFNMADD231PS Y3, Y1, Y2
+	VMOVUPS      const_3f800000<>+0(SB), Y1
+	VSUBPS       Y2, Y1, Y1
+	VBLENDVPS    Y0, Y2, Y1, Y1
+	VMOVUPS      Y4, (CX)(SI*1)
+	VMOVUPS      Y1, (DX)(SI*1)
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, BX
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), DI
+	NEGQ         BX
+	VMOVUPS      32(DI)(BX*4), Y0
+	VMASKMOVPS   (AX)(SI*1), Y0, Y1
+	VANDPS       const_7fffffff<>+0(SB), Y1, Y2
+	VMOVUPS      const_41500000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMULPS       const_bf000000<>+0(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      const_3f800000<>+0(SB), Y3
+	VMOVUPS      const_3eb851ec<>+0(SB), Y5
+	VFMADD213PS  Y3, Y2, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y3
+	VFMADD213PS  const_be37231a<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e113baf<>+0(SB), Y5, Y3
+	VFMADD213PS  const_3e132877<>+0(SB), Y5, Y3
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	VMAXPS       Y1, Y5, Y5
+	VFNMADD231PS Y3, Y2, Y5
+	VMULPS       const_3ecc422a<>+0(SB), Y4, Y4
+	VFNMADD231PS Y4, Y2, Y3
+	VMOVUPS      const_3f800000<>+0(SB), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VMASKMOVPS   Y5, Y0, (CX)(SI*1)
+	VMASKMOVPS   Y2, Y0, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func geluTanhAVX2(y *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
@@ -3125,37 +3437,37 @@ single:
 	VMAXPS       Y0, Y2, Y0
 	VMOVUPS      const_411e6666<>+0(SB), Y2
 	VMINPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y3
-	VMULPS       const_bd922279<>+0(SB), Y3, Y2
-	VADDPS       const_bfcc422a<>+0(SB), Y2, Y2
-	VMULPS       Y0, Y2, Y2
-	VMOVUPS      const_4b400000<>+0(SB), Y5
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y5
-	VSUBPS       const_4b400000<>+0(SB), Y5, Y4
-	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y2
-	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y2
-	VMOVUPS      const_3ab511e7<>+0(SB), Y4
-	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
-	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y0, Y0, Y2
+	VMULPS       const_bd922279<>+0(SB), Y2, Y3
+	VADDPS       const_bfcc422a<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      const_3f800000<>+0(SB), Y3
+	VADDPS       Y5, Y3, Y4
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      const_3fcc422a<>+0(SB), Y4
+	VMULPS       const_3e5b33b6<>+0(SB), Y2, Y2
+	VADDPS       Y2, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMULPS       Y3, Y5, Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      const_3f800000<>+0(SB), Y5
-	VADDPS       Y4, Y5, Y2
-	VDIVPS       Y2, Y5, Y5
-	VMOVUPS      const_3fcc422a<>+0(SB), Y2
-	VMULPS       const_3e5b33b6<>+0(SB), Y3, Y3
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y0, Y2, Y2
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y4, Y2, Y2
-	VFMADD213PS  Y5, Y5, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (DX)(SI*1)
+	VFMADD213PS  Y3, Y3, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, (DX)(SI*1)
 	ADDQ         $0x20, SI
 	SUBQ         $0x08, BX
 	JGE          single
@@ -3172,37 +3484,37 @@ vectors:
 	VMAXPS       Y1, Y3, Y1
 	VMOVUPS      const_411e6666<>+0(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       Y1, Y1, Y4
-	VMULPS       const_bd922279<>+0(SB), Y4, Y3
-	VADDPS       const_bfcc422a<>+0(SB), Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VMOVUPS      const_4b400000<>+0(SB), Y6
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y6
-	VSUBPS       const_4b400000<>+0(SB), Y6, Y5
-	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y3
-	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y3
-	VMOVUPS      const_3ab511e7<>+0(SB), Y5
-	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
-	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y1, Y1, Y3
+	VMULPS       const_bd922279<>+0(SB), Y3, Y4
+	VADDPS       const_bfcc422a<>+0(SB), Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      const_3f800000<>+0(SB), Y4
+	VADDPS       Y6, Y4, Y5
+	VDIVPS       Y5, Y4, Y4
+	VMOVUPS      const_3fcc422a<>+0(SB), Y5
+	VMULPS       const_3e5b33b6<>+0(SB), Y3, Y3
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VMULPS       Y4, Y6, Y6
 	VMULPS       Y6, Y5, Y5
-	VMOVUPS      const_3f800000<>+0(SB), Y6
-	VADDPS       Y5, Y6, Y3
-	VDIVPS       Y3, Y6, Y6
-	VMOVUPS      const_3fcc422a<>+0(SB), Y3
-	VMULPS       const_3e5b33b6<>+0(SB), Y4, Y4
-	VADDPS       Y4, Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VMULPS       Y6, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VFMADD213PS  Y6, Y6, Y3
-	VMULPS       Y2, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (DX)(SI*1)
+	VFMADD213PS  Y4, Y4, Y5
+	VMULPS       Y2, Y5, Y5
+	VMASKMOVPS   Y5, Y0, (DX)(SI*1)
 
 done:
 	VZEROUPPER
@@ -3227,6 +3539,107 @@ DATA const_3e5b33b6<>+20(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+24(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+28(SB)/4, $0x3e5b33b6
 GLOBL const_3e5b33b6<>(SB), RODATA|NOPTR, $32
+
+// func geluTanhBothAVX2(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhBothAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Y0
+	VMOVUPS      const_c1200000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VMOVUPS      const_411e6666<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y1
+	VMULPS       Y1, Y1, Y2
+	VMULPS       const_bd922279<>+0(SB), Y2, Y3
+	VADDPS       const_bfcc422a<>+0(SB), Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y5
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      const_3f800000<>+0(SB), Y3
+	VADDPS       Y5, Y3, Y4
+	VDIVPS       Y4, Y0, Y0
+	VDIVPS       Y4, Y3, Y3
+	VMOVUPS      const_3fcc422a<>+0(SB), Y4
+	VMULPS       const_3e5b33b6<>+0(SB), Y2, Y2
+	VADDPS       Y2, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD213PS  Y3, Y3, Y4
+	VMOVUPS      Y0, (CX)(SI*1)
+	VMOVUPS      Y4, (DX)(SI*1)
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, BX
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), DI
+	NEGQ         BX
+	VMOVUPS      32(DI)(BX*4), Y0
+	VMASKMOVPS   (AX)(SI*1), Y0, Y1
+	VMOVUPS      const_c1200000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      const_411e6666<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VMULPS       Y2, Y2, Y3
+	VMULPS       const_bd922279<>+0(SB), Y3, Y4
+	VADDPS       const_bfcc422a<>+0(SB), Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      const_3f800000<>+0(SB), Y4
+	VADDPS       Y6, Y4, Y5
+	VDIVPS       Y5, Y1, Y1
+	VDIVPS       Y5, Y4, Y4
+	VMOVUPS      const_3fcc422a<>+0(SB), Y5
+	VMULPS       const_3e5b33b6<>+0(SB), Y3, Y3
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMULPS       Y4, Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD213PS  Y4, Y4, Y5
+	VMASKMOVPS   Y1, Y0, (CX)(SI*1)
+	VMASKMOVPS   Y5, Y0, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
 
 // func reluAVX2(y *float32, x *float32, n int)
 // Requires: AVX
@@ -3339,6 +3752,53 @@ vectors:
 	VCMPPS     $0x03, Y1, Y1, Y3
 	VORPS      Y3, Y4, Y4
 	VMULPS     Y2, Y4, Y4
+	VMASKMOVPS Y4, Y0, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluBothAVX2(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·reluBothAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(SI*1), Y0
+	VXORPS  Y1, Y1, Y1
+	VMAXPS  Y0, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VCMPPS  $0x1e, Y2, Y0, Y3
+	VANDPS  const_3f800000<>+0(SB), Y3, Y3
+	VCMPPS  $0x03, Y0, Y0, Y2
+	VORPS   Y2, Y3, Y3
+	VMOVUPS Y1, (CX)(SI*1)
+	VMOVUPS Y3, (DX)(SI*1)
+	ADDQ    $0x20, SI
+	SUBQ    $0x08, BX
+	JGE     single
+
+vectors:
+	ADDQ       $0x08, BX
+	JZ         done
+	LEAQ       tail_masks<>+0(SB), DI
+	NEGQ       BX
+	VMOVUPS    32(DI)(BX*4), Y0
+	VMASKMOVPS (AX)(SI*1), Y0, Y1
+	VXORPS     Y2, Y2, Y2
+	VMAXPS     Y1, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x1e, Y3, Y1, Y4
+	VANDPS     const_3f800000<>+0(SB), Y4, Y4
+	VCMPPS     $0x03, Y1, Y1, Y3
+	VORPS      Y3, Y4, Y4
+	VMASKMOVPS Y2, Y0, (CX)(SI*1)
 	VMASKMOVPS Y4, Y0, (DX)(SI*1)
 
 done:
@@ -3753,6 +4213,119 @@ vectors:
 	VMULPS       Y1, Y3, Y3
 	VMULPS       Y2, Y3, Y3
 	VMASKMOVPS   Y3, Y0, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhBothAVX2(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanhBothAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x08, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Y0
+	VANDPS       const_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      const_42200000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMULPS       Y0, Y0, Y3
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Y4
+	VFMADD213PS  const_3ca9134e<>+0(SB), Y3, Y4
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Y3, Y4
+	VFMADD213PS  const_3e088393<>+0(SB), Y3, Y4
+	VFMADD213PS  const_beaaaa99<>+0(SB), Y3, Y4
+	VMULPS       Y3, Y4, Y4
+	VFMADD213PS  Y0, Y0, Y4
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Y1, Y3
+	VADDPS       Y1, Y1, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y2
+	VSUBPS       const_4b400000<>+0(SB), Y2, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y5
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       const_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VADDPS       const_3f800000<>+0(SB), Y5, Y5
+	VMOVUPS      const_40000000<>+0(SB), Y2
+	VDIVPS       Y5, Y2, Y5
+	VMOVUPS      const_3f800000<>+0(SB), Y2
+	VSUBPS       Y5, Y2, Y5
+	VANDPS       const_80000000<>+0(SB), Y0, Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y3, Y4, Y5, Y5
+	VMOVUPS      const_3f800000<>+0(SB), Y1
+	VADDPS       Y5, Y1, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y5, (CX)(SI*1)
+	VMOVUPS      Y1, (DX)(SI*1)
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, BX
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), DI
+	NEGQ         BX
+	VMOVUPS      32(DI)(BX*4), Y0
+	VMASKMOVPS   (AX)(SI*1), Y0, Y1
+	VANDPS       const_7fffffff<>+0(SB), Y1, Y2
+	VMOVUPS      const_42200000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMULPS       Y1, Y1, Y4
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Y5
+	VFMADD213PS  const_3ca9134e<>+0(SB), Y4, Y5
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3e088393<>+0(SB), Y4, Y5
+	VFMADD213PS  const_beaaaa99<>+0(SB), Y4, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD213PS  Y1, Y1, Y5
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Y2, Y4
+	VADDPS       Y2, Y2, Y2
+	VMOVUPS      const_4b400000<>+0(SB), Y3
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y2, Y3
+	VSUBPS       const_4b400000<>+0(SB), Y3, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y2
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y2
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y2, Y6
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       const_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y6, Y6
+	VADDPS       const_3f800000<>+0(SB), Y6, Y6
+	VMOVUPS      const_40000000<>+0(SB), Y3
+	VDIVPS       Y6, Y3, Y6
+	VMOVUPS      const_3f800000<>+0(SB), Y3
+	VSUBPS       Y6, Y3, Y6
+	VANDPS       const_80000000<>+0(SB), Y1, Y3
+	VORPS        Y3, Y6, Y6
+	VBLENDVPS    Y4, Y5, Y6, Y6
+	VMOVUPS      const_3f800000<>+0(SB), Y2
+	VADDPS       Y6, Y2, Y1
+	VSUBPS       Y6, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMASKMOVPS   Y6, Y0, (CX)(SI*1)
+	VMASKMOVPS   Y2, Y0, (DX)(SI*1)
 
 done:
 	VZEROUPPER

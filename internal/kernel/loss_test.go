@@ -35,21 +35,19 @@ func TestCrossEntropy(t *testing.T) {
 			x64 := wide(x)
 			want := cross64(x64, n, labels, float64(smooth))
 			grad := filled(5*n, nan32)
-			sum, count := CrossEntropy(x, 5, n, labels, smooth, grad)
+			l := &LogitLoss{Labels: labels, Smooth: smooth, Scale: 1}
+			sum, count := l.Value(x, 5, n)
 			if count != 3 || math.Abs(sum-want) > 1e-5*(1+want) {
 				t.Fatalf("n %d smooth %v: %v of %d, want %v of 3", n, smooth, sum, count, want)
 			}
-			if again, _ := CrossEntropy(x, 5, n, labels, smooth, nil); again != sum {
-				t.Fatalf("without gradient: %v, want %v", again, sum)
-			}
+			LossGrad(grad, x, 5, n, false, l)
 			for i := 0; i < 5*n; i += 1 + n/9 {
 				w := difference(func() float64 { return cross64(x64, n, labels, float64(smooth)) }, x64, i)
 				if !close32(grad[i], w, 1e-6, 1e-4) {
 					t.Fatalf("n %d smooth %v: grad[%d] = %v, want %v", n, smooth, i, grad[i], w)
 				}
 			}
-			CrossEntropy(x, 5, n, labels, smooth, x)
-			sameBits(t, "in place", x, grad)
+			checkSums(t, grad, x, n, 5, l)
 		}
 	}
 }
@@ -60,7 +58,50 @@ func TestCrossEntropyLabelRange(t *testing.T) {
 			t.Error("a label beyond the classes was taken")
 		}
 	}()
-	CrossEntropy(make([]float32, 4), 1, 4, []int32{4}, 0, nil)
+	(&LogitLoss{Labels: []int32{4}}).Value(make([]float32, 4), 1, 4)
+}
+
+// checkSums adds the gradient to something and writes it over the logits.
+func checkSums(t *testing.T, grad, x []float32, n, rows int, l *LogitLoss) {
+	t.Helper()
+	some := random(8, len(x))
+	sum, want := append([]float32(nil), some...), append([]float32(nil), some...)
+	LossGrad(sum, x, rows, n, true, l)
+	Add(want, want, grad)
+	sameBits(t, "added", sum, want)
+	l.Scale = 0
+	LossGrad(sum, x, rows, n, true, l)
+	sameBits(t, "added without weight", sum, want)
+	l.Scale = 1
+	LossGrad(x, x, rows, n, false, l)
+	sameBits(t, "in place", x, grad)
+}
+
+// TestLossGradOfSeveral is the sum of each one's.
+func TestLossGradOfSeveral(t *testing.T) {
+	const rows, n = 4, 3000
+	x, u := random(1, rows*n), random(2, rows*n)
+	terms := []*LogitLoss{
+		{Teacher: u, T: 2, Weight: []float32{1, 0, 2, 0}, Scale: 0.3},
+		{Labels: []int32{5, -1, 2999, -1}, Scale: 0.5},
+		{Labels: []int32{-1, -1, 7, -1}, Smooth: 0.1, Scale: -2},
+		{Labels: []int32{1, 2, 3, -1}, Scale: 0},
+	}
+	want, one := make([]float64, rows*n), make([]float32, rows*n)
+	for _, l := range terms {
+		l.Value(x, rows, n)
+		LossGrad(one, x, rows, n, false, l)
+		for i, v := range one {
+			want[i] += float64(v)
+		}
+	}
+	LossGrad(x, x, rows, n, false, terms...)
+	compare(t, "gradient", x, want, 1e-6, 1e-5)
+	for _, v := range x[3*n:] {
+		if v != 0 {
+			t.Fatal("a row that no loss counts has a gradient")
+		}
+	}
 }
 
 func kl64(s, u []float64, n int, temperature float64, weight []float32) (sum float64) {
@@ -95,20 +136,21 @@ func TestKL(t *testing.T) {
 				f := func() float64 { return kl64(s64, u64, n, float64(temperature), weight) }
 				want := f()
 				grad := filled(3*n, nan32)
-				sum := KL(s, u, 3, n, temperature, weight, grad)
+				l := &LogitLoss{Teacher: u, T: temperature, Weight: weight, Scale: 1}
+				sum, count := l.Value(s, 3, n)
+				if rows := 3 - len(weight)/3; count != rows {
+					t.Fatalf("%d rows counted, want %d", count, rows)
+				}
 				if math.Abs(sum-want) > 2e-5*(1+want) {
 					t.Fatalf("n %d T %v: %v, want %v", n, temperature, sum, want)
 				}
-				if again := KL(s, u, 3, n, temperature, weight, nil); again != sum {
-					t.Fatalf("without gradient: %v, want %v", again, sum)
-				}
+				LossGrad(grad, s, 3, n, false, l)
 				for i := 0; i < 3*n; i += 1 + n/9 {
 					if w := difference(f, s64, i); !close32(grad[i], w, 2e-6, 1e-4) {
 						t.Fatalf("n %d T %v: grad[%d] = %v, want %v", n, temperature, i, grad[i], w)
 					}
 				}
-				KL(s, u, 3, n, temperature, weight, s)
-				sameBits(t, "in place", s, grad)
+				checkSums(t, grad, s, n, 3, l)
 			}
 		}
 	}
@@ -116,12 +158,15 @@ func TestKL(t *testing.T) {
 
 func TestKLOfEqualsAndMasked(t *testing.T) {
 	x := random(1, 999)
-	if kl := KL(x, x, 1, 999, 2, nil, nil); kl != 0 {
+	l := &LogitLoss{Teacher: x, T: 2, Scale: 1}
+	if kl, _ := l.Value(x, 1, 999); kl != 0 {
 		t.Errorf("KL of a row with itself is %v", kl)
 	}
 	x[5] = float32(math.Inf(-1))
 	grad := make([]float32, 999)
-	if kl := KL(x, x, 1, 999, 2, nil, grad); kl != 0 || grad[5] != 0 {
+	kl, _ := l.Value(x, 1, 999)
+	LossGrad(grad, x, 1, 999, false, l)
+	if kl != 0 || grad[5] != 0 {
 		t.Errorf("KL with a class ruled out on both sides is %v, gradient %v", kl, grad[5])
 	}
 }
@@ -134,11 +179,13 @@ func TestLossThreads(t *testing.T) {
 		labels[i] = int32(i*50) - 60
 	}
 	eachThreads(t, "losses", func() []float32 {
-		g, h := make([]float32, rows*n), make([]float32, rows*n)
-		a, _ := CrossEntropy(s, rows, n, labels, 0.1, g)
-		b := KL(s, u, rows, n, 3, nil, h)
+		g := make([]float32, rows*n)
+		ce, kl := &LogitLoss{Labels: labels, Smooth: 0.1, Scale: 1}, &LogitLoss{Teacher: u, T: 3, Scale: 0.5}
+		a, _ := ce.Value(s, rows, n)
+		b, _ := kl.Value(s, rows, n)
+		LossGrad(g, s, rows, n, false, ce, kl)
 		fa, fb := math.Float64bits(a), math.Float64bits(b)
-		return append(append(g, h...), float32(fa&0xffff), float32(fa>>16&0xffff), float32(fb&0xffff), float32(fb>>16&0xffff))
+		return append(g, float32(fa&0xffff), float32(fa>>16&0xffff), float32(fb&0xffff), float32(fb>>16&0xffff))
 	})
 }
 

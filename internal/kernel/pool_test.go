@@ -72,7 +72,9 @@ func TestNoAllocation(t *testing.T) {
 	q8 := make([]uint8, n*n)
 	w8 := PackInt8(n, n, make([]int8, n*n))
 	c8 := make([]int32, n*n)
-	labels := []int32{1, 2}
+	losses := []*LogitLoss{{Labels: []int32{1, 2}, Smooth: 0.1, Scale: 1}, {Teacher: b, T: 2, Scale: 1}}
+	lse, mask := make([]float32, 64), Bias{Data: make([]float32, 16), SK: 1}
+	dq, dk, dv := make([]float32, n*n), make([]float32, n*n), make([]float32, n*n)
 	work := func() {
 		Gemm(true, true, n, n, n, 1, a, n, b, n, 0, c, n)
 		Gemm(false, false, 1, n, n, 1, a, n, b, n, 0, c, n)
@@ -80,9 +82,13 @@ func TestNoAllocation(t *testing.T) {
 		Activate(ActGelu, c, a)
 		SoftmaxRows(c, a, n, n)
 		LayerNorm(c, a, b, a, b, n, n, 1e-5, nil, nil, nil)
-		Attention(c, a, b, a, Bias{}, sh, nil)
-		CrossEntropy(a, 2, n, labels, 0.1, c)
-		KL(a, b, n, n, 2, nil, c)
+		Attention(c, a, b, a, mask, sh, lse)
+		AttentionGrad(dq, dk, dv, a, c, a, b, a, mask, lse, sh)
+		for _, l := range losses {
+			l.Value(a, 2, n)
+		}
+		LossGrad(c, a, 2, n, false, losses...)
+		ActivateBoth(ActTanh, c, dq, a)
 		SumSquares(a)
 		QuantizeU8(q8, a)
 		GemmInt8(n, q8, 3, w8, nil, c8)

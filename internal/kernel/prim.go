@@ -13,6 +13,13 @@ func addGo(dst, a, b []float32) {
 	}
 }
 
+func mulGo(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = a[i] * b[i]
+	}
+}
+
 func axpyGo(alpha float32, x, y []float32) {
 	y = y[:len(x)]
 	for i, v := range x {
@@ -37,13 +44,6 @@ func affineGo(alpha, beta float32, x []float32) {
 func shiftGo(y, x []float32, a, b float32) {
 	for i, v := range x {
 		y[i] = (v - a) - b
-	}
-}
-
-// blendGo sets y = alpha·y + beta·x.
-func blendGo(y, x []float32, alpha, beta float32) {
-	for i, v := range x {
-		y[i] = float32(alpha*y[i]) + float32(beta*v)
 	}
 }
 
@@ -140,20 +140,6 @@ func minMaxGo(x []float32) (low, high float32) {
 	return low, high
 }
 
-// scaleBiasMaxGo sets x = scale·x + bias and returns the greatest element.
-func scaleBiasMaxGo(x, bias []float32, scale float32) float32 {
-	top := float32(math.Inf(-1))
-	bias = bias[:len(x)]
-	for i, v := range x {
-		v = float32(v*scale) + bias[i]
-		x[i] = v
-		if v > top {
-			top = v
-		}
-	}
-	return top
-}
-
 func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
 
 // expSumGo sets y = exp(scale·(x-top)), for no x above top, and returns the sum.
@@ -168,11 +154,19 @@ func expSumGo(y, x []float32, top, scale float32) float32 {
 	return sum
 }
 
-// softmaxGradGo sets d = p·(d-dot)·scale.
-func softmaxGradGo(d, p []float32, dot, scale float32) {
-	p = p[:len(d)]
-	for i := range d {
-		d[i] = (d[i] - dot) * scale * p[i]
+// expScaleGo sets y = c·exp(scale·(x-top)), for no x above top.
+func expScaleGo(y, x []float32, top, scale, c float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] = c * exp32((v-top)*scale)
+	}
+}
+
+// expAddGo adds c·exp(scale·(x-top)) to y, for no x above top.
+func expAddGo(y, x []float32, top, scale, c float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] += float32(c * exp32((v-top)*scale))
 	}
 }
 

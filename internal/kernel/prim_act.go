@@ -95,3 +95,10 @@ func biasActGo(act Act, y, bias []float32) {
 		actGo(act, y, y)
 	}
 }
+
+// actBothGo sets y = act(x) and g = act'(x); g may be x.
+func actBothGo(act Act, y, g, x []float32) {
+	for i, v := range x {
+		y[i], g[i] = act32(act, v), actGrad32(act, v)
+	}
+}

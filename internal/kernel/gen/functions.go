@@ -75,15 +75,31 @@ func normalTail(x VecVirtual) (a, e, q VecVirtual) {
 // gelu returns x·Φ(x) = max(x,0) - |x|·Q(|x|).
 func gelu(x VecVirtual) VecVirtual {
 	a, _, q := normalTail(x)
+	return geluOf(x, a, q)
+}
+
+func geluOf(x, a, q VecVirtual) VecVirtual {
 	y := relu(x)
 	VFNMADD231PS(q, a, y)
 	return y
 }
 
-// geluGrad returns Φ(x) + x·φ(x): with d = Q(|x|) - |x|·φ(x), d for negative x
-// and 1-d for the others.
+// geluGrad returns Φ(x) + x·φ(x).
 func geluGrad(x VecVirtual) VecVirtual {
-	a, e, d := normalTail(x)
+	a, e, q := normalTail(x)
+	return geluGradOf(x, a, e, q)
+}
+
+// geluBoth returns gelu(x) and its derivative.
+func geluBoth(x VecVirtual) (y, grad VecVirtual) {
+	a, e, q := normalTail(x)
+	y = geluOf(x, a, q)
+	return y, geluGradOf(x, a, e, q)
+}
+
+// geluGradOf takes what normalTail returned: with d = Q(|x|) - |x|·φ(x), the
+// derivative is d for negative x and 1-d for the others. e and d are destroyed.
+func geluGradOf(x, a, e, d VecVirtual) VecVirtual {
 	VMULPS(constant(0.3989422804014327), e, e)
 	VFNMADD231PS(e, a, d)
 	y := load(constant(1))
@@ -125,8 +141,30 @@ func geluTanhGrad(x VecVirtual) VecVirtual {
 	u, square := tanhArgument(x)
 	e := exp(u)
 	s := load(constant(1))
+	t = YMM()
 	VADDPS(e, s, t)
 	VDIVPS(t, s, s)
+	return geluTanhGradOf(x, square, e, s)
+}
+
+// geluTanhBoth returns geluTanh(x) and its derivative.
+func geluTanhBoth(x VecVirtual) (y, grad VecVirtual) {
+	t, w := load(constant(-10)), YMM()
+	VMAXPS(x, t, x)
+	VMOVUPS(constant(9.9), t)
+	VMINPS(x, t, w)
+	u, square := tanhArgument(w)
+	e := exp(u)
+	s := load(constant(1))
+	t = YMM()
+	VADDPS(e, s, t)
+	VDIVPS(t, x, x)
+	VDIVPS(t, s, s)
+	return x, geluTanhGradOf(w, square, e, s)
+}
+
+// geluTanhGradOf takes x between its bounds, its square, exp(-2u) and s.
+func geluTanhGradOf(x, square, e, s VecVirtual) VecVirtual {
 	du := load(constant(2 * 0.7978845608028654))
 	VMULPS(constant(2*0.7978845608028654*3*0.044715), square, square)
 	VADDPS(square, du, du)
@@ -178,12 +216,18 @@ func tanh(x VecVirtual) VecVirtual {
 }
 
 func tanhGrad(x VecVirtual) VecVirtual {
-	y := tanh(x)
+	_, grad := tanhBoth(x)
+	return grad
+}
+
+// tanhBoth returns tanh(x) and its derivative (1+y)·(1-y).
+func tanhBoth(x VecVirtual) (y, grad VecVirtual) {
+	y = tanh(x)
 	t := load(constant(1))
 	VADDPS(y, t, x)
 	VSUBPS(y, t, t)
 	VMULPS(x, t, t)
-	return t
+	return y, t
 }
 
 func functions() {
@@ -203,14 +247,37 @@ func functions() {
 	Store(reduce(acc, add).AsX(), ReturnIndex(0))
 	finish()
 
+	function("expScaleAVX2", "func(y, x *float32, n int, top, scale, c float32)", "sets y = c·exp(scale·(x-top)), for no x above top.")
+	top, scale = scalar("top"), scalar("scale")
+	c := scalar("c")
+	loop{in: []string{"x"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VSUBPS(top, in[0], in[0])
+		VMULPS(scale, in[0], in[0])
+		e := expBelow(in[0])
+		VMULPS(c, e, e)
+		return one(e)
+	}}.emit()
+	finish()
+
+	function("expAddAVX2", "func(y, x *float32, n int, top, scale, c float32)", "adds c·exp(scale·(x-top)) to y, for no x above top.")
+	top, scale, c = scalar("top"), scalar("scale"), scalar("c")
+	loop{in: []string{"x", "y"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VSUBPS(top, in[0], in[0])
+		VMULPS(scale, in[0], in[0])
+		VFMADD231PS(c, expBelow(in[0]), in[1])
+		return in[1:]
+	}}.emit()
+	finish()
+
 	for _, f := range []struct {
 		name, doc   string
 		value, grad func(VecVirtual) VecVirtual
+		both        func(VecVirtual) (y, grad VecVirtual)
 	}{
-		{"gelu", "x·Φ(x)", gelu, geluGrad},
-		{"geluTanh", "GELU's tanh approximation of x", geluTanh, geluTanhGrad},
-		{"relu", "max(x, 0)", relu, reluGrad},
-		{"tanh", "tanh x", tanh, tanhGrad},
+		{"gelu", "x·Φ(x)", gelu, geluGrad, geluBoth},
+		{"geluTanh", "GELU's tanh approximation of x", geluTanh, geluTanhGrad, geluTanhBoth},
+		{"relu", "max(x, 0)", relu, reluGrad, func(x VecVirtual) (y, grad VecVirtual) { return relu(x), reluGrad(x) }},
+		{"tanh", "tanh x", tanh, tanhGrad, tanhBoth},
 	} {
 		function(f.name+"AVX2", "func(y, x *float32, n int)", "sets y to "+f.doc+".")
 		loop{in: []string{"x"}, out: []string{"y"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
@@ -228,6 +295,12 @@ func functions() {
 			g := f.grad(in[0])
 			VMULPS(in[1], g, g)
 			return one(g)
+		}}.emit()
+		finish()
+		function(f.name+"BothAVX2", "func(y, slope, x *float32, n int)", "sets y to "+f.doc+" and slope to its derivative.")
+		loop{in: []string{"x"}, out: []string{"y", "slope"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+			y, g := f.both(in[0])
+			return []VecVirtual{y, g}
 		}}.emit()
 		finish()
 	}

@@ -17,6 +17,13 @@ func plainLoops() {
 	}}.emit()
 	finish()
 
+	function("mulAVX2", "func(dst, a, b *float32, n int)", "sets dst = a·b.")
+	loop{in: []string{"a", "b"}, out: []string{"dst"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VMULPS(in[1], in[0], in[0])
+		return in[:1]
+	}}.emit()
+	finish()
+
 	function("axpyAVX2", "func(x, y *float32, n int, alpha float32)", "sets y += alpha·x.")
 	alpha := scalar("alpha")
 	loop{in: []string{"x", "y"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
@@ -55,16 +62,6 @@ func plainLoops() {
 	loop{in: []string{"y", "x"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
 		VMULPS(beta, in[1], in[1])
 		VFMADD213PS(in[1], alpha, in[0])
-		return in[:1]
-	}}.emit()
-	finish()
-
-	function("softmaxGradAVX2", "func(d, p *float32, n int, dot, scale float32)", "sets d = p·(d-dot)·scale.")
-	alpha, beta = scalar("dot"), scalar("scale")
-	loop{in: []string{"d", "p"}, out: []string{"d"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-		VSUBPS(alpha, in[0], in[0])
-		VMULPS(beta, in[0], in[0])
-		VMULPS(in[1], in[0], in[0])
 		return in[:1]
 	}}.emit()
 	finish()
@@ -158,21 +155,6 @@ func reductions() {
 		}
 		VMAXPS(acc[lane], in[0], acc[lane])
 		return nil
-	}}.emit()
-	result(reduce(acc, maximum))
-
-	function("scaleBiasMaxAVX2", "func(x, bias *float32, n int, scale float32) float32", "sets x = scale·x + bias and returns the greatest element.")
-	scale := scalar("scale")
-	acc = fill(2)
-	loop{in: []string{"x", "bias"}, out: []string{"x"}, unroll: 2, body: func(in []VecVirtual, lane int, mask Op) []VecVirtual {
-		VFMADD213PS(in[1], scale, in[0])
-		v := in[0]
-		if mask != nil {
-			v = YMM()
-			VBLENDVPS(mask, in[0], acc[lane], v)
-		}
-		VMAXPS(acc[lane], v, acc[lane])
-		return in[:1]
 	}}.emit()
 	result(reduce(acc, maximum))
 
