@@ -33,7 +33,7 @@ func TestBenchFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "model.onnx")
-	if err := m.SaveAs(filepath.Dir(file), "model.onnx"); err != nil {
+	if err := m.Save(file); err != nil {
 		t.Fatal(err)
 	}
 	s, err := eval.BenchFile(context.Background(), file, eval.BenchOptions{Batch: 3, Length: 10, Shortest: 2, Timing: eval.TimingOptions{Runs: 4}})
