@@ -105,7 +105,7 @@ func BenchFile(ctx context.Context, path string, o BenchOptions) (*Speed, error)
 	if err != nil {
 		return nil, err
 	}
-	session, err := exec.New(m, exec.Options{})
+	session, err := exec.New(m, exec.Options{SkipPadding: true})
 	if err != nil {
 		return nil, fmt.Errorf("eval: bench: %w", err)
 	}

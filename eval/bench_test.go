@@ -2,7 +2,6 @@ package eval_test
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,8 +31,8 @@ func TestBenchFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "model.onnx")
-	if err := m.Save(file); err != nil {
+	file := t.TempDir()
+	if err := m.SaveAs(file, "model.onnx"); err != nil {
 		t.Fatal(err)
 	}
 	s, err := eval.BenchFile(context.Background(), file, eval.BenchOptions{Batch: 3, Length: 10, Shortest: 2, Timing: eval.TimingOptions{Runs: 4}})

@@ -248,7 +248,7 @@ func (r *runner) openPass(p *pass) error {
 			rows = append(rows, s.output)
 		}
 	}
-	p.session, err = exec.New(r.model, exec.Options{Rows: rows})
+	p.session, err = exec.New(r.model, exec.Options{Rows: rows, SkipPadding: true})
 	return err
 }
 

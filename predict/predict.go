@@ -85,7 +85,7 @@ func New(m *onnx.Model, opts Options) (*Predictor, error) {
 
 // open makes the session.
 func (p *Predictor) open(m *onnx.Model) (err error) {
-	var opts exec.Options
+	opts := exec.Options{SkipPadding: true}
 	if p.kind == student.KindMaskedLM {
 		if p.tok.MaskID() < 0 {
 			return errors.New("predict: the tokenizer has no mask token, which a masked language model needs")

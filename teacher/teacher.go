@@ -94,7 +94,7 @@ var feeds = []string{"input_ids", "attention_mask", "token_type_ids", "rows"}
 
 // open makes a session and lists its inputs, which must be ones that Feed fills.
 func open(m *onnx.Model, rows []string) (*exec.Session, []string, error) {
-	s, err := exec.New(m, exec.Options{Rows: rows})
+	s, err := exec.New(m, exec.Options{Rows: rows, SkipPadding: true})
 	if err != nil {
 		return nil, nil, fmt.Errorf("teacher: %w", err)
 	}

@@ -21,7 +21,7 @@ func operators() map[kind]*operator {
 	for domain, ops := range map[string]map[string]operator{
 		"":         standard(),
 		liteDomain: fused(),
-		ownDomain:  lowered(),
+		ownDomain:  merge(lowered(), packedOps()),
 		msDomain:   merge(microsoft(), microsoftQuantOps()),
 	} {
 		for name, op := range ops {

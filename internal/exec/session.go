@@ -19,6 +19,14 @@ type Options struct {
 	// memory; values made out of nothing (Range, Expand, …) are bounded by a
 	// quarter of it. 0 means 2 GiB.
 	MaxBytes int
+	// SkipPadding computes nothing for tokens that attention_mask, or what else
+	// the graph makes its attention bias of, hides from all others; see packing.
+	// Where values [B, S, ·] hold rows of such tokens they are 0. The other rows
+	// have the same bits where padding lies at the end, and differ in the last
+	// digits where it lies elsewhere; but dynamically quantized models then leave
+	// padding out of their ranges. It needs the fused graph, and changes nothing in graphs
+	// whose attention it does not know.
+	SkipPadding bool
 	// Unfused runs the graph node by node as it is written, for comparison.
 	Unfused bool
 }
@@ -103,6 +111,12 @@ func newSession(m *onnx.Model, opts Options) (*Session, error) {
 	lower(m.Graph, !opts.Unfused)
 	if !opts.Unfused {
 		narrow(m.Graph)
+		if opts.SkipPadding {
+			pack(m.Graph)
+			if m.Graph.Nodes, err = sortNodes(m.Graph); err != nil {
+				return nil, err
+			}
+		}
 	}
 	s := &Session{outputs: m.Graph.Outputs, limit: opts.MaxBytes, values: map[string]int{}, plans: map[string]*plan{}}
 	if s.limit <= 0 {
