@@ -3,18 +3,41 @@
 package kernel
 
 import (
+	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/cpu"
 )
 
-// useAVX2 says that processor and operating system support AVX2 and FMA.
-var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasOSXSAVE
+// What the processor has and the operating system supports, unless
+// LITE_KERNEL says to use less.
+var (
+	useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasOSXSAVE && limit() >= pathAVX2
+	// The wider registers and the byte multiply-adds serve kernels that give
+	// the same bits as the narrower ones, and therefore are no class.
+	useAVX512 = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && limit() >= pathAVX512
+	useVNNI   = useAVX512 && cpu.X86.HasAVX512VNNI
+)
 
-// useVNNI says that the processor also has the byte multiply-add of AVX-512 on
-// 256-bit registers. It serves exact integer kernels only, and therefore is no
-// class of its own.
-var useVNNI = useAVX2 && cpu.X86.HasAVX512VNNI && cpu.X86.HasAVX512VL
+// Paths in the order of what they need.
+const (
+	pathGo = iota
+	pathAVX2
+	pathAVXVNNI
+	pathAVX512
+)
+
+var pathNames = []string{"go", "avx2", "avxvnni", "avx512"}
+
+// limit is the path that LITE_KERNEL names: the most that is used. Other values
+// are no limit.
+func limit() int {
+	if i := slices.Index(pathNames, os.Getenv("LITE_KERNEL")); i >= 0 {
+		return i
+	}
+	return pathAVX512
+}
 
 // Class names the set of kernels that runs here: "avx2" or "go".
 func Class() string {
@@ -24,6 +47,19 @@ func Class() string {
 	return "go"
 }
 
+// Path names the instructions that the matrix kernels use here: "go", "avx2",
+// "avxvnni" or "avx512". The environment variable LITE_KERNEL, read when the
+// process starts, limits it to one of these, for tests and measurements.
+func Path() string {
+	switch {
+	case useAVX512:
+		return pathNames[pathAVX512]
+	case useAVX2:
+		return pathNames[pathAVX2]
+	}
+	return pathNames[pathGo]
+}
+
 func ptr[T any](x []T) *T { return unsafe.SliceData(x) }
 
 const (
@@ -31,34 +67,118 @@ const (
 	wordSize  = 2
 )
 
-func microKernel(h, k int, a []float32, rs, cs int, b []float32, c []float32, ldc int, alpha, beta float32) {
-	if !useAVX2 {
-		microKernelGo(h, k, a, rs, cs, b, c, ldc, alpha, beta)
-		return
+// tileRows is how many rows of A lie together when packed.
+func tileRows() int {
+	if useAVX512 {
+		return 2 * mr
 	}
-	rs, cs, ldc = rs*floatSize, cs*floatSize, ldc*floatSize
-	switch h {
-	case 6:
-		micro6x16(k, ptr(a), rs, cs, ptr(b), ptr(c), ldc, alpha, beta)
-	case 5:
-		micro5x16(k, ptr(a), rs, cs, ptr(b), ptr(c), ldc, alpha, beta)
-	case 4:
-		micro4x16(k, ptr(a), rs, cs, ptr(b), ptr(c), ldc, alpha, beta)
-	case 3:
-		micro3x16(k, ptr(a), rs, cs, ptr(b), ptr(c), ldc, alpha, beta)
-	case 2:
-		micro2x16(k, ptr(a), rs, cs, ptr(b), ptr(c), ldc, alpha, beta)
-	case 1:
-		micro1x16(k, ptr(a), rs, cs, ptr(b), ptr(c), ldc, alpha, beta)
+	return mr
+}
+
+// block adds the products over p to p+kc to C[i0:i1, j0:j1].
+func (t *gemmTask) block(i0, i1, j0, j1, p, kc int, beta float32) {
+	switch {
+	case useAVX512:
+		t.wide(i0, i1, j0, j1, p, kc, beta)
+	case useAVX2 && i1-i0 <= 3:
+		t.few(i1-i0, i0, j0, j1, p, kc, beta)
+	default:
+		t.narrow(i0, i1, j0, j1, p, kc, beta)
 	}
 }
 
-func packColumns(dst, b []float32, ldb, k, w int) {
-	if !useAVX2 || w < nr || k < 1 {
-		packColumnsGo(dst, b, ldb, k, w)
+// wide takes 12 rows of A at a time, which stay in the first-level cache while
+// B passes by.
+func (t *gemmTask) wide(i0, i1, j0, j1, p, kc int, beta float32) {
+	step := tileRows()
+	rs, cs, ps, ldc := t.rs*floatSize, t.cs*floatSize, t.ps*floatSize, t.ldc*floatSize
+	whole := j1 // where panels lie evenly
+	if t.tail != nil {
+		whole = j1 / nr * nr
+	}
+	for i := i0; i < i1; i += step {
+		h := min(step, i1-i)
+		a := t.a[i/step*t.step+p*t.cs:]
+		a2 := ptr(a)
+		if h > mr {
+			a2 = ptr(a[mr*t.rs:])
+		}
+		most := 2
+		if h <= 4 {
+			most = 4
+		}
+		for j := j0; j < j1; {
+			q := most
+			for q > 1 && (j+(q-1)*nr >= whole) {
+				q /= 2
+			}
+			b, bs := t.panel(j, p)
+			w := min(q*nr, j1-j)
+			microWide[q/2][h-1](kc, ptr(a), a2, rs, cs, ptr(b), bs*floatSize, ps, ptr(t.c[i*t.ldc+j:]), ldc, t.alpha, beta, 1<<w-1)
+			j += w
+		}
+	}
+}
+
+// few makes up to three rows, several panels at a time.
+func (t *gemmTask) few(h, i0, j0, j1, p, kc int, beta float32) {
+	rs, cs, ps, ldc := t.rs*floatSize, t.cs*floatSize, t.ps*floatSize, t.ldc*floatSize
+	a := ptr(t.a[i0/mr*t.step+p*t.cs:])
+	q, kernel := 2, micro2x32
+	switch h {
+	case 1:
+		q, kernel = 4, micro1x64
+	case 3:
+		kernel = micro3x32
+	}
+	for ; j0+q*nr <= j1; j0 += q * nr {
+		b := ptr(t.b[j0/nr*t.ps+p*t.bs:])
+		kernel(kc, a, a, rs, cs, b, t.bs*floatSize, ps, ptr(t.c[i0*t.ldc+j0:]), ldc, t.alpha, beta, 0)
+	}
+	t.narrow(i0, i0+h, j0, j1, p, kc, beta)
+}
+
+type micro func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64)
+
+// microWide has the kernels of one, two and four panels by number of rows.
+var microWide = [3][2 * mr]micro{
+	{microz1x16, microz2x16, microz3x16, microz4x16, microz5x16, microz6x16, microz7x16, microz8x16, microz9x16, microz10x16, microz11x16, microz12x16},
+	{microz1x32, microz2x32, microz3x32, microz4x32, microz5x32, microz6x32, microz7x32, microz8x32, microz9x32, microz10x32, microz11x32, microz12x32},
+	{microz1x64, microz2x64, microz3x64, microz4x64},
+}
+
+func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
+	if !useAVX2 {
+		microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)
 		return
 	}
-	pack16(ptr(dst), ptr(b), ldb*floatSize, k)
+	rs, cs, bs, ldc = rs*floatSize, cs*floatSize, bs*floatSize, ldc*floatSize
+	// No table: the compiler must see that c, which may be on the stack, stays.
+	switch h {
+	case 6:
+		micro6x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+	case 5:
+		micro5x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+	case 4:
+		micro4x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+	case 3:
+		micro3x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+	case 2:
+		micro2x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+	case 1:
+		micro1x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+	}
+}
+
+func packWhole(dst, b []float32, ldb, rows, panels, ps int) {
+	done := 0
+	if useAVX2 && rows >= 4 {
+		done = rows &^ 3
+		packPanels(ptr(dst), ptr(b), ldb*floatSize, done, panels, ps*floatSize)
+	}
+	if done < rows {
+		packWholeGo(dst[done*nr:], b[done*ldb:], ldb, rows-done, panels, ps)
+	}
 }
 
 func packColumnsT(dst, b []float32, ldb, k, w int) {
@@ -74,11 +194,14 @@ func packColumnsT(dst, b []float32, ldb, k, w int) {
 }
 
 func packRows(dst, a []float32, ld, k, w int) {
-	if !useAVX2 || w < mr || k < 1 {
+	switch {
+	case useAVX512 && w == 2*mr && k > 0:
+		packRows12(ptr(dst), ptr(a), ld*floatSize, k)
+	case useAVX2 && !useAVX512 && w == mr && k > 0:
+		packRows6(ptr(dst), ptr(a), ld*floatSize, k)
+	default:
 		packRowsGo(dst, a, ld, k, w)
-		return
 	}
-	packRows6(ptr(dst), ptr(a), ld*floatSize, k)
 }
 
 func vecMat(y, x, b []float32, ldb int, alpha, beta float32) {

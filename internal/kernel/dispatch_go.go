@@ -5,10 +5,21 @@ package kernel
 // Class names the set of kernels that runs here: "go".
 func Class() string { return "go" }
 
-func microKernel(h, k int, a []float32, rs, cs int, b []float32, c []float32, ldc int, alpha, beta float32) {
-	microKernelGo(h, k, a, rs, cs, b, c, ldc, alpha, beta)
+// Path names the instructions that the matrix kernels use here: "go".
+func Path() string { return "go" }
+
+func tileRows() int { return mr }
+
+func (t *gemmTask) block(i0, i1, j0, j1, p, kc int, beta float32) {
+	t.narrow(i0, i1, j0, j1, p, kc, beta)
 }
-func packColumns(dst, b []float32, ldb, k, w int)  { packColumnsGo(dst, b, ldb, k, w) }
+
+func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
+	microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)
+}
+func packWhole(dst, b []float32, ldb, rows, panels, ps int) {
+	packWholeGo(dst, b, ldb, rows, panels, ps)
+}
 func packColumnsT(dst, b []float32, ldb, k, w int) { packColumnsTGo(dst, b, ldb, k, w) }
 func packRows(dst, a []float32, ld, k, w int)      { packRowsGo(dst, a, ld, k, w) }
 func vecMat(y, x, b []float32, ldb int, alpha, beta float32) {

@@ -1,9 +1,11 @@
 package kernel
 
-// Blocking. The microkernel makes an mr×nr tile of C from a panel of nr packed
-// columns of B that stays in the first-level cache (kcMax·nr floats); a task
-// makes a tile of C of about mcBlock×ncBlock whose operands stay in the second.
-// All of these enter the order of the sums through kcMax only.
+// Blocking. The microkernel makes a tile of C from panels of nr columns of B:
+// mr×nr with AVX2, from one panel that stays in the first-level cache (kcMax·nr
+// floats); up to 12×32 with AVX-512, from rows of A that stay there. A task
+// makes a tile of C of about mcBlock×ncBlock whose operands stay in the
+// second-level cache. Only kcMax enters the order of the sums, so that results
+// depend neither on the kernel's width nor on how C is cut into tasks.
 const (
 	mr      = 6
 	nr      = 16
@@ -13,7 +15,8 @@ const (
 
 	packLimit = 1 << 20 // floats of B packed at a time by Gemm
 	leftLimit = 1 << 21 // floats of a transposed A packed at a time
-	smallM    = 3       // up to so many rows of C, packing B costs more than it saves
+	smallM    = 3       // up to so many rows of C, Gemm makes scalar products
+	directM   = 24      // up to so many rows of C, packing B costs more than it saves
 )
 
 // Gemm computes C = alpha·op(A)·op(B) + beta·C, where op transposes its
@@ -71,12 +74,17 @@ type gemmCall struct {
 }
 
 func (g *gemmCall) run() {
+	if !g.transB && g.m <= directM {
+		g.direct()
+		return
+	}
 	nc := max(nr, packLimit/g.k/nr*nr)
 	mc := g.m
+	rows := tileRows()
 	var left *buffer
 	if g.transA {
 		mc = min(mc, max(mcBlock, leftLimit/g.k/mcBlock*mcBlock))
-		left = getBuffer(roundUp(mc, mr) * g.k)
+		left = getBuffer(roundUp(mc, rows) * g.k)
 	}
 	right := getBuffer(g.k * roundUp(min(g.n, nc), nr))
 	for j := 0; j < g.n; j += nc {
@@ -89,21 +97,50 @@ func (g *gemmCall) run() {
 		for i := 0; i < g.m; i += mc {
 			h := min(mc, g.m-i)
 			t := gemmTasks.get()
-			*t = gemmTask{rs: g.lda, cs: 1, step: mr * g.lda, b: right.f, c: g.c[i*g.ldc+j:], ldc: g.ldc, m: h, n: w, k: g.k, alpha: g.alpha, beta: g.beta}
+			*t = gemmTask{b: right.f, bs: nr, ps: g.k * nr, c: g.c[i*g.ldc+j:], ldc: g.ldc, m: h, n: w, k: g.k, alpha: g.alpha, beta: g.beta}
 			if left == nil {
-				t.a = g.a
+				t.left(g.a, g.lda)
 			} else {
 				// A that fits in one block is packed for all columns.
 				if j == 0 || mc < g.m {
 					packA(left.f, g.a[i:], g.lda, h, g.k, g.wide)
 				}
-				t.a, t.rs, t.cs, t.step = left.f, 1, mr, mr*g.k
+				t.a, t.rs, t.cs, t.step = left.f, 1, rows, rows*g.k
 			}
 			t.launch(g.wide)
 			gemmTasks.put(t)
 		}
 	}
 	right.put()
+	if left != nil {
+		left.put()
+	}
+}
+
+// direct makes a product of few rows, which does not pay for packing: the
+// kernel reads B where it lies, but for the columns that fill no panel.
+func (g *gemmCall) direct() {
+	t := gemmTasks.get()
+	*t = gemmTask{b: g.b, bs: g.ldb, ps: nr, c: g.c, ldc: g.ldc, m: g.m, n: g.n, k: g.k, alpha: g.alpha, beta: g.beta}
+	var left, tail *buffer
+	if g.transA {
+		rows := tileRows()
+		left = getBuffer(roundUp(g.m, rows) * g.k)
+		packA(left.f, g.a, g.lda, g.m, g.k, g.wide)
+		t.a, t.rs, t.cs, t.step = left.f, 1, rows, rows*g.k
+	} else {
+		t.left(g.a, g.lda)
+	}
+	if w := g.n % nr; w > 0 {
+		tail = getBuffer(g.k * nr)
+		packColumns(tail.f, g.b[g.n-w:], g.ldb, g.k, w)
+		t.tail = tail.f
+	}
+	t.launch(g.wide)
+	gemmTasks.put(t)
+	if tail != nil {
+		tail.put()
+	}
 	if left != nil {
 		left.put()
 	}
@@ -122,12 +159,14 @@ func scaleMatrix(beta float32, c []float32, m, n, ldc int) {
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
-// gemmTask makes C[m,n] from A and packed columns of B, tile by tile.
+// gemmTask makes C[m,n] from A and B, tile by tile.
 type gemmTask struct {
 	a           []float32
-	rs, cs      int // within mr rows, element (i,p) of op(A) is a[i·rs + p·cs]
-	step        int // from mr rows of op(A) to the next
+	rs, cs      int // within tileRows rows, element (i,p) of op(A) is a[i·rs + p·cs]
+	step        int // from tileRows rows of op(A) to the next
 	b           []float32
+	bs, ps      int       // from a row of B to the next, and from nr columns to the next
+	tail        []float32 // the last columns, packed, where B is not and they fill no panel
 	c           []float32
 	ldc         int
 	m, n, k     int
@@ -141,25 +180,45 @@ type gemmTask struct {
 
 var gemmTasks taskPool[gemmTask]
 
+// left sets A as it lies, row by row.
+func (t *gemmTask) left(a []float32, lda int) {
+	t.a, t.rs, t.cs, t.step = a, lda, 1, tileRows()*lda
+}
+
 func (t *gemmTask) launch(wide bool) {
-	t.mb, t.nb = mcBlock, ncBlock
-	// Enough tiles to keep many cores busy, as long as a tile is worth a task.
-	for tiles(t.m, t.mb)*tiles(t.n, t.nb) < 32 && t.mb*t.nb*t.k > 1<<20 {
-		if t.nb > 128 {
-			t.nb /= 2
-		} else if t.mb > 48 {
-			t.mb /= 2
-		} else {
-			break
-		}
+	threads := 1
+	if wide && t.m*t.n*t.k >= 1<<18 {
+		threads = Threads()
 	}
+	t.mb, t.nb = cut(t.m, t.n, t.k, threads)
 	t.down = tiles(t.m, t.mb)
 	total := t.down * tiles(t.n, t.nb)
-	if !wide || t.m*t.n*t.k < 1<<18 {
+	if threads == 1 {
 		t.run(0, total)
 		return
 	}
 	parallel(total, 1, t)
+}
+
+// cut returns the tile of C for one task: as large as the cache allows, but
+// with a few tiles for each thread, all of about one size, where a tile is still
+// worth a task.
+func cut(m, n, k, threads int) (mb, nb int) {
+	const step = 12 // rows: a multiple of every kernel's
+	even := func(size, block, step int) int { return roundUp(tiles(size, tiles(size, block)), step) }
+	mb, nb = even(m, mcBlock, step), even(n, ncBlock, 2*nr)
+	for rows, columns := mcBlock, ncBlock; threads > 1 && tiles(m, mb)*tiles(n, nb) < 4*threads && mb*nb*k > 1<<18; {
+		if columns > 128 || rows <= 24 && columns > 2*nr {
+			columns /= 2
+			nb = even(n, columns, 2*nr)
+		} else if rows > 24 {
+			rows /= 2
+			mb = even(m, rows, step)
+		} else {
+			break
+		}
+	}
+	return mb, nb
 }
 
 func tiles(n, size int) int { return (n + size - 1) / size }
@@ -173,23 +232,12 @@ func (t *gemmTask) run(lo, hi int) {
 	}
 }
 
-// tile makes C[i0:i1, j0:j1]; i0 is a multiple of mr and j0 of nr.
+// tile makes C[i0:i1, j0:j1]; i0 is a multiple of tileRows and j0 of nr.
 func (t *gemmTask) tile(i0, i1, j0, j1 int) {
 	kc := kcStep(t.k)
 	beta := t.beta
 	for p := 0; p < t.k; p += kc {
-		w := min(kc, t.k-p)
-		a := t.a[i0/mr*t.step+p*t.cs:]
-		for j := j0; j < j1; j += nr {
-			panel := t.b[j*t.k+p*nr:]
-			if j1-j < nr {
-				t.edge(i0, i1, j, j1, w, a, panel, beta)
-				continue
-			}
-			for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+t.step {
-				microKernel(min(mr, i1-i), w, a[ap:], t.rs, t.cs, panel, t.c[i*t.ldc+j:], t.ldc, t.alpha, beta)
-			}
-		}
+		t.block(i0, i1, j0, j1, p, min(kc, t.k-p), beta)
 		beta = 1
 	}
 	if t.epilogue {
@@ -197,6 +245,31 @@ func (t *gemmTask) tile(i0, i1, j0, j1 int) {
 			finishRow(t.c[i*t.ldc+j0:i*t.ldc+j1], t.bias, j0, t.act)
 		}
 	}
+}
+
+// narrow adds the products over p to p+kc to C[i0:i1, j0:j1], a panel of B at a
+// time, which stays in the first-level cache while the rows of A pass by.
+func (t *gemmTask) narrow(i0, i1, j0, j1, p, kc int, beta float32) {
+	a := t.a[i0/mr*t.step+p*t.cs:]
+	for j := j0; j < j1; j += nr {
+		panel, bs := t.panel(j, p)
+		if j1-j < nr {
+			t.edge(i0, i1, j, j1, kc, a, panel, bs, beta)
+			continue
+		}
+		for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+t.step {
+			microKernel(min(mr, i1-i), kc, a[ap:], t.rs, t.cs, panel, bs, t.c[i*t.ldc+j:], t.ldc, t.alpha, beta)
+		}
+	}
+}
+
+// panel returns the columns of B from j on, from row p on, and the distance of
+// their rows.
+func (t *gemmTask) panel(j, p int) ([]float32, int) {
+	if t.tail != nil && j+nr > t.n {
+		return t.tail[p*nr:], nr
+	}
+	return t.b[j/nr*t.ps+p*t.bs:], t.bs
 }
 
 // kcStep splits k evenly into the fewest blocks of at most kcMax.
@@ -207,7 +280,7 @@ func kcStep(k int) int {
 
 // edge makes the last columns of C, fewer than nr, through a full-width tile,
 // so that they take the same arithmetic as the others.
-func (t *gemmTask) edge(i0, i1, j, j1, kc int, a, panel []float32, beta float32) {
+func (t *gemmTask) edge(i0, i1, j, j1, kc int, a, panel []float32, bs int, beta float32) {
 	var tmp [mr * nr]float32
 	for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+t.step {
 		h := min(mr, i1-i)
@@ -216,7 +289,7 @@ func (t *gemmTask) edge(i0, i1, j, j1, kc int, a, panel []float32, beta float32)
 				copy(tmp[r*nr:], t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1])
 			}
 		}
-		microKernel(h, kc, a[ap:], t.rs, t.cs, panel, tmp[:], nr, t.alpha, beta)
+		microKernel(h, kc, a[ap:], t.rs, t.cs, panel, bs, tmp[:], nr, t.alpha, beta)
 		for r := range h {
 			copy(t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1], tmp[r*nr:])
 		}

@@ -34,10 +34,14 @@ func gemm64(ta, tb bool, m, n, k int, alpha float32, a []float32, lda int, b []f
 var gemmSizes = [][3]int{
 	{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 17, 5}, {1, 130, 67}, {2, 64, 33}, {3, 65, 9}, {3, 31, 100},
 	{4, 1, 3}, {5, 16, 8}, {6, 15, 31}, {7, 17, 1}, {11, 33, 13}, {13, 48, 64}, {12, 16, 320}, {8, 19, 321},
-	{97, 37, 41}, {100, 530, 19}, {31, 29, 997}, {128, 128, 26}, {60, 40, 700},
+	{12, 64, 11}, {13, 47, 340}, {23, 80, 33}, {25, 96, 70}, {5, 70, 650}, {97, 37, 41}, {100, 530, 19}, {31, 29, 997}, {128, 128, 26}, {60, 40, 700},
 }
 
 func TestGemm(t *testing.T) {
+	eachPath(t, testGemms)
+}
+
+func testGemms(t *testing.T) {
 	for _, s := range gemmSizes {
 		for mode := range 4 {
 			ta, tb := mode&1 != 0, mode&2 != 0
@@ -77,6 +81,10 @@ func testGemm(t *testing.T, ta, tb bool, m, n, k, extra int, alpha, beta float32
 }
 
 func TestGemmPacked(t *testing.T) {
+	eachPath(t, testGemmPacked)
+}
+
+func testGemmPacked(t *testing.T) {
 	for _, s := range gemmSizes {
 		m, n, k := s[0], s[1], s[2]
 		for _, tb := range []bool{false, true} {
@@ -110,6 +118,10 @@ func TestGemmPacked(t *testing.T) {
 
 // A row's result must not depend on the rows beside it.
 func TestGemmPackedRows(t *testing.T) {
+	eachPath(t, testGemmPackedRows)
+}
+
+func testGemmPackedRows(t *testing.T) {
 	const m, n, k = 23, 45, 401
 	a, b := random(1, m*k), Pack(true, k, n, random(2, n*k), k)
 	all := make([]float32, m*n)
@@ -157,8 +169,8 @@ func TestMicroKernelTwin(t *testing.T) {
 						c = filled(mr*20, nan32)
 					}
 					want := append([]float32(nil), c...)
-					microKernelGo(h, k, a, strides[0], strides[1], b, want, 20, 1.5, beta)
-					microKernel(h, k, a, strides[0], strides[1], b, c, 20, 1.5, beta)
+					microKernelGo(h, k, a, strides[0], strides[1], b, nr, want, 20, 1.5, beta)
+					microKernel(h, k, a, strides[0], strides[1], b, nr, c, 20, 1.5, beta)
 					compare(t, fmt.Sprint(h, k, strides, beta), c, wide(want), 1e-4, 1e-5)
 				}
 			}
@@ -171,13 +183,19 @@ func TestPackTwin(t *testing.T) {
 		for w := 1; w <= nr; w++ {
 			b := random(1, 40*40)
 			got, want := filled(k*nr, nan32), filled(k*nr, nan32)
-			packColumns(got, b, 37, k, w)
-			packColumnsGo(want, b, 37, k, w)
-			sameBits(t, "columns", got, want)
 			packColumnsT(got, b, 37, k, w)
 			packColumnsTGo(want, b, 37, k, w)
 			sameBits(t, "columns of the transpose", got, want)
 		}
+		for panels := 1; panels <= 3; panels++ {
+			b := random(1, 60*60)
+			ps := k*nr + 5
+			got, want := make([]float32, panels*ps), make([]float32, panels*ps)
+			packWhole(got, b, 51, k, panels, ps)
+			packWholeGo(want, b, 51, k, panels, ps)
+			sameBits(t, "panels", got, want)
+		}
+		mr := tileRows()
 		for w := 1; w <= mr; w++ {
 			a := random(1, 40*40)
 			got, want := make([]float32, k*mr), make([]float32, k*mr)

@@ -48,9 +48,10 @@ func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act,
 	}
 	t := gemmTasks.get()
 	*t = gemmTask{
-		a: a, rs: lda, cs: 1, step: mr * lda, b: b.data, c: c, ldc: ldc, m: m, n: n, k: k, alpha: 1,
+		b: b.data, bs: nr, ps: k * nr, c: c, ldc: ldc, m: m, n: n, k: k, alpha: 1,
 		bias: bias, act: act, epilogue: bias != nil || act != ActNone,
 	}
+	t.left(a, lda)
 	t.launch(true)
 	gemmTasks.put(t)
 }
@@ -71,39 +72,52 @@ func packB(dst []float32, trans bool, k, n int, b []float32, ldb int, wide bool)
 	}
 	t := packTasks.get()
 	*t = packTask{dst: dst, b: b, trans: trans, k: k, n: n, ldb: ldb}
-	panels := tiles(n, nr)
+	// Rows of B are cut where they lie contiguous: each is read in one go.
+	total, grain := k, rowGrain(n, 1<<16)
+	if trans {
+		total, grain = tiles(n, nr), rowGrain(k*nr, 1<<16)
+	}
 	if wide {
-		parallel(panels, rowGrain(k*nr, 1<<16), t)
+		parallel(total, grain, t)
 	} else {
-		t.run(0, panels)
+		t.run(0, total)
 	}
 	packTasks.put(t)
 }
 
 func (t *packTask) run(lo, hi int) {
-	// Across the panels so many rows at a time that their pages and lines are
-	// not looked up anew for each panel.
-	rows := 64
-	if t.trans {
-		rows = t.k
+	if !t.trans {
+		t.rows(lo, hi)
+		return
 	}
-	for p0 := 0; p0 < t.k; p0 += rows {
-		h := min(rows, t.k-p0)
-		for p := lo; p < hi; p++ {
-			j := p * nr
-			w := min(nr, t.n-j)
-			dst := t.dst[j*t.k+p0*nr : j*t.k+(p0+h)*nr]
-			if t.trans {
-				packColumnsT(dst, t.b[j*t.ldb:], t.ldb, h, w)
-			} else {
-				packColumns(dst, t.b[p0*t.ldb+j:], t.ldb, h, w)
-			}
+	for p := lo; p < hi; p++ {
+		j := p * nr
+		packColumnsT(t.dst[j*t.k:(j+nr)*t.k], t.b[j*t.ldb:], t.ldb, t.k, min(nr, t.n-j))
+	}
+}
+
+// rows packs rows lo to hi of B.
+func (t *packTask) rows(lo, hi int) {
+	full := t.n / nr
+	if full > 0 {
+		packWhole(t.dst[lo*nr:], t.b[lo*t.ldb:], t.ldb, hi-lo, full, t.k*nr)
+	}
+	if j := full * nr; j < t.n {
+		packColumns(t.dst[j*t.k+lo*nr:], t.b[lo*t.ldb+j:], t.ldb, hi-lo, t.n-j)
+	}
+}
+
+// packWholeGo copies rows of whole panels, which are ps floats apart.
+func packWholeGo(dst, b []float32, ldb, rows, panels, ps int) {
+	for p := range rows {
+		for q := range panels {
+			copy(dst[q*ps+p*nr:][:nr], b[p*ldb+q*nr:])
 		}
 	}
 }
 
-// packColumnsGo copies w ≤ nr columns of b[k, …] into one panel.
-func packColumnsGo(dst, b []float32, ldb, k, w int) {
+// packColumns copies w ≤ nr columns of b[k, …] into one panel.
+func packColumns(dst, b []float32, ldb, k, w int) {
 	for p := range k {
 		row := dst[p*nr : (p+1)*nr]
 		copy(row, b[p*ldb:p*ldb+w])
@@ -134,7 +148,7 @@ type packLeftTask struct {
 
 var packLeftTasks taskPool[packLeftTask]
 
-// packA copies Aᵀ, of which element (i,p) is a[i + p·ld], into panels of mr
+// packA copies Aᵀ, of which element (i,p) is a[i + p·ld], into panels of tileRows
 // rows: panel, then p, then row. Rows beyond m in the last panel are left as
 // they were, because no kernel reads them.
 func packA(dst, a []float32, ld, m, k int, wide bool) {
@@ -153,6 +167,7 @@ func (t *packLeftTask) run(lo, hi int) {
 	// So many rows of A at a time that the cache lines which neighbouring
 	// panels share are still there for the next.
 	const rows = 64
+	mr := tileRows()
 	for ; lo < hi; lo++ {
 		for p := 0; p < t.k; p += rows {
 			h := min(rows, t.k-p)
@@ -164,6 +179,7 @@ func (t *packLeftTask) run(lo, hi int) {
 }
 
 func packRowsGo(dst, a []float32, ld, k, w int) {
+	mr := tileRows()
 	for p := range k {
 		copy(dst[p*mr:p*mr+w], a[p*ld:p*ld+w])
 	}
@@ -171,13 +187,13 @@ func packRowsGo(dst, a []float32, ld, k, w int) {
 
 // microKernelGo is the plain twin of the assembly microkernel:
 // C[h,nr] = alpha·A[h,k]·B[k,nr] + beta·C, element (i,p) of A at a[i·rs+p·cs],
-// B packed.
-func microKernelGo(h, k int, a []float32, rs, cs int, b []float32, c []float32, ldc int, alpha, beta float32) {
+// row p of B at b[p·bs].
+func microKernelGo(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
 	for i := range h {
 		var acc [nr]float32
 		for p := range k {
 			v := a[i*rs+p*cs]
-			row := b[p*nr : p*nr+nr : p*nr+nr]
+			row := b[p*bs : p*bs+nr : p*bs+nr]
 			for j := range nr {
 				// The conversion keeps compilers from fusing, so that
 				// every machine of this class rounds alike.

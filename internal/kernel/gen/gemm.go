@@ -8,100 +8,230 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// microKernels writes one kernel for each number of rows: C[h,16] =
-// alpha·A·B + beta·C with the 2h vectors of C in registers throughout.
+// A width is one of the two sizes of vector that the matrix kernels exist in.
+type width struct {
+	suffix  string
+	bytes   int
+	columns int // vectors in a panel of 16 columns
+	reg     func() VecVirtual
+}
+
+var (
+	ymm = width{"", 32, 2, func() VecVirtual { return YMM() }}
+	zmm = width{"z", 64, 1, func() VecVirtual { return ZMM() }}
+)
+
+func (w width) zero() VecVirtual {
+	v := w.reg()
+	if w.bytes == 64 {
+		VPXORD(v, v, v)
+	} else {
+		VXORPS(v, v, v)
+	}
+	return v
+}
+
+func (w width) scalar(name string) VecVirtual {
+	b, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	v := w.reg()
+	VBROADCASTSS(b.Addr, v)
+	return v
+}
+
+// microKernels writes the kernels for each number of rows and of panels of 16
+// columns that the registers hold: up to 6 rows of one panel with AVX2, 12 of
+// two with AVX-512, and fewer rows of more panels, so that there are always
+// enough sums under way to cover the time that an addition takes.
 func microKernels() {
 	for h := 1; h <= 6; h++ {
-		microKernel(h)
+		microKernel(ymm, h, 1)
+	}
+	microKernel(ymm, 1, 4)
+	microKernel(ymm, 2, 2)
+	microKernel(ymm, 3, 2)
+	for panels := 1; panels <= 2; panels++ {
+		for h := 1; h <= 12; h++ {
+			microKernel(zmm, h, panels)
+		}
+	}
+	for h := 1; h <= 4; h++ {
+		microKernel(zmm, h, 4)
 	}
 }
 
-func microKernel(h int) {
-	name := fmt.Sprintf("micro%dx16", h)
-	function(name, "func(k int, a *float32, rs, cs int, b, c *float32, ldc int, alpha, beta float32)",
-		fmt.Sprintf("computes C[%d,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p\nand row i of C ldc·i bytes in; B is packed. C is not read when beta is 0.", h))
-	k, a, rs, cs, b := pointer("k"), pointer("a"), pointer("rs"), pointer("cs"), pointer("b")
-	c, ldc := pointer("c"), pointer("ldc")
-	a3 := GP64()
-	if h > 3 {
-		LEAQ(Mem{Base: rs, Index: rs, Scale: 2}, a3)
-		ADDQ(a, a3)
+// rowAt returns the address of row i of A, whose rows are rs bytes apart from
+// the bases on, three rows to a base.
+func rowAt(bases []GPVirtual, rs GPVirtual, i, disp int) Mem {
+	m := Mem{Base: bases[i/3], Disp: disp}
+	if i%3 > 0 {
+		m.Index, m.Scale = rs, uint8(i%3)
 	}
-	acc := zeros(2 * h)
-	prefetch(h, c, ldc)
+	return m
+}
 
-	step := func(u int) {
-		b0, b1 := load(Mem{Base: b, Disp: 64 * u}), load(Mem{Base: b, Disp: 64*u + 32})
+// rowBases makes the bases of rowAt for h rows, of which the seventh and on
+// begin at a2.
+func rowBases(h int, a, rs GPVirtual, second func() GPVirtual) []GPVirtual {
+	bases := []GPVirtual{a}
+	if h > 3 {
+		rs3 := GP64()
+		LEAQ(Mem{Base: rs, Index: rs, Scale: 2}, rs3)
+		next := func(from GPVirtual) {
+			b := GP64()
+			LEAQ(Mem{Base: from, Index: rs3, Scale: 1}, b)
+			bases = append(bases, b)
+		}
+		next(a)
+		if h > 6 {
+			a2 := second()
+			bases = append(bases, a2)
+			if h > 9 {
+				next(a2)
+			}
+		}
+	}
+	return bases
+}
+
+func microKernel(w width, h, panels int) {
+	name := fmt.Sprintf("micro%s%dx%d", w.suffix, h, 16*panels)
+	function(name, "func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64)",
+		fmt.Sprintf("computes C[%d,%d] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes\nfrom a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q\nbytes in, row i of C ldc·i. C is not read when beta is 0. The %d-byte form\nwrites only the columns that mask names.", h, 16*panels, 64))
+	k, a, rs, cs := pointer("k"), pointer("a"), pointer("rs"), pointer("cs")
+	bases := rowBases(h, a, rs, func() GPVirtual { return pointer("a2") })
+	b, bs := pointer("b"), pointer("bs")
+	var ps, b3 GPVirtual
+	if panels > 1 {
+		ps = pointer("ps")
+	}
+	if panels > 3 {
+		b3 = GP64()
+		LEAQ(Mem{Base: ps, Index: ps, Scale: 2}, b3)
+		ADDQ(b, b3)
+	}
+	n := panels * w.columns
+	acc := make([]VecVirtual, h*n)
+	for i := range acc {
+		acc[i] = w.zero()
+	}
+	prefetchC(h, panels)
+
+	step := func() {
+		var row []VecVirtual
+		for q := range panels {
+			for v := range w.columns {
+				m := Mem{Base: b, Disp: w.bytes * v}
+				if q == 3 {
+					m.Base = b3
+				} else if q > 0 {
+					m.Index, m.Scale = ps, uint8(q)
+				}
+				x := w.reg()
+				VMOVUPS(m, x)
+				row = append(row, x)
+			}
+		}
 		for i := range h {
-			m := Mem{Base: a}
-			if i >= 3 {
-				m.Base = a3
+			x := w.reg()
+			VBROADCASTSS(rowAt(bases, rs, i, 0), x)
+			for j := range n {
+				VFMADD231PS(row[j], x, acc[i*n+j])
 			}
-			if i%3 > 0 {
-				m.Index, m.Scale = rs, uint8(i%3)
-			}
-			v := YMM()
-			VBROADCASTSS(m, v)
-			VFMADD231PS(b0, v, acc[2*i])
-			VFMADD231PS(b1, v, acc[2*i+1])
 		}
-		ADDQ(cs, a)
-		if h > 3 {
-			ADDQ(cs, a3)
+		for _, base := range bases {
+			ADDQ(cs, base)
+		}
+		ADDQ(bs, b)
+		if panels > 3 {
+			ADDQ(bs, b3)
 		}
 	}
-	const unroll = 4
-	SUBQ(Imm(unroll), k)
+	unroll := 128 / w.bytes
+	SUBQ(Imm(uint64(unroll)), k)
 	JL(LabelRef("rest"))
-	Label("four")
-	for u := range unroll {
-		step(u)
+	Label("several")
+	for range unroll {
+		step()
 	}
-	ADDQ(U32(64*unroll), b)
-	SUBQ(Imm(unroll), k)
-	JGE(LabelRef("four"))
+	SUBQ(Imm(uint64(unroll)), k)
+	JGE(LabelRef("several"))
 	Label("rest")
-	ADDQ(Imm(unroll), k)
+	ADDQ(Imm(uint64(unroll)), k)
 	JZ(LabelRef("store"))
 	Label("one")
-	step(0)
-	ADDQ(Imm(64), b)
+	step()
 	DECQ(k)
 	JNZ(LabelRef("one"))
-
 	Label("store")
-	alpha, beta := scalar("alpha"), scalar("beta")
-	VUCOMISS(zero().AsX(), beta.AsX())
+	microStore(w, h, panels, acc)
+}
+
+// microStore ends a kernel: it scales the sums and writes them to C.
+func microStore(w width, h, panels int, acc []VecVirtual) {
+	n := panels * w.columns
+	alpha, beta := w.scalar("alpha"), w.scalar("beta")
+	c, ldc := pointer("c"), pointer("ldc")
+	var masks []Op
+	if w.bytes == 64 {
+		mask := pointer("mask")
+		for j := range n {
+			km := K()
+			KMOVW(mask.As32(), km)
+			masks = append(masks, km)
+			if j < n-1 {
+				SHRQ(Imm(16), mask)
+			}
+		}
+	}
+	none := XMM()
+	VXORPS(none, none, none)
+	VUCOMISS(none, beta.AsX())
 	JNE(LabelRef("accumulate"))
 	for i := range h {
-		for j := range 2 {
-			VMULPS(alpha, acc[2*i+j], acc[2*i+j])
-			VMOVUPS(acc[2*i+j], Mem{Base: c, Disp: 32 * j})
+		for j := range n {
+			VMULPS(alpha, acc[n*i+j], acc[n*i+j])
+			m := Mem{Base: c, Disp: w.bytes * j}
+			if masks != nil {
+				VMOVUPS(acc[n*i+j], masks[j], m)
+			} else {
+				VMOVUPS(acc[n*i+j], m)
+			}
 		}
 		ADDQ(ldc, c)
 	}
-	VZEROUPPER()
-	RET()
+	finish()
 	Label("accumulate")
 	for i := range h {
-		for j := range 2 {
-			old := YMM()
-			VMULPS(Mem{Base: c, Disp: 32 * j}, beta, old)
-			VFMADD231PS(alpha, acc[2*i+j], old)
-			VMOVUPS(old, Mem{Base: c, Disp: 32 * j})
+		for j := range n {
+			old, m := w.reg(), Mem{Base: c, Disp: w.bytes * j}
+			if masks != nil {
+				VMULPS_Z(m, beta, masks[j], old)
+			} else {
+				VMULPS(m, beta, old)
+			}
+			VFMADD231PS(alpha, acc[n*i+j], old)
+			if masks != nil {
+				VMOVUPS(old, masks[j], m)
+			} else {
+				VMOVUPS(old, m)
+			}
 		}
 		ADDQ(ldc, c)
 	}
 	finish()
 }
 
-// prefetch asks for the rows of C while the product is made.
-func prefetch(h int, c, ldc GPVirtual) {
-	p := GP64()
-	MOVQ(c, p)
+// prefetchC asks for the rows of C while the product is made.
+func prefetchC(h, panels int) {
+	p, ldc := pointer("c"), pointer("ldc")
 	for i := range h {
-		PREFETCHT0(Mem{Base: p})
-		PREFETCHT0(Mem{Base: p, Disp: 60})
+		for q := range panels {
+			PREFETCHT0(Mem{Base: p, Disp: 64 * q})
+		}
+		PREFETCHT0(Mem{Base: p, Disp: 64*panels - 4})
 		if i < h-1 {
 			ADDQ(ldc, p)
 		}
@@ -109,31 +239,65 @@ func prefetch(h int, c, ldc GPVirtual) {
 }
 
 func packing() {
-	function("pack16", "func(dst, b *float32, ldb, k int)", "copies k rows of 16 elements, ldb bytes apart, into a panel.")
-	dst, b, ld, k := pointer("dst"), pointer("b"), pointer("ldb"), pointer("k")
+	function("packPanels", "func(dst, b *float32, ldb, rows, panels, ps int)",
+		"copies rows (a multiple of 4, not 0) of 16·panels elements, ldb bytes apart,\ninto panels that are ps bytes apart.")
+	dst, b, ld, rows, panels, ps := pointer("dst"), pointer("b"), pointer("ldb"), pointer("rows"), pointer("panels"), pointer("ps")
+	ld3 := GP64()
+	LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
 	Label("row")
-	y0, y1 := load(Mem{Base: b}), load(Mem{Base: b, Disp: 32})
-	VMOVUPS(y0, Mem{Base: dst})
-	VMOVUPS(y1, Mem{Base: dst, Disp: 32})
-	ADDQ(ld, b)
-	ADDQ(Imm(64), dst)
-	DECQ(k)
+	from, to, n := GP64(), GP64(), GP64()
+	MOVQ(b, from)
+	MOVQ(dst, to)
+	MOVQ(panels, n)
+	Label("panel")
+	var half [8]VecVirtual
+	for i := range 4 {
+		m := Mem{Base: from}
+		switch i {
+		case 1, 2:
+			m.Index, m.Scale = ld, uint8(i)
+		case 3:
+			m.Index, m.Scale = ld3, 1
+		}
+		half[2*i] = load(m)
+		m.Disp = 32
+		half[2*i+1] = load(m)
+	}
+	for i, y := range half {
+		VMOVUPS(y, Mem{Base: to, Disp: 32 * i})
+	}
+	ADDQ(Imm(64), from)
+	ADDQ(ps, to)
+	DECQ(n)
+	JNZ(LabelRef("panel"))
+	LEAQ(Mem{Base: b, Index: ld, Scale: 4}, b)
+	ADDQ(U32(256), dst)
+	SUBQ(Imm(4), rows)
 	JNZ(LabelRef("row"))
 	finish()
 
-	function("packRows6", "func(dst, a *float32, ld, k int)", "copies k rows of 6 elements, ld bytes apart, one behind the other.")
-	dst, b, ld, k = pointer("dst"), pointer("a"), pointer("ld"), pointer("k")
-	Label("row")
-	x, g := XMM(), GP64()
-	VMOVUPS(Mem{Base: b}, x)
-	MOVQ(Mem{Base: b, Disp: 16}, g)
-	VMOVUPS(x, Mem{Base: dst})
-	MOVQ(g, Mem{Base: dst, Disp: 16})
-	ADDQ(ld, b)
-	ADDQ(Imm(24), dst)
-	DECQ(k)
-	JNZ(LabelRef("row"))
-	RET()
+	for _, w := range []int{6, 12} {
+		function(fmt.Sprintf("packRows%d", w), "func(dst, a *float32, ld, k int)", fmt.Sprintf("copies k rows of %d elements, ld bytes apart, one behind the other.", w))
+		dst, b, ld, k := pointer("dst"), pointer("a"), pointer("ld"), pointer("k")
+		Label("row")
+		x, g := XMM(), GP64()
+		if w == 6 {
+			VMOVUPS(Mem{Base: b}, x)
+			MOVQ(Mem{Base: b, Disp: 16}, g)
+			VMOVUPS(x, Mem{Base: dst})
+			MOVQ(g, Mem{Base: dst, Disp: 16})
+		} else {
+			y := load(Mem{Base: b})
+			VMOVUPS(Mem{Base: b, Disp: 32}, x)
+			VMOVUPS(y, Mem{Base: dst})
+			VMOVUPS(x, Mem{Base: dst, Disp: 32})
+		}
+		ADDQ(ld, b)
+		ADDQ(Imm(uint64(4*w)), dst)
+		DECQ(k)
+		JNZ(LabelRef("row"))
+		finish()
+	}
 
 	packTransposed()
 }
