@@ -37,7 +37,7 @@ type rules struct {
 // that exists and is not named is a fault.
 var table = rules{
 	lines: [][]string{
-		{"cmd/lite", "examples/compress", "examples/customloss", "examples/serve", "internal/demo/make", "bench"},
+		{"cmd/lite", "examples/compress", "examples/customloss", "examples/serve", "internal/demo/make", "bench", "bench/gemm"},
 		{"internal/demo"},
 		{"."},
 		{"distill"},

@@ -75,67 +75,65 @@ func tileRows() int {
 	return mr
 }
 
-// block adds the products over p to p+kc to C[i0:i1, j0:j1].
-func (t *gemmTask) block(i0, i1, j0, j1, p, kc int, beta float32) {
+func (t *gemmTask) block(b *block) {
 	switch {
 	case useAVX512:
-		t.wide(i0, i1, j0, j1, p, kc, beta)
-	case useAVX2 && i1-i0 <= 3:
-		t.few(i1-i0, i0, j0, j1, p, kc, beta)
+		t.wide(b)
+	case useAVX2 && b.i1-b.i0 <= 3:
+		t.few(b)
 	default:
-		t.narrow(i0, i1, j0, j1, p, kc, beta)
+		t.narrow(b)
 	}
 }
 
 // wide takes 12 rows of A at a time, which stay in the first-level cache while
 // B passes by.
-func (t *gemmTask) wide(i0, i1, j0, j1, p, kc int, beta float32) {
-	step := tileRows()
-	rs, cs, ps, ldc := t.rs*floatSize, t.cs*floatSize, t.ps*floatSize, t.ldc*floatSize
-	whole := j1 // where panels lie evenly
+func (t *gemmTask) wide(b *block) {
+	rs, cs, ps, ldc := b.rs*floatSize, b.cs*floatSize, t.ps*floatSize, t.ldc*floatSize
+	whole := b.j1 // up to where panels lie evenly
 	if t.tail != nil {
-		whole = j1 / nr * nr
+		whole = b.j1 / nr * nr
 	}
-	for i := i0; i < i1; i += step {
-		h := min(step, i1-i)
-		a := t.a[i/step*t.step+p*t.cs:]
+	for i, ap := b.i0, 0; i < b.i1; i, ap = i+2*mr, ap+b.step {
+		h := min(2*mr, b.i1-i)
+		a := b.a[ap:]
 		a2 := ptr(a)
 		if h > mr {
-			a2 = ptr(a[mr*t.rs:])
+			a2 = ptr(a[mr*b.rs:])
 		}
 		most := 2
 		if h <= 4 {
 			most = 4
 		}
-		for j := j0; j < j1; {
+		for j := b.j0; j < b.j1; {
 			q := most
-			for q > 1 && (j+(q-1)*nr >= whole) {
+			for q > 1 && j+(q-1)*nr >= whole {
 				q /= 2
 			}
-			b, bs := t.panel(j, p)
-			w := min(q*nr, j1-j)
-			microWide[q/2][h-1](kc, ptr(a), a2, rs, cs, ptr(b), bs*floatSize, ps, ptr(t.c[i*t.ldc+j:]), ldc, t.alpha, beta, 1<<w-1)
+			panel, bs := t.panel(j, b.p)
+			w := min(q*nr, b.j1-j)
+			microWide[q/2][h-1](b.kc, ptr(a), a2, rs, cs, ptr(panel), bs*floatSize, ps, ptr(t.c[i*t.ldc+j:]), ldc, t.alpha, b.beta, 1<<w-1)
 			j += w
 		}
 	}
 }
 
 // few makes up to three rows, several panels at a time.
-func (t *gemmTask) few(h, i0, j0, j1, p, kc int, beta float32) {
-	rs, cs, ps, ldc := t.rs*floatSize, t.cs*floatSize, t.ps*floatSize, t.ldc*floatSize
-	a := ptr(t.a[i0/mr*t.step+p*t.cs:])
+func (t *gemmTask) few(b *block) {
 	q, kernel := 2, micro2x32
-	switch h {
+	switch b.i1 - b.i0 {
 	case 1:
 		q, kernel = 4, micro1x64
 	case 3:
 		kernel = micro3x32
 	}
-	for ; j0+q*nr <= j1; j0 += q * nr {
-		b := ptr(t.b[j0/nr*t.ps+p*t.bs:])
-		kernel(kc, a, a, rs, cs, b, t.bs*floatSize, ps, ptr(t.c[i0*t.ldc+j0:]), ldc, t.alpha, beta, 0)
+	rest := *b
+	for ; rest.j0+q*nr <= b.j1; rest.j0 += q * nr {
+		j := rest.j0
+		kernel(b.kc, ptr(b.a), nil, b.rs*floatSize, b.cs*floatSize, ptr(t.b[j/nr*t.ps+b.p*t.bs:]), t.bs*floatSize, t.ps*floatSize,
+			ptr(t.c[b.i0*t.ldc+j:]), t.ldc*floatSize, t.alpha, b.beta, 0)
 	}
-	t.narrow(i0, i0+h, j0, j1, p, kc, beta)
+	t.narrow(&rest)
 }
 
 type micro func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64)

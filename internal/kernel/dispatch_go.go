@@ -10,9 +10,7 @@ func Path() string { return "go" }
 
 func tileRows() int { return mr }
 
-func (t *gemmTask) block(i0, i1, j0, j1, p, kc int, beta float32) {
-	t.narrow(i0, i1, j0, j1, p, kc, beta)
-}
+func (t *gemmTask) block(b *block) { t.narrow(b) }
 
 func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
 	microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)

@@ -13,10 +13,12 @@ const (
 	mcBlock = 96
 	ncBlock = 512
 
-	packLimit = 1 << 20 // floats of B packed at a time by Gemm
-	leftLimit = 1 << 21 // floats of a transposed A packed at a time
-	smallM    = 3       // up to so many rows of C, Gemm makes scalar products
-	directM   = 24      // up to so many rows of C, packing B costs more than it saves
+	parallelWork = 1 << 19 // multiplications from which on threads pay
+
+	packLimit  = 1 << 20 // floats of B packed at a time for all threads
+	stripLimit = 1 << 18 // floats of B packed at a time for one
+	smallM     = 3       // up to so many rows of C, Gemm makes scalar products
+	directM    = 24      // up to so many rows of C, packing B costs more than it saves
 )
 
 // Gemm computes C = alpha·op(A)·op(B) + beta·C, where op transposes its
@@ -74,75 +76,138 @@ type gemmCall struct {
 }
 
 func (g *gemmCall) run() {
-	if !g.transB && g.m <= directM {
-		g.direct()
-		return
+	t := gemmTask{
+		a: g.a, rs: g.lda, cs: 1, step: tileRows() * g.lda, transA: g.transA,
+		c: g.c, ldc: g.ldc, m: g.m, n: g.n, k: g.k, p1: g.k, alpha: g.alpha, beta: g.beta,
 	}
-	nc := max(nr, packLimit/g.k/nr*nr)
-	mc := g.m
-	rows := tileRows()
-	var left *buffer
 	if g.transA {
-		mc = min(mc, max(mcBlock, leftLimit/g.k/mcBlock*mcBlock))
-		left = getBuffer(roundUp(mc, rows) * g.k)
+		t.rs, t.cs = 1, g.lda
 	}
-	right := getBuffer(g.k * roundUp(min(g.n, nc), nr))
-	for j := 0; j < g.n; j += nc {
-		w := min(nc, g.n-j)
-		bj := g.b[j:]
-		if g.transB {
-			bj = g.b[j*g.ldb:]
+	if !g.transB && g.m <= directM {
+		g.direct(t)
+	} else if nc := g.columns(); nc > 0 {
+		g.strips(t, nc)
+	} else {
+		g.shared(t)
+	}
+}
+
+// columns returns how many columns of B a task packs for itself, so that what is
+// packed stays in the cache of the processor that reads it; 0 where there are too
+// few columns to go round, and B is packed by all threads for all.
+func (g *gemmCall) columns() int {
+	threads := 1
+	if g.wide && g.m*g.n*g.k >= parallelWork {
+		threads = Threads()
+	}
+	least := 2 * nr
+	if g.m > mcBlock {
+		least = 128 // lest A is read too often
+	}
+	if threads > 1 && g.n < threads*least && g.m > mcBlock {
+		return 0
+	}
+	// The least time for the threads together, and among such the widest strips.
+	best, slowest := 0, 0
+	for s := max(threads, roundUp(tiles(g.n, ncBlock), threads)); s <= max(8*threads, 2*tiles(g.n, ncBlock)); s += threads {
+		nc := roundUp(tiles(g.n, s), 2*nr)
+		if time := tiles(tiles(g.n, nc), threads) * nc; best == 0 || nc >= least && time < slowest {
+			best, slowest = nc, time
 		}
-		packB(right.f, g.transB, g.k, w, bj, g.ldb, g.wide)
-		for i := 0; i < g.m; i += mc {
-			h := min(mc, g.m-i)
-			t := gemmTasks.get()
-			*t = gemmTask{b: right.f, bs: nr, ps: g.k * nr, c: g.c[i*g.ldc+j:], ldc: g.ldc, m: h, n: w, k: g.k, alpha: g.alpha, beta: g.beta}
-			if left == nil {
-				t.left(g.a, g.lda)
-			} else {
-				// A that fits in one block is packed for all columns.
-				if j == 0 || mc < g.m {
-					packA(left.f, g.a[i:], g.lda, h, g.k, g.wide)
-				}
-				t.a, t.rs, t.cs, t.step = left.f, 1, rows, rows*g.k
-			}
-			t.launch(g.wide)
-			gemmTasks.put(t)
-		}
+	}
+	return best
+}
+
+// shared packs as many rows of B as the limit allows at a time and then adds
+// their part of C.
+func (g *gemmCall) shared(t gemmTask) {
+	kc := kcStep(g.k)
+	kb := min(g.k, max(kc, packLimit/g.n/kc*kc))
+	right := getBuffer(kb * roundUp(g.n, nr))
+	for p := 0; p < g.k; p += kb {
+		t.p0, t.p1 = p, min(p+kb, g.k)
+		t.b, t.bs, t.ps = right.f, nr, (t.p1-p)*nr
+		packB(right.f, g.transB, t.p1-p, g.n, g.rowsOfB(p), g.ldb, g.wide)
+		w := gemmTasks.get()
+		*w = t
+		w.launch(g.wide)
+		gemmTasks.put(w)
 	}
 	right.put()
-	if left != nil {
-		left.put()
+}
+
+// rowsOfB returns op(B) from row p on.
+func (g *gemmCall) rowsOfB(p int) []float32 {
+	if g.transB {
+		return g.b[p:]
 	}
+	return g.b[p*g.ldb:]
+}
+
+// strips makes C in strips of nc columns, one task each.
+func (g *gemmCall) strips(proto gemmTask, nc int) {
+	t := stripTasks.get()
+	*t = stripTask{gemmTask: proto, call: *g, nc: nc}
+	total := tiles(g.n, nc)
+	if g.wide && g.m*g.n*g.k >= parallelWork {
+		parallel(total, 1, t)
+	} else {
+		t.run(0, total)
+	}
+	stripTasks.put(t)
+}
+
+// stripTask packs columns of B and makes their part of C.
+type stripTask struct {
+	gemmTask
+	call gemmCall
+	nc   int
+}
+
+var stripTasks taskPool[stripTask]
+
+func (t *stripTask) run(lo, hi int) {
+	kc := kcStep(t.k)
+	kb := min(t.k, max(kc, stripLimit/t.nc/kc*kc))
+	buf := getBuffer(kb * t.nc)
+	w := gemmTasks.get()
+	for ; lo < hi; lo++ {
+		j := lo * t.nc
+		for p := 0; p < t.k; p += kb {
+			*w = t.gemmTask
+			w.c, w.n = t.c[j:], min(t.nc, t.n-j)
+			w.p0, w.p1 = p, min(p+kb, t.k)
+			w.b, w.bs, w.ps = buf.f, nr, (w.p1-p)*nr
+			b := t.call.rowsOfB(p)
+			if t.call.transB {
+				b = b[j*t.call.ldb:]
+			} else {
+				b = b[j:]
+			}
+			packB(buf.f, t.call.transB, w.p1-p, w.n, b, t.call.ldb, false)
+			w.launch(false)
+		}
+	}
+	gemmTasks.put(w)
+	buf.put()
 }
 
 // direct makes a product of few rows, which does not pay for packing: the
 // kernel reads B where it lies, but for the columns that fill no panel.
-func (g *gemmCall) direct() {
-	t := gemmTasks.get()
-	*t = gemmTask{b: g.b, bs: g.ldb, ps: nr, c: g.c, ldc: g.ldc, m: g.m, n: g.n, k: g.k, alpha: g.alpha, beta: g.beta}
-	var left, tail *buffer
-	if g.transA {
-		rows := tileRows()
-		left = getBuffer(roundUp(g.m, rows) * g.k)
-		packA(left.f, g.a, g.lda, g.m, g.k, g.wide)
-		t.a, t.rs, t.cs, t.step = left.f, 1, rows, rows*g.k
-	} else {
-		t.left(g.a, g.lda)
-	}
+func (g *gemmCall) direct(t gemmTask) {
+	t.b, t.bs, t.ps = g.b, g.ldb, nr
+	var tail *buffer
 	if w := g.n % nr; w > 0 {
 		tail = getBuffer(g.k * nr)
 		packColumns(tail.f, g.b[g.n-w:], g.ldb, g.k, w)
 		t.tail = tail.f
 	}
-	t.launch(g.wide)
-	gemmTasks.put(t)
+	p := gemmTasks.get()
+	*p = t
+	p.launch(g.wide)
+	gemmTasks.put(p)
 	if tail != nil {
 		tail.put()
-	}
-	if left != nil {
-		left.put()
 	}
 }
 
@@ -162,14 +227,16 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 // gemmTask makes C[m,n] from A and B, tile by tile.
 type gemmTask struct {
 	a           []float32
-	rs, cs      int // within tileRows rows, element (i,p) of op(A) is a[i·rs + p·cs]
-	step        int // from tileRows rows of op(A) to the next
+	transA      bool // A is packed for each tile
+	rs, cs      int  // element (i,p) of op(A) is a[i·rs + p·cs]
+	step        int  // from tileRows rows of op(A) to the next
 	b           []float32
 	bs, ps      int       // from a row of B to the next, and from nr columns to the next
 	tail        []float32 // the last columns, packed, where B is not and they fill no panel
 	c           []float32
 	ldc         int
 	m, n, k     int
+	p0, p1      int // rows of B that are there: the others come before or later
 	alpha, beta float32
 	bias        []float32
 	act         Act
@@ -180,14 +247,9 @@ type gemmTask struct {
 
 var gemmTasks taskPool[gemmTask]
 
-// left sets A as it lies, row by row.
-func (t *gemmTask) left(a []float32, lda int) {
-	t.a, t.rs, t.cs, t.step = a, lda, 1, tileRows()*lda
-}
-
 func (t *gemmTask) launch(wide bool) {
 	threads := 1
-	if wide && t.m*t.n*t.k >= 1<<18 {
+	if wide && t.m*t.n*t.k >= parallelWork {
 		threads = Threads()
 	}
 	t.mb, t.nb = cut(t.m, t.n, t.k, threads)
@@ -224,21 +286,37 @@ func cut(m, n, k, threads int) (mb, nb int) {
 func tiles(n, size int) int { return (n + size - 1) / size }
 
 func (t *gemmTask) run(lo, hi int) {
+	var left *buffer
+	if t.transA {
+		left = getBuffer(mcBlock * kcMax)
+	}
 	// Down the columns first: a tile's part of B is the larger one, and so is
 	// read from memory once.
 	for ; lo < hi; lo++ {
 		i, j := lo%t.down*t.mb, lo/t.down*t.nb
-		t.tile(i, min(i+t.mb, t.m), j, min(j+t.nb, t.n))
+		t.tile(i, min(i+t.mb, t.m), j, min(j+t.nb, t.n), left)
+	}
+	if left != nil {
+		left.put()
 	}
 }
 
 // tile makes C[i0:i1, j0:j1]; i0 is a multiple of tileRows and j0 of nr.
-func (t *gemmTask) tile(i0, i1, j0, j1 int) {
+func (t *gemmTask) tile(i0, i1, j0, j1 int, left *buffer) {
 	kc := kcStep(t.k)
-	beta := t.beta
-	for p := 0; p < t.k; p += kc {
-		t.block(i0, i1, j0, j1, p, min(kc, t.k-p), beta)
-		beta = 1
+	for p := t.p0; p < t.p1; p += kc {
+		b := block{i0: i0, i1: i1, j0: j0, j1: j1, p: p - t.p0, kc: min(kc, t.p1-p), rs: t.rs, cs: t.cs, step: t.step, beta: 1}
+		if p == 0 {
+			b.beta = t.beta
+		}
+		if left == nil {
+			b.a = t.a[i0*t.rs+p*t.cs:]
+		} else {
+			rows := tileRows()
+			packA(left.f, t.a[i0+p*t.cs:], t.cs, i1-i0, b.kc)
+			b.a, b.rs, b.cs, b.step = left.f, 1, rows, rows*b.kc
+		}
+		t.block(&b)
 	}
 	if t.epilogue {
 		for i := i0; i < i1; i++ {
@@ -247,18 +325,27 @@ func (t *gemmTask) tile(i0, i1, j0, j1 int) {
 	}
 }
 
-// narrow adds the products over p to p+kc to C[i0:i1, j0:j1], a panel of B at a
-// time, which stays in the first-level cache while the rows of A pass by.
-func (t *gemmTask) narrow(i0, i1, j0, j1, p, kc int, beta float32) {
-	a := t.a[i0/mr*t.step+p*t.cs:]
-	for j := j0; j < j1; j += nr {
-		panel, bs := t.panel(j, p)
-		if j1-j < nr {
-			t.edge(i0, i1, j, j1, kc, a, panel, bs, beta)
+// block is the part of a product that adds kc terms to each element of
+// C[i0:i1, j0:j1].
+type block struct {
+	i0, i1, j0, j1 int
+	p, kc          int       // rows of what is there of B
+	a              []float32 // row i0 of A from term p on
+	rs, cs, step   int       // as in gemmTask
+	beta           float32
+}
+
+// narrow makes a block a panel of B at a time, which stays in the first-level
+// cache while the rows of A pass by.
+func (t *gemmTask) narrow(b *block) {
+	for j := b.j0; j < b.j1; j += nr {
+		panel, bs := t.panel(j, b.p)
+		if b.j1-j < nr {
+			t.edge(b, j, panel, bs)
 			continue
 		}
-		for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+t.step {
-			microKernel(min(mr, i1-i), kc, a[ap:], t.rs, t.cs, panel, bs, t.c[i*t.ldc+j:], t.ldc, t.alpha, beta)
+		for i, ap := b.i0, 0; i < b.i1; i, ap = i+mr, ap+b.step {
+			microKernel(min(mr, b.i1-i), b.kc, b.a[ap:], b.rs, b.cs, panel, bs, t.c[i*t.ldc+j:], t.ldc, t.alpha, b.beta)
 		}
 	}
 }
@@ -280,18 +367,18 @@ func kcStep(k int) int {
 
 // edge makes the last columns of C, fewer than nr, through a full-width tile,
 // so that they take the same arithmetic as the others.
-func (t *gemmTask) edge(i0, i1, j, j1, kc int, a, panel []float32, bs int, beta float32) {
+func (t *gemmTask) edge(b *block, j int, panel []float32, bs int) {
 	var tmp [mr * nr]float32
-	for i, ap := i0, 0; i < i1; i, ap = i+mr, ap+t.step {
-		h := min(mr, i1-i)
-		if beta != 0 {
+	for i, ap := b.i0, 0; i < b.i1; i, ap = i+mr, ap+b.step {
+		h := min(mr, b.i1-i)
+		if b.beta != 0 {
 			for r := range h {
-				copy(tmp[r*nr:], t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1])
+				copy(tmp[r*nr:], t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+b.j1])
 			}
 		}
-		microKernel(h, kc, a[ap:], t.rs, t.cs, panel, bs, tmp[:], nr, t.alpha, beta)
+		microKernel(h, b.kc, b.a[ap:], b.rs, b.cs, panel, bs, tmp[:], nr, t.alpha, b.beta)
 		for r := range h {
-			copy(t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+j1], tmp[r*nr:])
+			copy(t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+b.j1], tmp[r*nr:])
 		}
 	}
 }

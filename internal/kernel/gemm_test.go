@@ -136,7 +136,7 @@ func testGemmPackedRows(t *testing.T) {
 func TestGemmThreads(t *testing.T) {
 	for mode := range 4 {
 		ta, tb := mode&1 != 0, mode&2 != 0
-		for _, s := range [][3]int{{151, 163, 402}, {1, 700, 300}, {3, 200, 999}} {
+		for _, s := range [][3]int{{151, 163, 402}, {90, 700, 130}, {200, 1300, 90}, {20, 600, 333}, {1, 700, 300}, {3, 200, 999}} {
 			m, n, k := s[0], s[1], s[2]
 			a, b := random(1, m*k), random(2, n*k)
 			lda, ldb := k, n
@@ -212,9 +212,17 @@ func TestPackTwin(t *testing.T) {
 // pieces; a sample of the elements is checked.
 func TestGemmBlocks(t *testing.T) {
 	const m, n, k = 270, 150, 8000
-	if leftLimit/k >= m || packLimit/k >= n {
+	if packLimit/k >= n || stripLimit/k >= n {
 		t.Fatal("the sizes no longer exceed the limits")
 	}
+	defer SetThreads(0)
+	for _, threads := range []int{1, 16} { // strips and shared
+		SetThreads(threads)
+		testGemmBlocks(t, m, n, k)
+	}
+}
+
+func testGemmBlocks(t *testing.T, m, n, k int) {
 	a, b, c := random(1, m*k), random(2, n*k), filled(m*n, 0.5)
 	Gemm(true, true, m, n, k, 2, a, m, b, k, 3, c, n)
 	for e := 0; e < m*n; e += 61 {

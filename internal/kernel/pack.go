@@ -48,10 +48,10 @@ func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act,
 	}
 	t := gemmTasks.get()
 	*t = gemmTask{
-		b: b.data, bs: nr, ps: k * nr, c: c, ldc: ldc, m: m, n: n, k: k, alpha: 1,
+		a: a, rs: lda, cs: 1, step: tileRows() * lda, b: b.data, bs: nr, ps: k * nr,
+		c: c, ldc: ldc, m: m, n: n, k: k, p1: k, alpha: 1,
 		bias: bias, act: act, epilogue: bias != nil || act != ActNone,
 	}
-	t.left(a, lda)
 	t.launch(true)
 	gemmTasks.put(t)
 }
@@ -140,40 +140,18 @@ func packColumnsTGo(dst, b []float32, ldb, k, w int) {
 	}
 }
 
-type packLeftTask struct {
-	dst, a []float32
-	ld     int
-	m, k   int
-}
-
-var packLeftTasks taskPool[packLeftTask]
-
-// packA copies Aᵀ, of which element (i,p) is a[i + p·ld], into panels of tileRows
-// rows: panel, then p, then row. Rows beyond m in the last panel are left as
-// they were, because no kernel reads them.
-func packA(dst, a []float32, ld, m, k int, wide bool) {
-	t := packLeftTasks.get()
-	*t = packLeftTask{dst: dst, a: a, ld: ld, m: m, k: k}
-	blocks := tiles(m, mcBlock)
-	if wide {
-		parallel(blocks, rowGrain(k*mcBlock, 1<<15), t)
-	} else {
-		t.run(0, blocks)
-	}
-	packLeftTasks.put(t)
-}
-
-func (t *packLeftTask) run(lo, hi int) {
+// packA copies Aᵀ, of which element (i,p) is a[i + p·ld], into panels of
+// tileRows rows: panel, then p, then row. Rows beyond m in the last panel are
+// left as they were, because no kernel reads them.
+func packA(dst, a []float32, ld, m, k int) {
 	// So many rows of A at a time that the cache lines which neighbouring
 	// panels share are still there for the next.
-	const rows = 64
-	mr := tileRows()
-	for ; lo < hi; lo++ {
-		for p := 0; p < t.k; p += rows {
-			h := min(rows, t.k-p)
-			for i := lo * mcBlock; i < min((lo+1)*mcBlock, t.m); i += mr {
-				packRows(t.dst[i*t.k+p*mr:], t.a[p*t.ld+i:], t.ld, h, min(mr, t.m-i))
-			}
+	const some = 64
+	rows := tileRows()
+	for p := 0; p < k; p += some {
+		h := min(some, k-p)
+		for i := 0; i < m; i += rows {
+			packRows(dst[i*k+p*rows:], a[p*ld+i:], ld, h, min(rows, m-i))
 		}
 	}
 }
