@@ -10,16 +10,48 @@ import (
 // maxFaults bounds how many faults Check lists.
 const maxFaults = 20
 
-// Check reports faults of structure: no graph or operator set, values made
-// twice or never or too late, cycles, outputs that nothing makes, and weights
+// Check reports what is wrong with a model: faults of structure (see
+// [Model.CheckStructure]), and what its operators would refuse: operators that
+// their set does not have in the imported version, wrong numbers of inputs and
+// outputs, attributes of the wrong type or with impossible values, element types
+// that do not agree, shapes that cannot fit, and declarations that contradict what
+// follows from the inputs and weights. Shapes are inferred as [Model.Infer] does;
+// symbols are taken to fit whatever could make them fit, and branches that may
+// never run are not held to shapes, so what is reported is certain to fail, or to
+// be declared wrongly. Operators of other sets than ai.onnx and those of
+// com.microsoft that the executor runs are not looked into.
+//
+// The error joins up to 20 faults and a count of the others, each naming its node
+// or tensor, both shapes and a remedy.
+func (m *Model) Check() error {
+	if m.Graph == nil {
+		return m.CheckStructure()
+	}
+	c := m.structure()
+	w := newWalk(m, nil)
+	w.report = func(text string) { c.fault("%s", text) }
+	s := w.root(m)
+	s.declared = true
+	s.enter(m.Graph, nil)
+	s.run(m.Graph.Nodes)
+	s.finish(m.Graph)
+	return c.err()
+}
+
+// CheckStructure reports faults of structure only: no graph or operator set, values
+// made twice or never or too late, cycles, outputs that nothing makes, and weights
 // whose bytes do not fill their dimensions. Nodes of If, Loop and Scan bodies see the
 // values around them. It does not know what operators want of their inputs.
 // The error joins up to 20 faults, each naming its node or tensor and a remedy.
-func (m *Model) Check() error {
-	c := &checker{opsets: map[string]bool{}, needOpsets: m.IRVersion >= 3}
+func (m *Model) CheckStructure() error {
 	if m.Graph == nil {
 		return errors.New("onnx: the model has no graph; decode or build one")
 	}
+	return m.structure().err()
+}
+
+func (m *Model) structure() *checker {
+	c := &checker{opsets: map[string]bool{}, needOpsets: m.IRVersion >= 3}
 	if c.needOpsets && len(m.Opsets) == 0 {
 		c.fault("the model imports no operator set; add Opset{Version: 17}")
 	}
@@ -35,6 +67,10 @@ func (m *Model) Check() error {
 	for _, f := range m.Functions {
 		c.function(f, own)
 	}
+	return c
+}
+
+func (c *checker) err() error {
 	if c.more > 0 {
 		c.faults = append(c.faults, fmt.Errorf("onnx: and %d more faults", c.more))
 	}

@@ -86,7 +86,7 @@ func newSession(m *onnx.Model, opts Options) (*Session, error) {
 		return nil, err
 	}
 	openDims(m.Graph)
-	if err := m.Check(); err != nil {
+	if err := m.CheckStructure(); err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
 	if opts.Unfused {

@@ -1,0 +1,65 @@
+package onnx
+
+// otherFamily holds operators of ai.onnx of which no more is known than since when
+// they are: sequences, optional values, strings and what is random.
+func otherFamily() family {
+	return family{schemas: `
+		SequenceAt|SequenceConstruct|SequenceErase|SequenceInsert|SequenceLength|SplitToSequence|ConcatFromSequence 11 _~>_~
+		SequenceEmpty 11 _~>_~ dtype:i
+		SequenceMap 17 _~>_~ body:g!
+		Optional|OptionalGetElement|OptionalHasElement 15 _~>_~
+		StringNormalizer 10 _~>_~
+		StringConcat|StringSplit|RegexFullMatch|ImageDecoder 20 _~>_~
+		TfIdfVectorizer 9 _~>_~
+		Multinomial 7 _~>_~
+	`}
+}
+
+// liteFamily holds the fused operators of ARCHITECTURE.md.
+func liteFamily() family {
+	return family{
+		domain: liteDomain,
+		schemas: `
+			Linear 1 _,_,_?>_
+			LayerNorm 1 T,_,_,_?>T
+			Attention 1 T,_,_,_?>T
+			Gelu 1 T>T
+			GatherRows 1 T,_>T
+			QLinear 1 T,_,_,_,_?>T
+		`,
+		infer: map[string]func(*call){
+			"Linear": linearRule, "QLinear": linearRule, "LayerNorm": sameAsFirst, "Gelu": sameAsFirst,
+			"Attention": fusedAttentionRule, "GatherRows": gatherRowsRule,
+		},
+	}
+}
+
+// linearRule is X[…, in] times W[in, out], or [out, in] with trans_b.
+func linearRule(c *call) {
+	c.typed(0, c.arg(0).typ)
+	x, ok := c.dims(0)
+	w, ok2 := c.dims(1)
+	if !ok || !ok2 || len(w) != 2 || len(x) < 2 {
+		return
+	}
+	in, out := pair(w, c.int("trans_b", 0) != 0)
+	if c.equal(x[len(x)-1], in, "the inner sizes", "give weights of as many rows", 0, 1) {
+		c.shape(0, append(x[:len(x)-1:len(x)-1], out))
+	}
+}
+
+func fusedAttentionRule(c *call) {
+	x, ok := c.dims(0)
+	v, ok2 := c.dims(2)
+	if ok && ok2 && len(x) == 3 && len(v) == 3 {
+		c.shape(0, []Size{x[0], x[1], v[2]})
+	}
+}
+
+func gatherRowsRule(c *call) {
+	x, ok := c.dims(0)
+	r, ok2 := c.dims(1)
+	if ok && ok2 && len(x) > 0 {
+		c.shape(0, append(r[:len(r):len(r)], x[len(x)-1]))
+	}
+}
