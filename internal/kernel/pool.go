@@ -105,6 +105,8 @@ type workerSet struct {
 	mu      sync.Mutex
 	wake    sync.Cond
 	started int
+	parked  int          // workers in wake.Wait
+	caller  int          // processor of the last caller that woke some, -1 if unknown
 	pending []*job       // jobs that want more workers
 	open    atomic.Int32 // len(pending), to be watched without the lock
 	// patience is how many turns to watch before parking: none where there are
@@ -114,9 +116,9 @@ type workerSet struct {
 
 // Waking a parked goroutine takes longer than many a kernel runs, and kernels
 // come one after the other: a worker without work, and a caller whose last
-// chunk is under way elsewhere, watch for so many turns (some 30 µs) before
+// chunk is under way elsewhere, watch for so many turns (some 100 µs) before
 // they park.
-const spins = 1 << 16
+const spins = 1 << 18
 
 // offer asks for up to n workers to help with j.
 func (w *workerSet) offer(j *job, n int) {
@@ -134,8 +136,12 @@ func (w *workerSet) offer(j *job, n int) {
 	j.wanted = n
 	w.pending = append(w.pending, j)
 	w.open.Store(int32(len(w.pending)))
+	wake := min(n, w.parked)
+	if wake > 0 {
+		w.caller = currentCPU()
+	}
 	w.mu.Unlock()
-	for range n {
+	for range wake {
 		w.wake.Signal()
 	}
 }
@@ -163,8 +169,16 @@ func (w *workerSet) loop() {
 		for i := w.patience.Load(); i > 0 && w.open.Load() == 0; i-- {
 		}
 		w.mu.Lock()
-		for len(w.pending) == 0 {
+		if len(w.pending) == 0 {
+			w.parked++
 			w.wake.Wait()
+			w.parked--
+			here := w.caller
+			w.mu.Unlock()
+			if here >= 0 && currentCPU() == here {
+				leaveCPU(here)
+			}
+			continue // the job may be gone, but the next one is often near
 		}
 		j := w.pending[0]
 		j.refs.Add(1)
