@@ -62,6 +62,16 @@ func product(op string, m, n, k int) func() {
 	case "PACKED":
 		a, b := floats(r, m*k), kernel.Pack(false, k, n, floats(r, k*n), n)
 		return func() { kernel.GemmPacked(m, a, k, b, nil, kernel.ActNone, c, n) }
+	case "INT8":
+		a, b, scale := make([]uint8, m*k), make([]int8, k*n), floats(r, n)
+		for i := range a {
+			a[i] = uint8(r.Uint32())
+		}
+		for i := range b {
+			b[i] = int8(r.Uint32())
+		}
+		w := kernel.PackInt8(k, n, b)
+		return func() { kernel.GemmInt8Float(m, a, 128, w, nil, scale, nil, kernel.ActNone, c) }
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package exec
 import (
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
@@ -14,7 +13,6 @@ type weights8 struct {
 	packed *kernel.PackedInt8
 	zero   []int8 // nil, one, or one per column
 	k, n   int
-	sums   sync.Pool // of *[]int32
 }
 
 // packWeights8 packs an int8 or uint8 matrix [k,n] ([n,k] with trans). Unsigned weights
@@ -192,7 +190,7 @@ func integerLinear(c *call) error {
 	if err != nil || out.Len() == 0 {
 		return err
 	}
-	w.product(out.F32, m, q, z, scale.F32, bias, act)
+	kernel.GemmInt8Float(m, q, z, w.packed, w.zero, scale.F32, bias, act, out.F32)
 	return nil
 }
 
@@ -209,52 +207,6 @@ func (c *call) columnScale(xs, ws *Tensor, n int) (*Tensor, error) {
 		scale.F32[i] = xs.F32[0] * ws.F32[min(i, len(ws.F32)-1)]
 	}
 	return scale, nil
-}
-
-// blockRows is how many rows of a tall product are finished at a time, so that
-// the int32 sums stay in the cache until they are scaled.
-const blockRows = 64
-
-// product computes y [m,n] = act((q − z)·W·scale + bias).
-func (w *weights8) product(y []float32, m int, q []uint8, z uint8, scale, bias []float32, act kernel.Act) {
-	block := func(lo, hi int) {
-		rows := hi - lo
-		acc := w.scratch(rows * w.n)
-		defer w.sums.Put(acc)
-		if w.k == 0 {
-			clear(*acc)
-		} else {
-			kernel.GemmInt8(rows, q[lo*w.k:hi*w.k], z, w.packed, w.zero, *acc)
-		}
-		out := y[lo*w.n : hi*w.n]
-		kernel.Parallel(rows, max(1, grain/w.n), func(lo, hi int) {
-			for r := lo; r < hi; r++ {
-				y, a := out[r*w.n:][:len(scale)], (*acc)[r*w.n:][:len(scale)]
-				for j, s := range scale {
-					y[j] = float32(a[j]) * s
-				}
-			}
-		})
-		if bias != nil || act != kernel.ActNone {
-			kernel.BiasAct(out, rows, w.n, bias, act)
-		}
-	}
-	if m < 4*blockRows {
-		block(0, m) // too few blocks to go round: parallel inside
-		return
-	}
-	kernel.Parallel(m, blockRows, block)
-}
-
-// scratch returns n sums with arbitrary contents, to be put back.
-func (w *weights8) scratch(n int) *[]int32 {
-	p, _ := w.sums.Get().(*[]int32)
-	if p == nil || cap(*p) < n {
-		s := make([]int32, n)
-		p = &s
-	}
-	*p = (*p)[:n]
-	return p
 }
 
 // matMulInteger is exact int32 (A − za)·(B − zb).
@@ -321,6 +273,9 @@ func qLinearMatMul(c *call) error {
 			return fmt.Errorf("the scales must be float: %w", ErrType)
 		}
 	}
+	if done, err := c.fusedQLinearMatMul(); done || err != nil {
+		return err
+	}
 	inner := *c
 	inner.in = []*Tensor{c.in[0], c.in[3], c.in[2], c.in[5]}
 	inner.out = make([]*Tensor, 1)
@@ -350,4 +305,41 @@ func qLinearMatMul(c *call) error {
 		out.requantize(i, float64(float32(v)*(sa.F32[0]*sb.F32[i%sb.Len()]/ys.F32[0])), z[0])
 	}
 	return nil
+}
+
+// fusedQLinearMatMul makes the product by a weight matrix to uint8 in one go; it
+// reports whether it did.
+func (c *call) fusedQLinearMatMul() (bool, error) {
+	a, b, sa, sb, ys, yz := c.in[0], c.in[3], c.in[1], c.in[4], c.in[6], c.arg(7)
+	if len(b.Shape) != 2 || c.in[2] != nil && c.in[2].Len() != 1 || yz == nil || yz.Type != onnx.Uint8 ||
+		sa.Len() != 1 || ys.Len() != 1 || yz.Len() != 1 || sb.Len() != 1 && sb.Len() != b.Shape[1] {
+		return false, nil
+	}
+	w, err := c.weights(3, 5, false)
+	if err != nil {
+		return false, err
+	}
+	m, shape, err := rowsOf(a.Shape, w.k, w.n)
+	if err != nil {
+		return false, err
+	}
+	q, z, scratch, err := c.unsigned(a, c.in[2])
+	if err != nil {
+		return false, err
+	}
+	defer c.mem.release(scratch)
+	scale, err := c.new(onnx.Float, w.n)
+	if err != nil {
+		return false, err
+	}
+	defer c.mem.release(scale)
+	for i := range scale.F32 {
+		scale.F32[i] = sa.F32[0] * sb.F32[i%sb.Len()] / ys.F32[0]
+	}
+	out, err := c.output(0, onnx.Uint8, shape...)
+	if err != nil {
+		return false, err
+	}
+	kernel.GemmInt8U8(m, q, z, w.packed, w.zero, scale.F32, nil, kernel.ActNone, yz.U8[0], out.U8)
+	return true, nil
 }

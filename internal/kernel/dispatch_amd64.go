@@ -16,8 +16,9 @@ var (
 	useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasOSXSAVE && limit() >= pathAVX2
 	// The wider registers and the byte multiply-adds serve kernels that give
 	// the same bits as the narrower ones, and therefore are no class.
-	useAVX512 = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && limit() >= pathAVX512
-	useVNNI   = useAVX512 && cpu.X86.HasAVX512VNNI
+	useAVX512  = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && limit() >= pathAVX512
+	useVNNI    = useAVX512 && cpu.X86.HasAVX512VNNI
+	useAVXVNNI = useAVX2 && cpu.X86.HasAVXVNNI && limit() >= pathAVXVNNI
 )
 
 // Paths in the order of what they need.
@@ -54,6 +55,8 @@ func Path() string {
 	switch {
 	case useAVX512:
 		return pathNames[pathAVX512]
+	case useAVXVNNI:
+		return pathNames[pathAVXVNNI]
 	case useAVX2:
 		return pathNames[pathAVX2]
 	}
@@ -285,53 +288,82 @@ func vSumBytes(a []uint8) int32 {
 	return sum + sumBytesGo(a[done:])
 }
 
+func vDequantize(y []float32, acc, sums []int32, scale []float32, z, c int32) {
+	done := 0
+	if useAVX2 && len(y) >= 8 {
+		done = len(y) &^ 7
+		dequantizeAVX2(ptr(y), ptr(acc), ptr(sums), ptr(scale), done, z, c)
+	}
+	dequantizeGo(y[done:], acc[done:], sums[done:], scale[done:], z, c)
+}
+
+// int8Group is how many rows of B are interleaved.
 func int8Group() int {
-	if useVNNI {
+	if useVNNI || useAVXVNNI {
 		return 4
 	}
 	return 2
 }
 
-func int8Kernel4(h, k int, a []uint8, lda int, b []int8, c []int32, ldc int) {
-	if !useVNNI || k == 0 {
-		int8Kernel4Go(h, k, a, lda, b, c, ldc)
-		return
+// int8Step is how many rows of A are multiplied at a time.
+func int8Step() int {
+	if useAVX512 {
+		return 2 * int8Rows
 	}
-	k, ldc = k/4, ldc*floatSize
-	switch h {
-	case 6:
-		vnni6(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 5:
-		vnni5(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 4:
-		vnni4(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 3:
-		vnni3(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 2:
-		vnni2(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 1:
-		vnni1(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	}
+	return int8Rows
 }
 
-func int8Kernel(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {
-	if !useAVX2 || k == 0 {
-		int8KernelGo(h, k, a, lda, b, c, ldc)
+type integerMicro func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// The integer kernels of one, two and four panels by number of rows.
+var (
+	wordsNarrow = []integerMicro{words1x16, words2x16, words3x16, words4x16, words5x16, words6x16}
+	vnniNarrow  = []integerMicro{avxvnni1x16, avxvnni2x16, avxvnni3x16, avxvnni4x16, avxvnni5x16, avxvnni6x16}
+	wordsWide   = [2][]integerMicro{
+		{wordsz1x16, wordsz2x16, wordsz3x16, wordsz4x16, wordsz5x16, wordsz6x16, wordsz7x16, wordsz8x16, wordsz9x16, wordsz10x16, wordsz11x16, wordsz12x16},
+		{wordsz1x32, wordsz2x32, wordsz3x32, wordsz4x32, wordsz5x32, wordsz6x32, wordsz7x32, wordsz8x32, wordsz9x32, wordsz10x32, wordsz11x32, wordsz12x32},
+	}
+	vnniWide = [3][]integerMicro{
+		{vnniz1x16, vnniz2x16, vnniz3x16, vnniz4x16, vnniz5x16, vnniz6x16, vnniz7x16, vnniz8x16, vnniz9x16, vnniz10x16, vnniz11x16, vnniz12x16},
+		{vnniz1x32, vnniz2x32, vnniz3x32, vnniz4x32, vnniz5x32, vnniz6x32, vnniz7x32, vnniz8x32, vnniz9x32, vnniz10x32, vnniz11x32, vnniz12x32},
+		{vnniz1x64, vnniz2x64, vnniz3x64, vnniz4x64},
+	}
+)
+
+// multiply writes h rows of A·B, columns j0 to j1, to acc, whole panels of it.
+func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
+	var kernels [][]integerMicro
+	switch {
+	case t.b.group == 4 && useVNNI:
+		kernels = vnniWide[:]
+	case t.b.group == 4 && useAVXVNNI:
+		kernels = [][]integerMicro{vnniNarrow}
+	case t.b.group == 2 && useAVX512:
+		kernels = wordsWide[:]
+	case t.b.group == 2 && useAVX2:
+		kernels = [][]integerMicro{wordsNarrow}
+	}
+	if kernels == nil || t.b.kp == 0 {
+		t.multiplyGo(h, a, j0, j1, acc, ld)
 		return
 	}
-	k, lda, ldc = k/2, lda*wordSize, ldc*floatSize
-	switch h {
-	case 6:
-		int8x6(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 5:
-		int8x5(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 4:
-		int8x4(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 3:
-		int8x3(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 2:
-		int8x2(k, ptr(a), lda, ptr(b), ptr(c), ldc)
-	case 1:
-		int8x1(k, ptr(a), lda, ptr(b), ptr(c), ldc)
+	first, second, lda := ptr(a.bytes), (*uint8)(nil), a.ld
+	if t.b.group == 2 {
+		first, lda = (*uint8)(unsafe.Pointer(ptr(a.words))), wordSize*a.ld
+	}
+	if h > int8Rows {
+		second = (*uint8)(unsafe.Add(unsafe.Pointer(first), int8Rows*lda))
+	}
+	most := len(kernels) - 1
+	if most == 2 && h > len(kernels[2]) {
+		most = 1
+	}
+	for j := j0; j < j1; {
+		q := most
+		for q > 0 && j+(1<<q-1)*int8Cols >= j1 {
+			q--
+		}
+		kernels[q][h-1](t.b.kp/t.b.group, first, second, lda, ptr(t.b.data[j*t.b.kp:]), int8Cols*t.b.kp, ptr(acc[j-j0:]), ld*floatSize)
+		j += int8Cols << q
 	}
 }

@@ -62,9 +62,11 @@ func vSubScaled(row, sums []int32, z, c int32)         { subScaledGo(row, sums, 
 func vQuantize(dst []uint8, x []float32, s, z float32) { quantizeGo(dst, x, s, z) }
 func int8Group() int                                   { return 2 }
 func vSumBytes(a []uint8) int32                        { return sumBytesGo(a) }
-func int8Kernel4(h, k int, a []uint8, lda int, b []int8, c []int32, ldc int) {
-	int8Kernel4Go(h, k, a, lda, b, c, ldc)
+func vDequantize(y []float32, acc, sums []int32, scale []float32, z, c int32) {
+	dequantizeGo(y, acc, sums, scale, z, c)
 }
-func int8Kernel(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {
-	int8KernelGo(h, k, a, lda, b, c, ldc)
+func int8Step() int { return int8Rows }
+
+func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
+	t.multiplyGo(h, a, j0, j1, acc, ld)
 }

@@ -42,15 +42,6 @@ func PackInt8(k, n int, w []int8) *PackedInt8 {
 	return p
 }
 
-// words is scratch for the left-hand side, widened or padded, and its row sums.
-type words struct {
-	wide  []int16
-	bytes []uint8
-	sums  []int32
-}
-
-var wordsPool freeList[words]
-
 // sized returns a slice of n elements, x itself if it has room for them.
 func sized[T any](x []T, n int) []T {
 	if cap(x) < n {
@@ -59,54 +50,127 @@ func sized[T any](x []T, n int) []T {
 	return x[:n]
 }
 
+// int8Scratch is what one task needs: its rows of A as the kernel wants them,
+// their sums, and the products of the rows that are under way.
+type int8Scratch struct {
+	words []int16
+	bytes []uint8
+	sums  []int32
+	acc   []int32
+	row   []float32
+}
+
+var int8Scratches freeList[int8Scratch]
+
+// rowsOfA is A from some row on: words where B is packed in pairs, else bytes.
+type rowsOfA struct {
+	words []int16
+	bytes []uint8
+	ld    int
+}
+
 type int8Task struct {
-	m       int
-	a       []uint8
-	lda     int // of a, in elements
-	azero   int32
-	b       *PackedInt8
-	wzero   []int8
-	c       []int32
-	scratch *words
-	prepare bool // run makes the scratch, not tiles of C
-	mb, nb  int  // tile of C
-	down    int  // tiles in a column of tiles
+	m, n   int
+	a      []uint8
+	azero  int32
+	b      *PackedInt8
+	wzero  []int8
+	c      []int32   // the result, or
+	y      []float32 // the result scaled, with bias and activation, or
+	q      []uint8   // that rounded
+	qzero  float32
+	scale  []float32
+	bias   []float32
+	act    Act
+	mb, nb int // tile of C
+	down   int // tiles in a column of tiles
 }
 
 var int8Tasks taskPool[int8Task]
 
 // GemmInt8 computes C[m,n] = (A[m,k] - azero)·(W[k,n] - wzero) in exact 32-bit
-// arithmetic. wzero is nil for 0, or has length 1 or n.
+// arithmetic. wzero is nil for 0, or has length 1 or n. Signed factors on the
+// left are those plus 128, with azero plus 128.
 func GemmInt8(m int, a []uint8, azero uint8, b *PackedInt8, wzero []int8, c []int32) {
-	k, n := b.k, b.n
+	need("C", len(c), m*b.n)
+	gemmInt8(int8Task{m: m, a: a, azero: int32(azero), b: b, wzero: wzero, c: c})
+}
+
+// GemmInt8Float computes Y[m,n] = act((A - azero)·(W - wzero)·scale + bias), as
+// GemmInt8 does up to the scale, of length n, which goes by column. The 32-bit
+// sums stay in the cache. bias is nil or has length n.
+func GemmInt8Float(m int, a []uint8, azero uint8, b *PackedInt8, wzero []int8, scale, bias []float32, act Act, y []float32) {
+	need("Y", len(y), m*b.n)
+	gemmInt8(int8Task{m: m, a: a, azero: int32(azero), b: b, wzero: wzero, y: y, scale: scale, bias: bias, act: act})
+}
+
+// GemmInt8U8 is GemmInt8Float rounded half to even, plus zero, saturated to
+// uint8: scale and bias are in units of the result.
+func GemmInt8U8(m int, a []uint8, azero uint8, b *PackedInt8, wzero []int8, scale, bias []float32, act Act, zero uint8, q []uint8) {
+	need("Q", len(q), m*b.n)
+	gemmInt8(int8Task{m: m, a: a, azero: int32(azero), b: b, wzero: wzero, q: q, qzero: float32(zero), scale: scale, bias: bias, act: act})
+}
+
+func gemmInt8(task int8Task) {
+	m, n, k := task.m, task.b.n, task.b.k
 	if m <= 0 || n <= 0 {
 		return
 	}
-	need("A", len(a), m*k)
-	need("C", len(c), m*n)
-	if len(wzero) > 1 {
-		need("zero points", len(wzero), n)
+	need("A", len(task.a), m*k)
+	if len(task.wzero) > 1 {
+		need("zero points", len(task.wzero), n)
 	}
-	if allZero(wzero) {
-		wzero = nil
+	if task.c == nil {
+		need("scale", len(task.scale), n)
+		if task.bias != nil {
+			need("bias", len(task.bias), n)
+		}
 	}
-	w := wordsPool.get()
+	if allZero(task.wzero) {
+		task.wzero = nil
+	}
 	t := int8Tasks.get()
-	*t = int8Task{m: m, a: a, lda: k, azero: int32(azero), b: b, wzero: wzero, c: c, scratch: w}
-	t.left()
-	t.mb, t.nb = 48, 256
-	for tiles(m, t.mb)*tiles(n, t.nb) < 32 && t.mb*t.nb*k > 1<<20 && t.nb > 64 {
-		t.nb /= 2
+	*t = task
+	t.n = n
+	threads := 1
+	if m*n*k >= 2*parallelWork {
+		threads = Threads()
 	}
+	t.cut(threads)
 	t.down = tiles(m, t.mb)
-	total := t.down * tiles(n, t.nb)
-	if m*n*k < 1<<19 {
+	if total := t.down * tiles(n, t.nb); threads == 1 {
 		t.run(0, total)
 	} else {
 		parallel(total, 1, t)
 	}
 	int8Tasks.put(t)
-	wordsPool.put(w)
+}
+
+// cut sets the tile of C for one task: columns of B that stay in the second-level
+// cache while all rows of the tile pass by, and a few tiles for each thread.
+func (t *int8Task) cut(threads int) {
+	const cache = 1 << 18 // bytes of B
+	columns := min(ncBlock, max(2*int8Cols, cache/max(t.b.kp, 1)))
+	if t.m <= int8Step() {
+		columns = ncBlock // B is read once
+	}
+	work := max(1, t.m*t.n*t.b.k/parallelWork)
+	want := min(4*threads, work)
+	if threads == 1 {
+		want = 1
+	}
+	t.mb = roundUp(tiles(t.m, tiles(t.m, 2*mcBlock)), 2*int8Rows)
+	t.nb = roundUp(tiles(t.n, tiles(t.n, columns)), 2*int8Cols)
+	for rows := 2 * mcBlock; tiles(t.m, t.mb)*tiles(t.n, t.nb) < want; {
+		if t.nb > 4*int8Cols || rows <= 24 && t.nb > 2*int8Cols {
+			t.nb = roundUp(t.nb/2, 2*int8Cols)
+		} else if rows > 24 {
+			rows /= 2
+			t.mb = roundUp(tiles(t.m, tiles(t.m, rows)), 2*int8Rows)
+		} else {
+			break
+		}
+	}
 }
 
 func allZero(x []int8) bool {
@@ -118,97 +182,106 @@ func allZero(x []int8) bool {
 	return true
 }
 
-// left makes what the kernel needs of A: 16-bit words for pairs, rows padded to
-// whole groups for fours, and the row sums where there are zero points.
-func (t *int8Task) left() {
-	padded := t.b.group == 4 && t.b.kp != t.b.k
-	if t.b.group == 4 && !padded && t.wzero == nil {
-		return
-	}
-	w := t.scratch
-	w.sums = sized(w.sums, t.m)
-	if t.b.group == 2 {
-		w.wide = sized(w.wide, t.m*t.b.kp)
-	} else if padded {
-		w.bytes = sized(w.bytes, t.m*t.b.kp)
-	}
-	t.prepare = true
-	parallel(t.m, rowGrain(t.b.k, grainCheap), t)
-	t.prepare = false
-	if padded {
-		t.a, t.lda = w.bytes, t.b.kp
-	}
-}
-
 func (t *int8Task) run(lo, hi int) {
-	if t.prepare {
-		k, kp, w := t.b.k, t.b.kp, t.scratch
-		for r := lo; r < hi; r++ {
-			row := t.a[r*k : (r+1)*k]
-			if t.b.group == 2 {
-				w.sums[r] = vWiden(w.wide[r*kp:(r+1)*kp], row)
-				continue
-			}
-			w.sums[r] = vSumBytes(row)
-			if kp != k {
-				dst := w.bytes[r*kp : (r+1)*kp]
-				clear(dst[copy(dst, row):])
-			}
-		}
-		return
-	}
+	s := int8Scratches.get()
 	for ; lo < hi; lo++ {
 		i, j := lo%t.down*t.mb, lo/t.down*t.nb
-		t.tile(i, min(i+t.mb, t.m), j, min(j+t.nb, t.b.n))
+		t.tile(i, min(i+t.mb, t.m), j, min(j+t.nb, t.n), s)
 	}
+	int8Scratches.put(s)
 }
 
-func (t *int8Task) tile(i0, i1, j0, j1 int) {
-	n := t.b.n
-	var tmp [int8Rows * int8Cols]int32
-	for j := j0; j < j1; j += int8Cols {
-		panel := t.b.data[j*t.b.kp : (j+int8Cols)*t.b.kp]
-		for i := i0; i < i1; i += int8Rows {
-			h := min(int8Rows, i1-i)
-			if j+int8Cols <= n {
-				t.kernel(h, i, panel, t.c[i*n+j:], n)
-				continue
+func (t *int8Task) tile(i0, i1, j0, j1 int, s *int8Scratch) {
+	step, ld := int8Step(), roundUp(j1-j0, int8Cols)
+	s.acc = sized(s.acc, step*ld)
+	for i := i0; i < i1; i += step {
+		h := min(step, i1-i)
+		a := t.rows(i, h, s)
+		t.multiply(h, &a, j0, j1, s.acc, ld)
+		for r := range h {
+			sum := int32(0)
+			if t.wzero != nil {
+				sum = s.sums[r]
 			}
-			t.kernel(h, i, panel, tmp[:], int8Cols)
-			for r := range h {
-				copy(t.c[(i+r)*n+j:(i+r)*n+j1], tmp[r*int8Cols:])
-			}
+			t.finish(i+r, j0, s.acc[r*ld:r*ld+j1-j0], sum, s)
 		}
 	}
-	for i := i0; i < i1; i++ {
-		t.correct(t.c[i*n+j0:i*n+j1], i, j0)
-	}
 }
 
-func (t *int8Task) kernel(h, i int, panel []int8, c []int32, ldc int) {
+// rows returns what the kernel needs of h rows of A: 16-bit words for pairs, rows
+// padded to whole groups for fours. The row sums are made where there are zero
+// points of B.
+func (t *int8Task) rows(i, h int, s *int8Scratch) rowsOfA {
+	k, kp := t.b.k, t.b.kp
+	s.sums = sized(s.sums, h)
 	if t.b.group == 2 {
-		int8Kernel(h, t.b.kp, t.scratch.wide[i*t.b.kp:], t.b.kp, panel, c, ldc)
-	} else {
-		int8Kernel4(h, t.b.kp, t.a[i*t.lda:], t.lda, panel, c, ldc)
+		s.words = sized(s.words, h*kp)
+		for r := range h {
+			s.sums[r] = vWiden(s.words[r*kp:(r+1)*kp], t.a[(i+r)*k:(i+r+1)*k])
+		}
+		return rowsOfA{words: s.words, ld: kp}
 	}
+	if t.wzero != nil {
+		for r := range h {
+			s.sums[r] = vSumBytes(t.a[(i+r)*k : (i+r+1)*k])
+		}
+	}
+	if kp == k {
+		return rowsOfA{bytes: t.a[i*k:], ld: k}
+	}
+	s.bytes = sized(s.bytes, h*kp)
+	for r := range h {
+		dst := s.bytes[r*kp : (r+1)*kp]
+		clear(dst[copy(dst, t.a[(i+r)*k:(i+r+1)*k]):])
+	}
+	return rowsOfA{bytes: s.bytes, ld: kp}
 }
 
-// correct takes the zero points into account:
+// finish takes the zero points into account and writes columns j on of row i:
 // Σ(a-za)(w-zw) = Σaw - za·Σw - zw·Σa + k·za·zw.
-func (t *int8Task) correct(row []int32, i, j int) {
-	sums := t.b.sums[j : j+len(row)]
-	switch {
-	case len(t.wzero) == 0:
-		if t.azero != 0 {
-			vSubScaled(row, sums, t.azero, 0)
-		}
-	case len(t.wzero) == 1:
-		vSubScaled(row, sums, t.azero, int32(t.wzero[0])*(t.scratch.sums[i]-int32(t.b.k)*t.azero))
+func (t *int8Task) finish(i, j int, acc []int32, sum int32, s *int8Scratch) {
+	sums := t.b.sums[j : j+len(acc)]
+	rest := sum - int32(t.b.k)*t.azero
+	var all int32 // to be taken from every element
+	switch len(t.wzero) {
+	case 0:
+	case 1:
+		all = int32(t.wzero[0]) * rest
 	default:
-		zero := t.wzero[j : j+len(row)]
-		rest := t.scratch.sums[i] - int32(t.b.k)*t.azero
-		for x := range row {
-			row[x] -= t.azero*sums[x] + int32(zero[x])*rest
+		for x, z := range t.wzero[j : j+len(acc)] {
+			acc[x] -= int32(z) * rest
+		}
+	}
+	at := i*t.n + j
+	if t.c != nil {
+		if t.azero != 0 || all != 0 {
+			vSubScaled(acc, sums, t.azero, all)
+		}
+		copy(t.c[at:], acc)
+		return
+	}
+	if t.q != nil {
+		s.row = sized(s.row, len(acc))
+		vDequantize(s.row, acc, sums, t.scale[j:j+len(acc)], t.azero, all)
+		finishRow(s.row, t.bias, j, t.act)
+		vQuantize(t.q[at:at+len(acc)], s.row, 1, t.qzero)
+		return
+	}
+	y := t.y[at : at+len(acc)]
+	vDequantize(y, acc, sums, t.scale[j:j+len(acc)], t.azero, all)
+	finishRow(y, t.bias, j, t.act)
+}
+
+func (t *int8Task) multiplyGo(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
+	kp := t.b.kp
+	for j := j0; j < j1; j += int8Cols {
+		for r := 0; r < h; r += int8Rows {
+			c := acc[r*ld+j-j0:]
+			if t.b.group == 2 {
+				int8KernelGo(min(int8Rows, h-r), kp, a.words[r*a.ld:], a.ld, t.b.data[j*kp:], c, ld)
+			} else {
+				int8Kernel4Go(min(int8Rows, h-r), kp, a.bytes[r*a.ld:], a.ld, t.b.data[j*kp:], c, ld)
+			}
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 )
 
 func TestGemmInt8(t *testing.T) {
-	eachInt8(t, testGemmInt8)
+	eachPath(t, testGemmInt8)
 }
 
 func testGemmInt8(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, s := range [][3]int{{0, 3, 3}, {1, 1, 1}, {1, 16, 2}, {2, 17, 3}, {5, 15, 7}, {6, 32, 64}, {7, 33, 65}, {13, 40, 101}, {50, 270, 33}, {3, 5, 0}, {61, 64, 770}} {
+	for _, s := range [][3]int{{0, 3, 3}, {1, 1, 1}, {1, 16, 2}, {2, 17, 3}, {5, 15, 7}, {6, 32, 64}, {7, 33, 65}, {13, 40, 101}, {50, 270, 33}, {3, 5, 0}, {61, 64, 770}, {1, 130, 36}, {4, 70, 40}, {12, 96, 17}, {200, 48, 21}} {
 		m, n, k := s[0], s[1], s[2]
 		for _, extreme := range []bool{false, true} {
 			a, w := make([]uint8, m*k), make([]int8, k*n)
@@ -38,6 +38,57 @@ func testGemmInt8(t *testing.T) {
 					c := make([]int32, m*n)
 					GemmInt8(m, a, az, PackInt8(k, n, w), wz, c)
 					checkInt8(t, fmt.Sprint(s, extreme, az, len(wz)), m, n, k, a, az, w, wz, c)
+				}
+			}
+		}
+	}
+}
+
+// The fused forms are the sums, scaled, with bias and activation, step by step.
+func TestGemmInt8Fused(t *testing.T) {
+	eachPath(t, testGemmInt8Fused)
+}
+
+func testGemmInt8Fused(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, s := range [][3]int{{1, 1, 1}, {1, 70, 33}, {7, 40, 64}, {30, 330, 19}, {100, 100, 130}, {2, 3, 0}} {
+		m, n, k := s[0], s[1], s[2]
+		a, w := make([]uint8, m*k), make([]int8, k*n)
+		for i := range a {
+			a[i] = uint8(r.Uint32())
+		}
+		for i := range w {
+			w[i] = int8(r.Uint32())
+		}
+		zeros := make([]int8, n)
+		for i := range zeros {
+			zeros[i] = int8(r.Uint32())
+		}
+		scale, bias := random(1, n), random(2, n)
+		for i := range scale {
+			scale[i] *= 0.01
+		}
+		b := PackInt8(k, n, w)
+		for _, act := range []Act{ActNone, ActGelu, ActRelu} {
+			for _, wz := range [][]int8{nil, {7}, zeros} {
+				for _, bias := range [][]float32{nil, bias} {
+					sums, got, want := make([]int32, m*n), make([]float32, m*n), make([]float32, m*n)
+					GemmInt8(m, a, 99, b, wz, sums)
+					for i, v := range sums {
+						want[i] = float32(v) * scale[i%n]
+					}
+					if bias != nil || act != ActNone {
+						BiasAct(want, m, n, bias, act)
+					}
+					GemmInt8Float(m, a, 99, b, wz, scale, bias, act, got)
+					sameBits(t, fmt.Sprint(s, act, len(wz), bias != nil), got, want)
+					q := make([]uint8, m*n)
+					GemmInt8U8(m, a, 99, b, wz, scale, bias, act, 100, q)
+					for i, v := range want {
+						if x := math.Max(0, math.Min(255, math.RoundToEven(float64(v))+100)); float64(q[i]) != x {
+							t.Fatalf("%v: %v is %d, want %v", s, v, q[i], x)
+						}
+					}
 				}
 			}
 		}
@@ -131,6 +182,12 @@ func TestQuantizeU8(t *testing.T) {
 				t.Fatalf("%v of scale %v zero %v is %d, want %v", v, scale, zero, dst[i], want)
 			}
 		}
+	}
+	huge := []float32{3e9, -3e9, 0, 3e9, -3e9, 1, 2, 3e9}
+	q := make([]uint8, len(huge))
+	vQuantize(q, huge, 1, 7)
+	if fmt.Sprint(q) != "[255 0 7 255 0 8 9 255]" {
+		t.Errorf("beyond int32: %d", q)
 	}
 	check(nil)
 	check([]float32{0, 0, 0})

@@ -683,77 +683,458 @@ func attnScatter(dst *float32, ld int, src *float32, n int, rows int, mask *floa
 //go:noescape
 func attnTranspose(dst *float32, src *float32, n int)
 
-// int8x1 computes C[1,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart.
+// words1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func int8x1(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+func words1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// int8x2 computes C[2,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart.
+// words2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func int8x2(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+func words2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// int8x3 computes C[3,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart.
+// words3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func int8x3(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+func words3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// int8x4 computes C[4,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart.
+// words4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func int8x4(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+func words4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// int8x5 computes C[5,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart.
+// words5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func int8x5(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+func words5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// int8x6 computes C[6,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart.
+// words6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func int8x6(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// vnni1 computes C[1,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+// avxvnni1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func vnni1(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// vnni2 computes C[2,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+// avxvnni2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func vnni2(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// vnni3 computes C[3,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+// avxvnni3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func vnni3(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// vnni4 computes C[4,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+// avxvnni4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func vnni4(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// vnni5 computes C[5,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+// avxvnni5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func vnni5(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 
-// vnni6 computes C[6,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;
-// rows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.
+// avxvnni6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
 //
 //go:noescape
-func vnni6(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+func avxvnni6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz7x16 computes C[7,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz8x16 computes C[8,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz9x16 computes C[9,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz10x16 computes C[10,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz11x16 computes C[11,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz12x16 computes C[12,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz1x32 computes C[1,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz2x32 computes C[2,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz3x32 computes C[3,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz4x32 computes C[4,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz5x32 computes C[5,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz6x32 computes C[6,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz7x32 computes C[7,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz8x32 computes C[8,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz9x32 computes C[9,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz10x32 computes C[10,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz11x32 computes C[11,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// wordsz12x32 computes C[12,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz7x16 computes C[7,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz8x16 computes C[8,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz9x16 computes C[9,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz10x16 computes C[10,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz11x16 computes C[11,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz12x16 computes C[12,16] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz1x32 computes C[1,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz2x32 computes C[2,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz3x32 computes C[3,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz4x32 computes C[4,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz5x32 computes C[5,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz6x32 computes C[6,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz7x32 computes C[7,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz8x32 computes C[8,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz9x32 computes C[9,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz10x32 computes C[10,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz11x32 computes C[11,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz12x32 computes C[12,32] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz1x64 computes C[1,64] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz2x64 computes C[2,64] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz3x64 computes C[3,64] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// vnniz4x64 computes C[4,64] = A·B over k > 0 groups of interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+//
+//go:noescape
+func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+
+// dequantizeAVX2 sets y = float(acc - z·sums - c)·scale over n elements, a multiple of 8, not 0.
+//
+//go:noescape
+func dequantizeAVX2(y *float32, acc *int32, sums *int32, scale *float32, n int, z int32, c int32)
 
 // widenAVX2 widens n bytes, a multiple of 32, not 0, and returns their sum.
 //

@@ -15899,15 +15899,13 @@ block:
 	VZEROUPPER
 	RET
 
-// func int8x1(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+// func words1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2
-TEXT ·int8x1(SB), NOSPLIT, $0-48
-	MOVQ   k2+0(FP), AX
+TEXT ·words1x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), DX
-	MOVQ   c+32(FP), BX
-	MOVQ   ldc+40(FP), SI
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ   $0x02, AX
@@ -15919,17 +15917,17 @@ two:
 	VPBROADCASTD (CX), Y4
 	VPMADDWD     Y2, Y4, Y2
 	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y4
-	VPADDD       Y4, Y1, Y1
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
 	VPMOVSXBW    32(DX), Y2
 	VPMOVSXBW    48(DX), Y3
 	VPBROADCASTD 4(CX), Y4
 	VPMADDWD     Y2, Y4, Y2
 	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y4
-	VPADDD       Y4, Y1, Y1
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
 	ADDQ         $0x08, CX
-	ADDQ         $0x40, DX
+	ADDQ         $0x00000040, DX
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -15941,25 +15939,24 @@ rest:
 	VPBROADCASTD (CX), Y4
 	VPMADDWD     Y2, Y4, Y2
 	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y4
-	VPADDD       Y4, Y1, Y1
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
 
 store:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
 	VZEROUPPER
 	RET
 
-// func int8x2(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+// func words2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2
-TEXT ·int8x2(SB), NOSPLIT, $0-48
-	MOVQ   k2+0(FP), AX
+TEXT ·words2x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -15978,8 +15975,8 @@ two:
 	VPBROADCASTD (CX)(DX*1), Y6
 	VPMADDWD     Y4, Y6, Y4
 	VPADDD       Y4, Y2, Y2
-	VPMADDWD     Y5, Y6, Y6
-	VPADDD       Y6, Y3, Y3
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
 	VPMOVSXBW    32(BX), Y4
 	VPMOVSXBW    48(BX), Y5
 	VPBROADCASTD 4(CX), Y6
@@ -15990,10 +15987,10 @@ two:
 	VPBROADCASTD 4(CX)(DX*1), Y6
 	VPMADDWD     Y4, Y6, Y4
 	VPADDD       Y4, Y2, Y2
-	VPMADDWD     Y5, Y6, Y6
-	VPADDD       Y6, Y3, Y3
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
 	ADDQ         $0x08, CX
-	ADDQ         $0x40, BX
+	ADDQ         $0x00000040, BX
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -16010,28 +16007,27 @@ rest:
 	VPBROADCASTD (CX)(DX*1), Y6
 	VPMADDWD     Y4, Y6, Y4
 	VPADDD       Y4, Y2, Y2
-	VPMADDWD     Y5, Y6, Y6
-	VPADDD       Y6, Y3, Y3
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
 	VZEROUPPER
 	RET
 
-// func int8x3(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+// func words3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2
-TEXT ·int8x3(SB), NOSPLIT, $0-48
-	MOVQ   k2+0(FP), AX
+TEXT ·words3x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16057,8 +16053,8 @@ two:
 	VPBROADCASTD (CX)(DX*2), Y8
 	VPMADDWD     Y6, Y8, Y6
 	VPADDD       Y6, Y4, Y4
-	VPMADDWD     Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
 	VPMOVSXBW    32(BX), Y6
 	VPMOVSXBW    48(BX), Y7
 	VPBROADCASTD 4(CX), Y8
@@ -16074,10 +16070,10 @@ two:
 	VPBROADCASTD 4(CX)(DX*2), Y8
 	VPMADDWD     Y6, Y8, Y6
 	VPADDD       Y6, Y4, Y4
-	VPMADDWD     Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
 	ADDQ         $0x08, CX
-	ADDQ         $0x40, BX
+	ADDQ         $0x00000040, BX
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -16099,33 +16095,32 @@ rest:
 	VPBROADCASTD (CX)(DX*2), Y8
 	VPMADDWD     Y6, Y8, Y6
 	VPADDD       Y6, Y4, Y4
-	VPMADDWD     Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
 	VZEROUPPER
 	RET
 
-// func int8x4(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+// func words4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2
-TEXT ·int8x4(SB), NOSPLIT, $0-48
-	MOVQ   k2+0(FP), AX
+TEXT ·words4x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	ADDQ   CX, R8
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16138,8 +16133,8 @@ TEXT ·int8x4(SB), NOSPLIT, $0-48
 	JL     rest
 
 two:
-	VPMOVSXBW    (BX), Y8
-	VPMOVSXBW    16(BX), Y9
+	VPMOVSXBW    (SI), Y8
+	VPMOVSXBW    16(SI), Y9
 	VPBROADCASTD (CX), Y10
 	VPMADDWD     Y8, Y10, Y11
 	VPADDD       Y11, Y0, Y0
@@ -16155,13 +16150,13 @@ two:
 	VPADDD       Y11, Y4, Y4
 	VPMADDWD     Y9, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD (R8), Y10
+	VPBROADCASTD (BX), Y10
 	VPMADDWD     Y8, Y10, Y8
 	VPADDD       Y8, Y6, Y6
-	VPMADDWD     Y9, Y10, Y10
-	VPADDD       Y10, Y7, Y7
-	VPMOVSXBW    32(BX), Y8
-	VPMOVSXBW    48(BX), Y9
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VPMOVSXBW    32(SI), Y8
+	VPMOVSXBW    48(SI), Y9
 	VPBROADCASTD 4(CX), Y10
 	VPMADDWD     Y8, Y10, Y11
 	VPADDD       Y11, Y0, Y0
@@ -16177,22 +16172,22 @@ two:
 	VPADDD       Y11, Y4, Y4
 	VPMADDWD     Y9, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD 4(R8), Y10
+	VPBROADCASTD 4(BX), Y10
 	VPMADDWD     Y8, Y10, Y8
 	VPADDD       Y8, Y6, Y6
-	VPMADDWD     Y9, Y10, Y10
-	VPADDD       Y10, Y7, Y7
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
 	ADDQ         $0x08, CX
-	ADDQ         $0x08, R8
-	ADDQ         $0x40, BX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
 rest:
 	ADDQ         $0x02, AX
 	JZ           store
-	VPMOVSXBW    (BX), Y8
-	VPMOVSXBW    16(BX), Y9
+	VPMOVSXBW    (SI), Y8
+	VPMOVSXBW    16(SI), Y9
 	VPBROADCASTD (CX), Y10
 	VPMADDWD     Y8, Y10, Y11
 	VPADDD       Y11, Y0, Y0
@@ -16208,39 +16203,38 @@ rest:
 	VPADDD       Y11, Y4, Y4
 	VPMADDWD     Y9, Y10, Y10
 	VPADDD       Y10, Y5, Y5
-	VPBROADCASTD (R8), Y10
+	VPBROADCASTD (BX), Y10
 	VPMADDWD     Y8, Y10, Y8
 	VPADDD       Y8, Y6, Y6
-	VPMADDWD     Y9, Y10, Y10
-	VPADDD       Y10, Y7, Y7
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
 	VZEROUPPER
 	RET
 
-// func int8x5(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+// func words5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2
-TEXT ·int8x5(SB), NOSPLIT, $0-48
-	MOVQ   k2+0(FP), AX
+TEXT ·words5x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	ADDQ   CX, R8
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16255,8 +16249,8 @@ TEXT ·int8x5(SB), NOSPLIT, $0-48
 	JL     rest
 
 two:
-	VPMOVSXBW    (BX), Y10
-	VPMOVSXBW    16(BX), Y11
+	VPMOVSXBW    (SI), Y10
+	VPMOVSXBW    16(SI), Y11
 	VPBROADCASTD (CX), Y12
 	VPMADDWD     Y10, Y12, Y13
 	VPADDD       Y13, Y0, Y0
@@ -16272,18 +16266,18 @@ two:
 	VPADDD       Y13, Y4, Y4
 	VPMADDWD     Y11, Y12, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD (R8), Y12
+	VPBROADCASTD (BX), Y12
 	VPMADDWD     Y10, Y12, Y13
 	VPADDD       Y13, Y6, Y6
 	VPMADDWD     Y11, Y12, Y12
 	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD (R8)(DX*1), Y12
+	VPBROADCASTD (BX)(DX*1), Y12
 	VPMADDWD     Y10, Y12, Y10
 	VPADDD       Y10, Y8, Y8
-	VPMADDWD     Y11, Y12, Y12
-	VPADDD       Y12, Y9, Y9
-	VPMOVSXBW    32(BX), Y10
-	VPMOVSXBW    48(BX), Y11
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VPMOVSXBW    32(SI), Y10
+	VPMOVSXBW    48(SI), Y11
 	VPBROADCASTD 4(CX), Y12
 	VPMADDWD     Y10, Y12, Y13
 	VPADDD       Y13, Y0, Y0
@@ -16299,27 +16293,27 @@ two:
 	VPADDD       Y13, Y4, Y4
 	VPMADDWD     Y11, Y12, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD 4(R8), Y12
+	VPBROADCASTD 4(BX), Y12
 	VPMADDWD     Y10, Y12, Y13
 	VPADDD       Y13, Y6, Y6
 	VPMADDWD     Y11, Y12, Y12
 	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD 4(R8)(DX*1), Y12
+	VPBROADCASTD 4(BX)(DX*1), Y12
 	VPMADDWD     Y10, Y12, Y10
 	VPADDD       Y10, Y8, Y8
-	VPMADDWD     Y11, Y12, Y12
-	VPADDD       Y12, Y9, Y9
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
 	ADDQ         $0x08, CX
-	ADDQ         $0x08, R8
-	ADDQ         $0x40, BX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
 rest:
 	ADDQ         $0x02, AX
 	JZ           store
-	VPMOVSXBW    (BX), Y10
-	VPMOVSXBW    16(BX), Y11
+	VPMOVSXBW    (SI), Y10
+	VPMOVSXBW    16(SI), Y11
 	VPBROADCASTD (CX), Y12
 	VPMADDWD     Y10, Y12, Y13
 	VPADDD       Y13, Y0, Y0
@@ -16335,47 +16329,46 @@ rest:
 	VPADDD       Y13, Y4, Y4
 	VPMADDWD     Y11, Y12, Y12
 	VPADDD       Y12, Y5, Y5
-	VPBROADCASTD (R8), Y12
+	VPBROADCASTD (BX), Y12
 	VPMADDWD     Y10, Y12, Y13
 	VPADDD       Y13, Y6, Y6
 	VPMADDWD     Y11, Y12, Y12
 	VPADDD       Y12, Y7, Y7
-	VPBROADCASTD (R8)(DX*1), Y12
+	VPBROADCASTD (BX)(DX*1), Y12
 	VPMADDWD     Y10, Y12, Y10
 	VPADDD       Y10, Y8, Y8
-	VPMADDWD     Y11, Y12, Y12
-	VPADDD       Y12, Y9, Y9
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y8, (SI)
-	VMOVUPS Y9, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
 	VZEROUPPER
 	RET
 
-// func int8x6(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)
+// func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2
-TEXT ·int8x6(SB), NOSPLIT, $0-48
-	MOVQ   k2+0(FP), AX
+TEXT ·words6x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	ADDQ   CX, R8
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16392,8 +16385,8 @@ TEXT ·int8x6(SB), NOSPLIT, $0-48
 	JL     rest
 
 two:
-	VPMOVSXBW    (BX), Y12
-	VPMOVSXBW    16(BX), Y13
+	VPMOVSXBW    (SI), Y12
+	VPMOVSXBW    16(SI), Y13
 	VPBROADCASTD (CX), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y0, Y0
@@ -16409,23 +16402,23 @@ two:
 	VPADDD       Y15, Y4, Y4
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD (R8), Y14
+	VPBROADCASTD (BX), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y6, Y6
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD (R8)(DX*1), Y14
+	VPBROADCASTD (BX)(DX*1), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y8, Y8
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD (R8)(DX*2), Y14
+	VPBROADCASTD (BX)(DX*2), Y14
 	VPMADDWD     Y12, Y14, Y12
 	VPADDD       Y12, Y10, Y10
-	VPMADDWD     Y13, Y14, Y14
-	VPADDD       Y14, Y11, Y11
-	VPMOVSXBW    32(BX), Y12
-	VPMOVSXBW    48(BX), Y13
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VPMOVSXBW    32(SI), Y12
+	VPMOVSXBW    48(SI), Y13
 	VPBROADCASTD 4(CX), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y0, Y0
@@ -16441,32 +16434,32 @@ two:
 	VPADDD       Y15, Y4, Y4
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD 4(R8), Y14
+	VPBROADCASTD 4(BX), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y6, Y6
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD 4(R8)(DX*1), Y14
+	VPBROADCASTD 4(BX)(DX*1), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y8, Y8
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD 4(R8)(DX*2), Y14
+	VPBROADCASTD 4(BX)(DX*2), Y14
 	VPMADDWD     Y12, Y14, Y12
 	VPADDD       Y12, Y10, Y10
-	VPMADDWD     Y13, Y14, Y14
-	VPADDD       Y14, Y11, Y11
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
 	ADDQ         $0x08, CX
-	ADDQ         $0x08, R8
-	ADDQ         $0x40, BX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
 rest:
 	ADDQ         $0x02, AX
 	JZ           store
-	VPMOVSXBW    (BX), Y12
-	VPMOVSXBW    16(BX), Y13
+	VPMOVSXBW    (SI), Y12
+	VPMOVSXBW    16(SI), Y13
 	VPBROADCASTD (CX), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y0, Y0
@@ -16482,301 +16475,231 @@ rest:
 	VPADDD       Y15, Y4, Y4
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y5, Y5
-	VPBROADCASTD (R8), Y14
+	VPBROADCASTD (BX), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y6, Y6
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y7, Y7
-	VPBROADCASTD (R8)(DX*1), Y14
+	VPBROADCASTD (BX)(DX*1), Y14
 	VPMADDWD     Y12, Y14, Y15
 	VPADDD       Y15, Y8, Y8
 	VPMADDWD     Y13, Y14, Y14
 	VPADDD       Y14, Y9, Y9
-	VPBROADCASTD (R8)(DX*2), Y14
+	VPBROADCASTD (BX)(DX*2), Y14
 	VPMADDWD     Y12, Y14, Y12
 	VPADDD       Y12, Y10, Y10
-	VPMADDWD     Y13, Y14, Y14
-	VPADDD       Y14, Y11, Y11
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y8, (SI)
-	VMOVUPS Y9, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y10, (SI)
-	VMOVUPS Y11, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
 	VZEROUPPER
 	RET
 
-// func vnni1(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+// func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·vnni1(SB), NOSPLIT, $0-48
-	MOVQ   k4+0(FP), AX
+TEXT ·avxvnni1x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), DX
-	MOVQ   c+32(FP), BX
-	MOVQ   ldc+40(FP), SI
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	SUBQ   $0x04, AX
+	SUBQ   $0x02, AX
 	JL     rest
 
-four:
+two:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VPBROADCASTD (CX), Y4
-	VPDPBUSD     Y2, Y4, Y0
-	VPDPBUSD     Y3, Y4, Y1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb
 	VMOVUPS      64(DX), Y2
 	VMOVUPS      96(DX), Y3
 	VPBROADCASTD 4(CX), Y4
-	VPDPBUSD     Y2, Y4, Y0
-	VPDPBUSD     Y3, Y4, Y1
-	VMOVUPS      128(DX), Y2
-	VMOVUPS      160(DX), Y3
-	VPBROADCASTD 8(CX), Y4
-	VPDPBUSD     Y2, Y4, Y0
-	VPDPBUSD     Y3, Y4, Y1
-	VMOVUPS      192(DX), Y2
-	VMOVUPS      224(DX), Y3
-	VPBROADCASTD 12(CX), Y4
-	VPDPBUSD     Y2, Y4, Y0
-	VPDPBUSD     Y3, Y4, Y1
-	ADDQ         $0x10, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, AX
-	JGE          four
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x02, AX
+	JGE          two
 
 rest:
-	ADDQ $0x04, AX
-	JZ   store
-
-one:
+	ADDQ         $0x02, AX
+	JZ           store
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VPBROADCASTD (CX), Y4
-	VPDPBUSD     Y2, Y4, Y0
-	VPDPBUSD     Y3, Y4, Y1
-	ADDQ         $0x04, CX
-	ADDQ         $0x00000040, DX
-	DECQ         AX
-	JNZ          one
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb
 
 store:
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
 	VZEROUPPER
 	RET
 
-// func vnni2(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+// func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·vnni2(SB), NOSPLIT, $0-48
-	MOVQ   k4+0(FP), AX
+TEXT ·avxvnni2x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	SUBQ   $0x04, AX
+	SUBQ   $0x02, AX
 	JL     rest
 
-four:
+two:
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y5
 	VPBROADCASTD (CX), Y6
-	VPDPBUSD     Y4, Y6, Y0
-	VPDPBUSD     Y5, Y6, Y1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcd
 	VPBROADCASTD (CX)(DX*1), Y6
-	VPDPBUSD     Y4, Y6, Y2
-	VPDPBUSD     Y5, Y6, Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd
 	VMOVUPS      64(BX), Y4
 	VMOVUPS      96(BX), Y5
 	VPBROADCASTD 4(CX), Y6
-	VPDPBUSD     Y4, Y6, Y0
-	VPDPBUSD     Y5, Y6, Y1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcd
 	VPBROADCASTD 4(CX)(DX*1), Y6
-	VPDPBUSD     Y4, Y6, Y2
-	VPDPBUSD     Y5, Y6, Y3
-	VMOVUPS      128(BX), Y4
-	VMOVUPS      160(BX), Y5
-	VPBROADCASTD 8(CX), Y6
-	VPDPBUSD     Y4, Y6, Y0
-	VPDPBUSD     Y5, Y6, Y1
-	VPBROADCASTD 8(CX)(DX*1), Y6
-	VPDPBUSD     Y4, Y6, Y2
-	VPDPBUSD     Y5, Y6, Y3
-	VMOVUPS      192(BX), Y4
-	VMOVUPS      224(BX), Y5
-	VPBROADCASTD 12(CX), Y6
-	VPDPBUSD     Y4, Y6, Y0
-	VPDPBUSD     Y5, Y6, Y1
-	VPBROADCASTD 12(CX)(DX*1), Y6
-	VPDPBUSD     Y4, Y6, Y2
-	VPDPBUSD     Y5, Y6, Y3
-	ADDQ         $0x10, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, AX
-	JGE          four
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JGE          two
 
 rest:
-	ADDQ $0x04, AX
-	JZ   store
-
-one:
+	ADDQ         $0x02, AX
+	JZ           store
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y5
 	VPBROADCASTD (CX), Y6
-	VPDPBUSD     Y4, Y6, Y0
-	VPDPBUSD     Y5, Y6, Y1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xcd
 	VPBROADCASTD (CX)(DX*1), Y6
-	VPDPBUSD     Y4, Y6, Y2
-	VPDPBUSD     Y5, Y6, Y3
-	ADDQ         $0x04, CX
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          one
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
 	VZEROUPPER
 	RET
 
-// func vnni3(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+// func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·vnni3(SB), NOSPLIT, $0-48
-	MOVQ   k4+0(FP), AX
+TEXT ·avxvnni3x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	SUBQ   $0x04, AX
+	SUBQ   $0x02, AX
 	JL     rest
 
-four:
+two:
 	VMOVUPS      (BX), Y6
 	VMOVUPS      32(BX), Y7
 	VPBROADCASTD (CX), Y8
-	VPDPBUSD     Y6, Y8, Y0
-	VPDPBUSD     Y7, Y8, Y1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xc6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xcf
 	VPBROADCASTD (CX)(DX*1), Y8
-	VPDPBUSD     Y6, Y8, Y2
-	VPDPBUSD     Y7, Y8, Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xd6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xdf
 	VPBROADCASTD (CX)(DX*2), Y8
-	VPDPBUSD     Y6, Y8, Y4
-	VPDPBUSD     Y7, Y8, Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xe6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xef
 	VMOVUPS      64(BX), Y6
 	VMOVUPS      96(BX), Y7
 	VPBROADCASTD 4(CX), Y8
-	VPDPBUSD     Y6, Y8, Y0
-	VPDPBUSD     Y7, Y8, Y1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xc6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xcf
 	VPBROADCASTD 4(CX)(DX*1), Y8
-	VPDPBUSD     Y6, Y8, Y2
-	VPDPBUSD     Y7, Y8, Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xd6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xdf
 	VPBROADCASTD 4(CX)(DX*2), Y8
-	VPDPBUSD     Y6, Y8, Y4
-	VPDPBUSD     Y7, Y8, Y5
-	VMOVUPS      128(BX), Y6
-	VMOVUPS      160(BX), Y7
-	VPBROADCASTD 8(CX), Y8
-	VPDPBUSD     Y6, Y8, Y0
-	VPDPBUSD     Y7, Y8, Y1
-	VPBROADCASTD 8(CX)(DX*1), Y8
-	VPDPBUSD     Y6, Y8, Y2
-	VPDPBUSD     Y7, Y8, Y3
-	VPBROADCASTD 8(CX)(DX*2), Y8
-	VPDPBUSD     Y6, Y8, Y4
-	VPDPBUSD     Y7, Y8, Y5
-	VMOVUPS      192(BX), Y6
-	VMOVUPS      224(BX), Y7
-	VPBROADCASTD 12(CX), Y8
-	VPDPBUSD     Y6, Y8, Y0
-	VPDPBUSD     Y7, Y8, Y1
-	VPBROADCASTD 12(CX)(DX*1), Y8
-	VPDPBUSD     Y6, Y8, Y2
-	VPDPBUSD     Y7, Y8, Y3
-	VPBROADCASTD 12(CX)(DX*2), Y8
-	VPDPBUSD     Y6, Y8, Y4
-	VPDPBUSD     Y7, Y8, Y5
-	ADDQ         $0x10, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, AX
-	JGE          four
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xe6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xef
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JGE          two
 
 rest:
-	ADDQ $0x04, AX
-	JZ   store
-
-one:
+	ADDQ         $0x02, AX
+	JZ           store
 	VMOVUPS      (BX), Y6
 	VMOVUPS      32(BX), Y7
 	VPBROADCASTD (CX), Y8
-	VPDPBUSD     Y6, Y8, Y0
-	VPDPBUSD     Y7, Y8, Y1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xc6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xcf
 	VPBROADCASTD (CX)(DX*1), Y8
-	VPDPBUSD     Y6, Y8, Y2
-	VPDPBUSD     Y7, Y8, Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xd6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xdf
 	VPBROADCASTD (CX)(DX*2), Y8
-	VPDPBUSD     Y6, Y8, Y4
-	VPDPBUSD     Y7, Y8, Y5
-	ADDQ         $0x04, CX
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          one
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xe6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xef
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
 	VZEROUPPER
 	RET
 
-// func vnni4(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+// func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·vnni4(SB), NOSPLIT, $0-48
-	MOVQ   k4+0(FP), AX
+TEXT ·avxvnni4x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	ADDQ   CX, R8
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16785,124 +16708,88 @@ TEXT ·vnni4(SB), NOSPLIT, $0-48
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	SUBQ   $0x04, AX
+	SUBQ   $0x02, AX
 	JL     rest
 
-four:
-	VMOVUPS      (BX), Y8
-	VMOVUPS      32(BX), Y9
+two:
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
 	VPBROADCASTD (CX), Y10
-	VPDPBUSD     Y8, Y10, Y0
-	VPDPBUSD     Y9, Y10, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc9
 	VPBROADCASTD (CX)(DX*1), Y10
-	VPDPBUSD     Y8, Y10, Y2
-	VPDPBUSD     Y9, Y10, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd9
 	VPBROADCASTD (CX)(DX*2), Y10
-	VPDPBUSD     Y8, Y10, Y4
-	VPDPBUSD     Y9, Y10, Y5
-	VPBROADCASTD (R8), Y10
-	VPDPBUSD     Y8, Y10, Y6
-	VPDPBUSD     Y9, Y10, Y7
-	VMOVUPS      64(BX), Y8
-	VMOVUPS      96(BX), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe9
+	VPBROADCASTD (BX), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9
+	VMOVUPS      64(SI), Y8
+	VMOVUPS      96(SI), Y9
 	VPBROADCASTD 4(CX), Y10
-	VPDPBUSD     Y8, Y10, Y0
-	VPDPBUSD     Y9, Y10, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc9
 	VPBROADCASTD 4(CX)(DX*1), Y10
-	VPDPBUSD     Y8, Y10, Y2
-	VPDPBUSD     Y9, Y10, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd9
 	VPBROADCASTD 4(CX)(DX*2), Y10
-	VPDPBUSD     Y8, Y10, Y4
-	VPDPBUSD     Y9, Y10, Y5
-	VPBROADCASTD 4(R8), Y10
-	VPDPBUSD     Y8, Y10, Y6
-	VPDPBUSD     Y9, Y10, Y7
-	VMOVUPS      128(BX), Y8
-	VMOVUPS      160(BX), Y9
-	VPBROADCASTD 8(CX), Y10
-	VPDPBUSD     Y8, Y10, Y0
-	VPDPBUSD     Y9, Y10, Y1
-	VPBROADCASTD 8(CX)(DX*1), Y10
-	VPDPBUSD     Y8, Y10, Y2
-	VPDPBUSD     Y9, Y10, Y3
-	VPBROADCASTD 8(CX)(DX*2), Y10
-	VPDPBUSD     Y8, Y10, Y4
-	VPDPBUSD     Y9, Y10, Y5
-	VPBROADCASTD 8(R8), Y10
-	VPDPBUSD     Y8, Y10, Y6
-	VPDPBUSD     Y9, Y10, Y7
-	VMOVUPS      192(BX), Y8
-	VMOVUPS      224(BX), Y9
-	VPBROADCASTD 12(CX), Y10
-	VPDPBUSD     Y8, Y10, Y0
-	VPDPBUSD     Y9, Y10, Y1
-	VPBROADCASTD 12(CX)(DX*1), Y10
-	VPDPBUSD     Y8, Y10, Y2
-	VPDPBUSD     Y9, Y10, Y3
-	VPBROADCASTD 12(CX)(DX*2), Y10
-	VPDPBUSD     Y8, Y10, Y4
-	VPDPBUSD     Y9, Y10, Y5
-	VPBROADCASTD 12(R8), Y10
-	VPDPBUSD     Y8, Y10, Y6
-	VPDPBUSD     Y9, Y10, Y7
-	ADDQ         $0x10, CX
-	ADDQ         $0x10, R8
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, AX
-	JGE          four
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe9
+	VPBROADCASTD 4(BX), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
 
 rest:
-	ADDQ $0x04, AX
-	JZ   store
-
-one:
-	VMOVUPS      (BX), Y8
-	VMOVUPS      32(BX), Y9
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
 	VPBROADCASTD (CX), Y10
-	VPDPBUSD     Y8, Y10, Y0
-	VPDPBUSD     Y9, Y10, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xc9
 	VPBROADCASTD (CX)(DX*1), Y10
-	VPDPBUSD     Y8, Y10, Y2
-	VPDPBUSD     Y9, Y10, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xd9
 	VPBROADCASTD (CX)(DX*2), Y10
-	VPDPBUSD     Y8, Y10, Y4
-	VPDPBUSD     Y9, Y10, Y5
-	VPBROADCASTD (R8), Y10
-	VPDPBUSD     Y8, Y10, Y6
-	VPDPBUSD     Y9, Y10, Y7
-	ADDQ         $0x04, CX
-	ADDQ         $0x04, R8
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          one
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xe9
+	VPBROADCASTD (BX), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
 	VZEROUPPER
 	RET
 
-// func vnni5(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+// func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·vnni5(SB), NOSPLIT, $0-48
-	MOVQ   k4+0(FP), AX
+TEXT ·avxvnni5x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	ADDQ   CX, R8
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -16913,142 +16800,100 @@ TEXT ·vnni5(SB), NOSPLIT, $0-48
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	SUBQ   $0x04, AX
+	SUBQ   $0x02, AX
 	JL     rest
 
-four:
-	VMOVUPS      (BX), Y10
-	VMOVUPS      32(BX), Y11
+two:
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
 	VPBROADCASTD (CX), Y12
-	VPDPBUSD     Y10, Y12, Y0
-	VPDPBUSD     Y11, Y12, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xcb
 	VPBROADCASTD (CX)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y2
-	VPDPBUSD     Y11, Y12, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xdb
 	VPBROADCASTD (CX)(DX*2), Y12
-	VPDPBUSD     Y10, Y12, Y4
-	VPDPBUSD     Y11, Y12, Y5
-	VPBROADCASTD (R8), Y12
-	VPDPBUSD     Y10, Y12, Y6
-	VPDPBUSD     Y11, Y12, Y7
-	VPBROADCASTD (R8)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y8
-	VPDPBUSD     Y11, Y12, Y9
-	VMOVUPS      64(BX), Y10
-	VMOVUPS      96(BX), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xeb
+	VPBROADCASTD (BX), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xfb
+	VPBROADCASTD (BX)(DX*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xcb
+	VMOVUPS      64(SI), Y10
+	VMOVUPS      96(SI), Y11
 	VPBROADCASTD 4(CX), Y12
-	VPDPBUSD     Y10, Y12, Y0
-	VPDPBUSD     Y11, Y12, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xcb
 	VPBROADCASTD 4(CX)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y2
-	VPDPBUSD     Y11, Y12, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xdb
 	VPBROADCASTD 4(CX)(DX*2), Y12
-	VPDPBUSD     Y10, Y12, Y4
-	VPDPBUSD     Y11, Y12, Y5
-	VPBROADCASTD 4(R8), Y12
-	VPDPBUSD     Y10, Y12, Y6
-	VPDPBUSD     Y11, Y12, Y7
-	VPBROADCASTD 4(R8)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y8
-	VPDPBUSD     Y11, Y12, Y9
-	VMOVUPS      128(BX), Y10
-	VMOVUPS      160(BX), Y11
-	VPBROADCASTD 8(CX), Y12
-	VPDPBUSD     Y10, Y12, Y0
-	VPDPBUSD     Y11, Y12, Y1
-	VPBROADCASTD 8(CX)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y2
-	VPDPBUSD     Y11, Y12, Y3
-	VPBROADCASTD 8(CX)(DX*2), Y12
-	VPDPBUSD     Y10, Y12, Y4
-	VPDPBUSD     Y11, Y12, Y5
-	VPBROADCASTD 8(R8), Y12
-	VPDPBUSD     Y10, Y12, Y6
-	VPDPBUSD     Y11, Y12, Y7
-	VPBROADCASTD 8(R8)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y8
-	VPDPBUSD     Y11, Y12, Y9
-	VMOVUPS      192(BX), Y10
-	VMOVUPS      224(BX), Y11
-	VPBROADCASTD 12(CX), Y12
-	VPDPBUSD     Y10, Y12, Y0
-	VPDPBUSD     Y11, Y12, Y1
-	VPBROADCASTD 12(CX)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y2
-	VPDPBUSD     Y11, Y12, Y3
-	VPBROADCASTD 12(CX)(DX*2), Y12
-	VPDPBUSD     Y10, Y12, Y4
-	VPDPBUSD     Y11, Y12, Y5
-	VPBROADCASTD 12(R8), Y12
-	VPDPBUSD     Y10, Y12, Y6
-	VPDPBUSD     Y11, Y12, Y7
-	VPBROADCASTD 12(R8)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y8
-	VPDPBUSD     Y11, Y12, Y9
-	ADDQ         $0x10, CX
-	ADDQ         $0x10, R8
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, AX
-	JGE          four
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xeb
+	VPBROADCASTD 4(BX), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xfb
+	VPBROADCASTD 4(BX)(DX*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xcb
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
 
 rest:
-	ADDQ $0x04, AX
-	JZ   store
-
-one:
-	VMOVUPS      (BX), Y10
-	VMOVUPS      32(BX), Y11
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
 	VPBROADCASTD (CX), Y12
-	VPDPBUSD     Y10, Y12, Y0
-	VPDPBUSD     Y11, Y12, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xcb
 	VPBROADCASTD (CX)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y2
-	VPDPBUSD     Y11, Y12, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xd2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xdb
 	VPBROADCASTD (CX)(DX*2), Y12
-	VPDPBUSD     Y10, Y12, Y4
-	VPDPBUSD     Y11, Y12, Y5
-	VPBROADCASTD (R8), Y12
-	VPDPBUSD     Y10, Y12, Y6
-	VPDPBUSD     Y11, Y12, Y7
-	VPBROADCASTD (R8)(DX*1), Y12
-	VPDPBUSD     Y10, Y12, Y8
-	VPDPBUSD     Y11, Y12, Y9
-	ADDQ         $0x04, CX
-	ADDQ         $0x04, R8
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          one
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xe2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xeb
+	VPBROADCASTD (BX), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xf2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x1d; BYTE $0x50; BYTE $0xfb
+	VPBROADCASTD (BX)(DX*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc2
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xcb
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y8, (SI)
-	VMOVUPS Y9, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
 	VZEROUPPER
 	RET
 
-// func vnni6(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)
+// func avxvnni6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·vnni6(SB), NOSPLIT, $0-48
-	MOVQ   k4+0(FP), AX
+TEXT ·avxvnni6x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
-	MOVQ   lda+16(FP), DX
-	MOVQ   b+24(FP), BX
-	MOVQ   c+32(FP), SI
-	MOVQ   ldc+40(FP), DI
-	LEAQ   (DX)(DX*2), R8
-	ADDQ   CX, R8
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -17061,146 +16906,6445 @@ TEXT ·vnni6(SB), NOSPLIT, $0-48
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	SUBQ   $0x04, AX
+	SUBQ   $0x02, AX
 	JL     rest
 
-four:
-	VMOVUPS      (BX), Y12
-	VMOVUPS      32(BX), Y13
+two:
+	VMOVUPS      (SI), Y12
+	VMOVUPS      32(SI), Y13
 	VPBROADCASTD (CX), Y14
-	VPDPBUSD     Y12, Y14, Y0
-	VPDPBUSD     Y13, Y14, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd
 	VPBROADCASTD (CX)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y2
-	VPDPBUSD     Y13, Y14, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd
 	VPBROADCASTD (CX)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y4
-	VPDPBUSD     Y13, Y14, Y5
-	VPBROADCASTD (R8), Y14
-	VPDPBUSD     Y12, Y14, Y6
-	VPDPBUSD     Y13, Y14, Y7
-	VPBROADCASTD (R8)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y8
-	VPDPBUSD     Y13, Y14, Y9
-	VPBROADCASTD (R8)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y10
-	VPDPBUSD     Y13, Y14, Y11
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed
+	VPBROADCASTD (BX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xf4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xfd
+	VPBROADCASTD (BX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xcd
+	VPBROADCASTD (BX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd
+	VMOVUPS      64(SI), Y12
+	VMOVUPS      96(SI), Y13
 	VPBROADCASTD 4(CX), Y14
-	VPDPBUSD     Y12, Y14, Y0
-	VPDPBUSD     Y13, Y14, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd
 	VPBROADCASTD 4(CX)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y2
-	VPDPBUSD     Y13, Y14, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd
 	VPBROADCASTD 4(CX)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y4
-	VPDPBUSD     Y13, Y14, Y5
-	VPBROADCASTD 4(R8), Y14
-	VPDPBUSD     Y12, Y14, Y6
-	VPDPBUSD     Y13, Y14, Y7
-	VPBROADCASTD 4(R8)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y8
-	VPDPBUSD     Y13, Y14, Y9
-	VPBROADCASTD 4(R8)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y10
-	VPDPBUSD     Y13, Y14, Y11
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
-	VPBROADCASTD 8(CX), Y14
-	VPDPBUSD     Y12, Y14, Y0
-	VPDPBUSD     Y13, Y14, Y1
-	VPBROADCASTD 8(CX)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y2
-	VPDPBUSD     Y13, Y14, Y3
-	VPBROADCASTD 8(CX)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y4
-	VPDPBUSD     Y13, Y14, Y5
-	VPBROADCASTD 8(R8), Y14
-	VPDPBUSD     Y12, Y14, Y6
-	VPDPBUSD     Y13, Y14, Y7
-	VPBROADCASTD 8(R8)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y8
-	VPDPBUSD     Y13, Y14, Y9
-	VPBROADCASTD 8(R8)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y10
-	VPDPBUSD     Y13, Y14, Y11
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
-	VPBROADCASTD 12(CX), Y14
-	VPDPBUSD     Y12, Y14, Y0
-	VPDPBUSD     Y13, Y14, Y1
-	VPBROADCASTD 12(CX)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y2
-	VPDPBUSD     Y13, Y14, Y3
-	VPBROADCASTD 12(CX)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y4
-	VPDPBUSD     Y13, Y14, Y5
-	VPBROADCASTD 12(R8), Y14
-	VPDPBUSD     Y12, Y14, Y6
-	VPDPBUSD     Y13, Y14, Y7
-	VPBROADCASTD 12(R8)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y8
-	VPDPBUSD     Y13, Y14, Y9
-	VPBROADCASTD 12(R8)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y10
-	VPDPBUSD     Y13, Y14, Y11
-	ADDQ         $0x10, CX
-	ADDQ         $0x10, R8
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, AX
-	JGE          four
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed
+	VPBROADCASTD 4(BX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xf4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xfd
+	VPBROADCASTD 4(BX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xcd
+	VPBROADCASTD 4(BX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
 
 rest:
-	ADDQ $0x04, AX
-	JZ   store
-
-one:
-	VMOVUPS      (BX), Y12
-	VMOVUPS      32(BX), Y13
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Y12
+	VMOVUPS      32(SI), Y13
 	VPBROADCASTD (CX), Y14
-	VPDPBUSD     Y12, Y14, Y0
-	VPDPBUSD     Y13, Y14, Y1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd
 	VPBROADCASTD (CX)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y2
-	VPDPBUSD     Y13, Y14, Y3
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd
 	VPBROADCASTD (CX)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y4
-	VPDPBUSD     Y13, Y14, Y5
-	VPBROADCASTD (R8), Y14
-	VPDPBUSD     Y12, Y14, Y6
-	VPDPBUSD     Y13, Y14, Y7
-	VPBROADCASTD (R8)(DX*1), Y14
-	VPDPBUSD     Y12, Y14, Y8
-	VPDPBUSD     Y13, Y14, Y9
-	VPBROADCASTD (R8)(DX*2), Y14
-	VPDPBUSD     Y12, Y14, Y10
-	VPDPBUSD     Y13, Y14, Y11
-	ADDQ         $0x04, CX
-	ADDQ         $0x04, R8
-	ADDQ         $0x00000040, BX
-	DECQ         AX
-	JNZ          one
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed
+	VPBROADCASTD (BX), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xf4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xfd
+	VPBROADCASTD (BX)(DX*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xc4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xcd
+	VPBROADCASTD (BX)(DX*2), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd
 
 store:
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y8, (SI)
-	VMOVUPS Y9, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y10, (SI)
-	VMOVUPS Y11, 32(SI)
-	ADDQ    DI, SI
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz1x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), DX
+	VPXORD Z0, Z0, Z0
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DX), Z1
+	VPBROADCASTD (CX), Z2
+	VPMADDWD     Z1, Z2, Z1
+	VPADDD       Z1, Z0, Z0
+	VPMOVSXBW    32(DX), Z1
+	VPBROADCASTD 4(CX), Z2
+	VPMADDWD     Z1, Z2, Z1
+	VPADDD       Z1, Z0, Z0
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000040, DX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DX), Z1
+	VPBROADCASTD (CX), Z2
+	VPMADDWD     Z1, Z2, Z1
+	VPADDD       Z1, Z0, Z0
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz2x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (BX), Z2
+	VPBROADCASTD (CX), Z3
+	VPMADDWD     Z2, Z3, Z3
+	VPADDD       Z3, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z3
+	VPMADDWD     Z2, Z3, Z2
+	VPADDD       Z2, Z1, Z1
+	VPMOVSXBW    32(BX), Z2
+	VPBROADCASTD 4(CX), Z3
+	VPMADDWD     Z2, Z3, Z3
+	VPADDD       Z3, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z3
+	VPMADDWD     Z2, Z3, Z2
+	VPADDD       Z2, Z1, Z1
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (BX), Z2
+	VPBROADCASTD (CX), Z3
+	VPMADDWD     Z2, Z3, Z3
+	VPADDD       Z3, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z3
+	VPMADDWD     Z2, Z3, Z2
+	VPADDD       Z2, Z1, Z1
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz3x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (BX), Z3
+	VPBROADCASTD (CX), Z4
+	VPMADDWD     Z3, Z4, Z4
+	VPADDD       Z4, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z4
+	VPMADDWD     Z3, Z4, Z4
+	VPADDD       Z4, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z4
+	VPMADDWD     Z3, Z4, Z3
+	VPADDD       Z3, Z2, Z2
+	VPMOVSXBW    32(BX), Z3
+	VPBROADCASTD 4(CX), Z4
+	VPMADDWD     Z3, Z4, Z4
+	VPADDD       Z4, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z4
+	VPMADDWD     Z3, Z4, Z4
+	VPADDD       Z4, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z4
+	VPMADDWD     Z3, Z4, Z3
+	VPADDD       Z3, Z2, Z2
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (BX), Z3
+	VPBROADCASTD (CX), Z4
+	VPMADDWD     Z3, Z4, Z4
+	VPADDD       Z4, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z4
+	VPMADDWD     Z3, Z4, Z4
+	VPADDD       Z4, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z4
+	VPMADDWD     Z3, Z4, Z3
+	VPADDD       Z3, Z2, Z2
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz4x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (SI), Z4
+	VPBROADCASTD (CX), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z2, Z2
+	VPBROADCASTD (BX), Z5
+	VPMADDWD     Z4, Z5, Z4
+	VPADDD       Z4, Z3, Z3
+	VPMOVSXBW    32(SI), Z4
+	VPBROADCASTD 4(CX), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z2, Z2
+	VPBROADCASTD 4(BX), Z5
+	VPMADDWD     Z4, Z5, Z4
+	VPADDD       Z4, Z3, Z3
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (SI), Z4
+	VPBROADCASTD (CX), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z5
+	VPMADDWD     Z4, Z5, Z5
+	VPADDD       Z5, Z2, Z2
+	VPBROADCASTD (BX), Z5
+	VPMADDWD     Z4, Z5, Z4
+	VPADDD       Z4, Z3, Z3
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz5x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (SI), Z5
+	VPBROADCASTD (CX), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z2, Z2
+	VPBROADCASTD (BX), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z6
+	VPMADDWD     Z5, Z6, Z5
+	VPADDD       Z5, Z4, Z4
+	VPMOVSXBW    32(SI), Z5
+	VPBROADCASTD 4(CX), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z2, Z2
+	VPBROADCASTD 4(BX), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z3, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z6
+	VPMADDWD     Z5, Z6, Z5
+	VPADDD       Z5, Z4, Z4
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (SI), Z5
+	VPBROADCASTD (CX), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z2, Z2
+	VPBROADCASTD (BX), Z6
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z6
+	VPMADDWD     Z5, Z6, Z5
+	VPADDD       Z5, Z4, Z4
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz6x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (SI), Z6
+	VPBROADCASTD (CX), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z2, Z2
+	VPBROADCASTD (BX), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z7
+	VPMADDWD     Z6, Z7, Z6
+	VPADDD       Z6, Z5, Z5
+	VPMOVSXBW    32(SI), Z6
+	VPBROADCASTD 4(CX), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z2, Z2
+	VPBROADCASTD 4(BX), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z3, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z4, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z7
+	VPMADDWD     Z6, Z7, Z6
+	VPADDD       Z6, Z5, Z5
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (SI), Z6
+	VPBROADCASTD (CX), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z2, Z2
+	VPBROADCASTD (BX), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z7
+	VPMADDWD     Z6, Z7, Z7
+	VPADDD       Z7, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z7
+	VPMADDWD     Z6, Z7, Z6
+	VPADDD       Z6, Z5, Z5
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz7x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DI), Z7
+	VPBROADCASTD (CX), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z2, Z2
+	VPBROADCASTD (BX), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z5, Z5
+	VPBROADCASTD (SI), Z8
+	VPMADDWD     Z7, Z8, Z7
+	VPADDD       Z7, Z6, Z6
+	VPMOVSXBW    32(DI), Z7
+	VPBROADCASTD 4(CX), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z2, Z2
+	VPBROADCASTD 4(BX), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z3, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z4, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z5, Z5
+	VPBROADCASTD 4(SI), Z8
+	VPMADDWD     Z7, Z8, Z7
+	VPADDD       Z7, Z6, Z6
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DI), Z7
+	VPBROADCASTD (CX), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z2, Z2
+	VPBROADCASTD (BX), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z8
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z5, Z5
+	VPBROADCASTD (SI), Z8
+	VPMADDWD     Z7, Z8, Z7
+	VPADDD       Z7, Z6, Z6
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz8x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DI), Z8
+	VPBROADCASTD (CX), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z2, Z2
+	VPBROADCASTD (BX), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z5, Z5
+	VPBROADCASTD (SI), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z6, Z6
+	VPBROADCASTD (SI)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z8
+	VPADDD       Z8, Z7, Z7
+	VPMOVSXBW    32(DI), Z8
+	VPBROADCASTD 4(CX), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z2, Z2
+	VPBROADCASTD 4(BX), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z3, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z4, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z5, Z5
+	VPBROADCASTD 4(SI), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z6, Z6
+	VPBROADCASTD 4(SI)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z8
+	VPADDD       Z8, Z7, Z7
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DI), Z8
+	VPBROADCASTD (CX), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z2, Z2
+	VPBROADCASTD (BX), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z5, Z5
+	VPBROADCASTD (SI), Z9
+	VPMADDWD     Z8, Z9, Z9
+	VPADDD       Z9, Z6, Z6
+	VPBROADCASTD (SI)(DX*1), Z9
+	VPMADDWD     Z8, Z9, Z8
+	VPADDD       Z8, Z7, Z7
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz9x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DI), Z9
+	VPBROADCASTD (CX), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z2, Z2
+	VPBROADCASTD (BX), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD (SI), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z6, Z6
+	VPBROADCASTD (SI)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z7, Z7
+	VPBROADCASTD (SI)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z9
+	VPADDD       Z9, Z8, Z8
+	VPMOVSXBW    32(DI), Z9
+	VPBROADCASTD 4(CX), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z2, Z2
+	VPBROADCASTD 4(BX), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z4, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD 4(SI), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z6, Z6
+	VPBROADCASTD 4(SI)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z7, Z7
+	VPBROADCASTD 4(SI)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z9
+	VPADDD       Z9, Z8, Z8
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DI), Z9
+	VPBROADCASTD (CX), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z2, Z2
+	VPBROADCASTD (BX), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD (BX)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z4, Z4
+	VPBROADCASTD (BX)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD (SI), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z6, Z6
+	VPBROADCASTD (SI)(DX*1), Z10
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z7, Z7
+	VPBROADCASTD (SI)(DX*2), Z10
+	VPMADDWD     Z9, Z10, Z9
+	VPADDD       Z9, Z8, Z8
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz10x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (R8), Z10
+	VPBROADCASTD (CX), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z2, Z2
+	VPBROADCASTD (SI), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z3, Z3
+	VPBROADCASTD (SI)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z4, Z4
+	VPBROADCASTD (SI)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z5, Z5
+	VPBROADCASTD (DI), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z6, Z6
+	VPBROADCASTD (DI)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z7, Z7
+	VPBROADCASTD (DI)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z8, Z8
+	VPBROADCASTD (BX), Z11
+	VPMADDWD     Z10, Z11, Z10
+	VPADDD       Z10, Z9, Z9
+	VPMOVSXBW    32(R8), Z10
+	VPBROADCASTD 4(CX), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z2, Z2
+	VPBROADCASTD 4(SI), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z3, Z3
+	VPBROADCASTD 4(SI)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z4, Z4
+	VPBROADCASTD 4(SI)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z5, Z5
+	VPBROADCASTD 4(DI), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z6, Z6
+	VPBROADCASTD 4(DI)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z7, Z7
+	VPBROADCASTD 4(DI)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z8, Z8
+	VPBROADCASTD 4(BX), Z11
+	VPMADDWD     Z10, Z11, Z10
+	VPADDD       Z10, Z9, Z9
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (R8), Z10
+	VPBROADCASTD (CX), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z2, Z2
+	VPBROADCASTD (SI), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z3, Z3
+	VPBROADCASTD (SI)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z4, Z4
+	VPBROADCASTD (SI)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z5, Z5
+	VPBROADCASTD (DI), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z6, Z6
+	VPBROADCASTD (DI)(DX*1), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z7, Z7
+	VPBROADCASTD (DI)(DX*2), Z11
+	VPMADDWD     Z10, Z11, Z11
+	VPADDD       Z11, Z8, Z8
+	VPBROADCASTD (BX), Z11
+	VPMADDWD     Z10, Z11, Z10
+	VPADDD       Z10, Z9, Z9
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz11x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (R8), Z11
+	VPBROADCASTD (CX), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z2, Z2
+	VPBROADCASTD (SI), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD (SI)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z4, Z4
+	VPBROADCASTD (SI)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD (DI), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z6, Z6
+	VPBROADCASTD (DI)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD (DI)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z8, Z8
+	VPBROADCASTD (BX), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z9, Z9
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z11
+	VPADDD       Z11, Z10, Z10
+	VPMOVSXBW    32(R8), Z11
+	VPBROADCASTD 4(CX), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z2, Z2
+	VPBROADCASTD 4(SI), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD 4(SI)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z4, Z4
+	VPBROADCASTD 4(SI)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD 4(DI), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z6, Z6
+	VPBROADCASTD 4(DI)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD 4(DI)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z8, Z8
+	VPBROADCASTD 4(BX), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z9, Z9
+	VPBROADCASTD 4(BX)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z11
+	VPADDD       Z11, Z10, Z10
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (R8), Z11
+	VPBROADCASTD (CX), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z2, Z2
+	VPBROADCASTD (SI), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD (SI)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z4, Z4
+	VPBROADCASTD (SI)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD (DI), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z6, Z6
+	VPBROADCASTD (DI)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD (DI)(DX*2), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z8, Z8
+	VPBROADCASTD (BX), Z12
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z9, Z9
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPMADDWD     Z11, Z12, Z11
+	VPADDD       Z11, Z10, Z10
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz12x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (R8), Z12
+	VPBROADCASTD (CX), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z2, Z2
+	VPBROADCASTD (SI), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z3, Z3
+	VPBROADCASTD (SI)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z4, Z4
+	VPBROADCASTD (SI)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z5, Z5
+	VPBROADCASTD (DI), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z6, Z6
+	VPBROADCASTD (DI)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z7, Z7
+	VPBROADCASTD (DI)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z8, Z8
+	VPBROADCASTD (BX), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z9, Z9
+	VPBROADCASTD (BX)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z10, Z10
+	VPBROADCASTD (BX)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z12
+	VPADDD       Z12, Z11, Z11
+	VPMOVSXBW    32(R8), Z12
+	VPBROADCASTD 4(CX), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z0, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z2, Z2
+	VPBROADCASTD 4(SI), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z3, Z3
+	VPBROADCASTD 4(SI)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z4, Z4
+	VPBROADCASTD 4(SI)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z5, Z5
+	VPBROADCASTD 4(DI), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z6, Z6
+	VPBROADCASTD 4(DI)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z7, Z7
+	VPBROADCASTD 4(DI)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z8, Z8
+	VPBROADCASTD 4(BX), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z9, Z9
+	VPBROADCASTD 4(BX)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z10, Z10
+	VPBROADCASTD 4(BX)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z12
+	VPADDD       Z12, Z11, Z11
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (R8), Z12
+	VPBROADCASTD (CX), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z0, Z0
+	VPBROADCASTD (CX)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z1, Z1
+	VPBROADCASTD (CX)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z2, Z2
+	VPBROADCASTD (SI), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z3, Z3
+	VPBROADCASTD (SI)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z4, Z4
+	VPBROADCASTD (SI)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z5, Z5
+	VPBROADCASTD (DI), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z6, Z6
+	VPBROADCASTD (DI)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z7, Z7
+	VPBROADCASTD (DI)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z8, Z8
+	VPBROADCASTD (BX), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z9, Z9
+	VPBROADCASTD (BX)(DX*1), Z13
+	VPMADDWD     Z12, Z13, Z13
+	VPADDD       Z13, Z10, Z10
+	VPBROADCASTD (BX)(DX*2), Z13
+	VPMADDWD     Z12, Z13, Z12
+	VPADDD       Z12, Z11, Z11
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z11, (AX)
+	VZEROUPPER
+	RET
+
+// func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz1x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), DX
+	MOVQ   ps+40(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DX), Z2
+	VPMOVSXBW    (DX)(BX*1), Z3
+	VPBROADCASTD (CX), Z4
+	VPMADDWD     Z2, Z4, Z2
+	VPADDD       Z2, Z0, Z0
+	VPMADDWD     Z3, Z4, Z2
+	VPADDD       Z2, Z1, Z1
+	VPMOVSXBW    32(DX), Z2
+	VPMOVSXBW    32(DX)(BX*1), Z3
+	VPBROADCASTD 4(CX), Z4
+	VPMADDWD     Z2, Z4, Z2
+	VPADDD       Z2, Z0, Z0
+	VPMADDWD     Z3, Z4, Z2
+	VPADDD       Z2, Z1, Z1
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000040, DX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DX), Z2
+	VPMOVSXBW    (DX)(BX*1), Z3
+	VPBROADCASTD (CX), Z4
+	VPMADDWD     Z2, Z4, Z2
+	VPADDD       Z2, Z0, Z0
+	VPMADDWD     Z3, Z4, Z2
+	VPADDD       Z2, Z1, Z1
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz2x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ps+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (BX), Z4
+	VPMOVSXBW    (BX)(SI*1), Z5
+	VPBROADCASTD (CX), Z6
+	VPMADDWD     Z4, Z6, Z7
+	VPADDD       Z7, Z0, Z0
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPMADDWD     Z4, Z6, Z4
+	VPADDD       Z4, Z2, Z2
+	VPMADDWD     Z5, Z6, Z4
+	VPADDD       Z4, Z3, Z3
+	VPMOVSXBW    32(BX), Z4
+	VPMOVSXBW    32(BX)(SI*1), Z5
+	VPBROADCASTD 4(CX), Z6
+	VPMADDWD     Z4, Z6, Z7
+	VPADDD       Z7, Z0, Z0
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z6
+	VPMADDWD     Z4, Z6, Z4
+	VPADDD       Z4, Z2, Z2
+	VPMADDWD     Z5, Z6, Z4
+	VPADDD       Z4, Z3, Z3
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (BX), Z4
+	VPMOVSXBW    (BX)(SI*1), Z5
+	VPBROADCASTD (CX), Z6
+	VPMADDWD     Z4, Z6, Z7
+	VPADDD       Z7, Z0, Z0
+	VPMADDWD     Z5, Z6, Z6
+	VPADDD       Z6, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPMADDWD     Z4, Z6, Z4
+	VPADDD       Z4, Z2, Z2
+	VPMADDWD     Z5, Z6, Z4
+	VPADDD       Z4, Z3, Z3
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz3x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ps+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (BX), Z6
+	VPMOVSXBW    (BX)(SI*1), Z7
+	VPBROADCASTD (CX), Z8
+	VPMADDWD     Z6, Z8, Z9
+	VPADDD       Z9, Z0, Z0
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPMADDWD     Z6, Z8, Z9
+	VPADDD       Z9, Z2, Z2
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPMADDWD     Z6, Z8, Z6
+	VPADDD       Z6, Z4, Z4
+	VPMADDWD     Z7, Z8, Z6
+	VPADDD       Z6, Z5, Z5
+	VPMOVSXBW    32(BX), Z6
+	VPMOVSXBW    32(BX)(SI*1), Z7
+	VPBROADCASTD 4(CX), Z8
+	VPMADDWD     Z6, Z8, Z9
+	VPADDD       Z9, Z0, Z0
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z8
+	VPMADDWD     Z6, Z8, Z9
+	VPADDD       Z9, Z2, Z2
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z8
+	VPMADDWD     Z6, Z8, Z6
+	VPADDD       Z6, Z4, Z4
+	VPMADDWD     Z7, Z8, Z6
+	VPADDD       Z6, Z5, Z5
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000040, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (BX), Z6
+	VPMOVSXBW    (BX)(SI*1), Z7
+	VPBROADCASTD (CX), Z8
+	VPMADDWD     Z6, Z8, Z9
+	VPADDD       Z9, Z0, Z0
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPMADDWD     Z6, Z8, Z9
+	VPADDD       Z9, Z2, Z2
+	VPMADDWD     Z7, Z8, Z8
+	VPADDD       Z8, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPMADDWD     Z6, Z8, Z6
+	VPADDD       Z6, Z4, Z4
+	VPMADDWD     Z7, Z8, Z6
+	VPADDD       Z6, Z5, Z5
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz4x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ps+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (SI), Z8
+	VPMOVSXBW    (SI)(DI*1), Z9
+	VPBROADCASTD (CX), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z0, Z0
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z2, Z2
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z4, Z4
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD (BX), Z10
+	VPMADDWD     Z8, Z10, Z8
+	VPADDD       Z8, Z6, Z6
+	VPMADDWD     Z9, Z10, Z8
+	VPADDD       Z8, Z7, Z7
+	VPMOVSXBW    32(SI), Z8
+	VPMOVSXBW    32(SI)(DI*1), Z9
+	VPBROADCASTD 4(CX), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z0, Z0
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z2, Z2
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z4, Z4
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD 4(BX), Z10
+	VPMADDWD     Z8, Z10, Z8
+	VPADDD       Z8, Z6, Z6
+	VPMADDWD     Z9, Z10, Z8
+	VPADDD       Z8, Z7, Z7
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (SI), Z8
+	VPMOVSXBW    (SI)(DI*1), Z9
+	VPBROADCASTD (CX), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z0, Z0
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z2, Z2
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPMADDWD     Z8, Z10, Z11
+	VPADDD       Z11, Z4, Z4
+	VPMADDWD     Z9, Z10, Z10
+	VPADDD       Z10, Z5, Z5
+	VPBROADCASTD (BX), Z10
+	VPMADDWD     Z8, Z10, Z8
+	VPADDD       Z8, Z6, Z6
+	VPMADDWD     Z9, Z10, Z8
+	VPADDD       Z8, Z7, Z7
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz5x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ps+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (SI), Z10
+	VPMOVSXBW    (SI)(DI*1), Z11
+	VPBROADCASTD (CX), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z0, Z0
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z2, Z2
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z4, Z4
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD (BX), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z6, Z6
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPMADDWD     Z10, Z12, Z10
+	VPADDD       Z10, Z8, Z8
+	VPMADDWD     Z11, Z12, Z10
+	VPADDD       Z10, Z9, Z9
+	VPMOVSXBW    32(SI), Z10
+	VPMOVSXBW    32(SI)(DI*1), Z11
+	VPBROADCASTD 4(CX), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z0, Z0
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z2, Z2
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z4, Z4
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD 4(BX), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z6, Z6
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z12
+	VPMADDWD     Z10, Z12, Z10
+	VPADDD       Z10, Z8, Z8
+	VPMADDWD     Z11, Z12, Z10
+	VPADDD       Z10, Z9, Z9
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (SI), Z10
+	VPMOVSXBW    (SI)(DI*1), Z11
+	VPBROADCASTD (CX), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z0, Z0
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z2, Z2
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z4, Z4
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z5, Z5
+	VPBROADCASTD (BX), Z12
+	VPMADDWD     Z10, Z12, Z13
+	VPADDD       Z13, Z6, Z6
+	VPMADDWD     Z11, Z12, Z12
+	VPADDD       Z12, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPMADDWD     Z10, Z12, Z10
+	VPADDD       Z10, Z8, Z8
+	VPMADDWD     Z11, Z12, Z10
+	VPADDD       Z10, Z9, Z9
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz6x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ps+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (SI), Z12
+	VPMOVSXBW    (SI)(DI*1), Z13
+	VPBROADCASTD (CX), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z0, Z0
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z2, Z2
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z4, Z4
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z5, Z5
+	VPBROADCASTD (BX), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z6, Z6
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z8, Z8
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z14
+	VPMADDWD     Z12, Z14, Z12
+	VPADDD       Z12, Z10, Z10
+	VPMADDWD     Z13, Z14, Z12
+	VPADDD       Z12, Z11, Z11
+	VPMOVSXBW    32(SI), Z12
+	VPMOVSXBW    32(SI)(DI*1), Z13
+	VPBROADCASTD 4(CX), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z0, Z0
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z2, Z2
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z4, Z4
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z5, Z5
+	VPBROADCASTD 4(BX), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z6, Z6
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z7, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z8, Z8
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z9, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z14
+	VPMADDWD     Z12, Z14, Z12
+	VPADDD       Z12, Z10, Z10
+	VPMADDWD     Z13, Z14, Z12
+	VPADDD       Z12, Z11, Z11
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (SI), Z12
+	VPMOVSXBW    (SI)(DI*1), Z13
+	VPBROADCASTD (CX), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z0, Z0
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z2, Z2
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z4, Z4
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z5, Z5
+	VPBROADCASTD (BX), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z6, Z6
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z14
+	VPMADDWD     Z12, Z14, Z15
+	VPADDD       Z15, Z8, Z8
+	VPMADDWD     Z13, Z14, Z14
+	VPADDD       Z14, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z14
+	VPMADDWD     Z12, Z14, Z12
+	VPADDD       Z12, Z10, Z10
+	VPMADDWD     Z13, Z14, Z12
+	VPADDD       Z12, Z11, Z11
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz7x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	MOVQ   ps+40(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DI), Z14
+	VPMOVSXBW    (DI)(R8*1), Z15
+	VPBROADCASTD (CX), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z0, Z0
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z2, Z2
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z4, Z4
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z5, Z5
+	VPBROADCASTD (BX), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z6, Z6
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z8, Z8
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z10, Z10
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z11, Z11
+	VPBROADCASTD (SI), Z16
+	VPMADDWD     Z14, Z16, Z14
+	VPADDD       Z14, Z12, Z12
+	VPMADDWD     Z15, Z16, Z14
+	VPADDD       Z14, Z13, Z13
+	VPMOVSXBW    32(DI), Z14
+	VPMOVSXBW    32(DI)(R8*1), Z15
+	VPBROADCASTD 4(CX), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z0, Z0
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z2, Z2
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z4, Z4
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z5, Z5
+	VPBROADCASTD 4(BX), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z6, Z6
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z7, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z8, Z8
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z9, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z10, Z10
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z11, Z11
+	VPBROADCASTD 4(SI), Z16
+	VPMADDWD     Z14, Z16, Z14
+	VPADDD       Z14, Z12, Z12
+	VPMADDWD     Z15, Z16, Z14
+	VPADDD       Z14, Z13, Z13
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DI), Z14
+	VPMOVSXBW    (DI)(R8*1), Z15
+	VPBROADCASTD (CX), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z0, Z0
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z2, Z2
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z4, Z4
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z5, Z5
+	VPBROADCASTD (BX), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z6, Z6
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z8, Z8
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z16
+	VPMADDWD     Z14, Z16, Z17
+	VPADDD       Z17, Z10, Z10
+	VPMADDWD     Z15, Z16, Z16
+	VPADDD       Z16, Z11, Z11
+	VPBROADCASTD (SI), Z16
+	VPMADDWD     Z14, Z16, Z14
+	VPADDD       Z14, Z12, Z12
+	VPMADDWD     Z15, Z16, Z14
+	VPADDD       Z14, Z13, Z13
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz8x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	MOVQ   ps+40(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DI), Z16
+	VPMOVSXBW    (DI)(R8*1), Z17
+	VPBROADCASTD (CX), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z0, Z0
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z2, Z2
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z4, Z4
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z5, Z5
+	VPBROADCASTD (BX), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z6, Z6
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z8, Z8
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z10, Z10
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z11, Z11
+	VPBROADCASTD (SI), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z12, Z12
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z13, Z13
+	VPBROADCASTD (SI)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z16
+	VPADDD       Z16, Z14, Z14
+	VPMADDWD     Z17, Z18, Z16
+	VPADDD       Z16, Z15, Z15
+	VPMOVSXBW    32(DI), Z16
+	VPMOVSXBW    32(DI)(R8*1), Z17
+	VPBROADCASTD 4(CX), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z0, Z0
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z2, Z2
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z4, Z4
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z5, Z5
+	VPBROADCASTD 4(BX), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z6, Z6
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z7, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z8, Z8
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z9, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z10, Z10
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z11, Z11
+	VPBROADCASTD 4(SI), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z12, Z12
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z13, Z13
+	VPBROADCASTD 4(SI)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z16
+	VPADDD       Z16, Z14, Z14
+	VPMADDWD     Z17, Z18, Z16
+	VPADDD       Z16, Z15, Z15
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DI), Z16
+	VPMOVSXBW    (DI)(R8*1), Z17
+	VPBROADCASTD (CX), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z0, Z0
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z2, Z2
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z4, Z4
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z5, Z5
+	VPBROADCASTD (BX), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z6, Z6
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z8, Z8
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z10, Z10
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z11, Z11
+	VPBROADCASTD (SI), Z18
+	VPMADDWD     Z16, Z18, Z19
+	VPADDD       Z19, Z12, Z12
+	VPMADDWD     Z17, Z18, Z18
+	VPADDD       Z18, Z13, Z13
+	VPBROADCASTD (SI)(DX*1), Z18
+	VPMADDWD     Z16, Z18, Z16
+	VPADDD       Z16, Z14, Z14
+	VPMADDWD     Z17, Z18, Z16
+	VPADDD       Z16, Z15, Z15
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz9x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	MOVQ   ps+40(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (DI), Z18
+	VPMOVSXBW    (DI)(R8*1), Z19
+	VPBROADCASTD (CX), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z0, Z0
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z2, Z2
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z4, Z4
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z5, Z5
+	VPBROADCASTD (BX), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z6, Z6
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z8, Z8
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z10, Z10
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z11, Z11
+	VPBROADCASTD (SI), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z12, Z12
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z13, Z13
+	VPBROADCASTD (SI)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z14, Z14
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z15, Z15
+	VPBROADCASTD (SI)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z18
+	VPADDD       Z18, Z16, Z16
+	VPMADDWD     Z19, Z20, Z18
+	VPADDD       Z18, Z17, Z17
+	VPMOVSXBW    32(DI), Z18
+	VPMOVSXBW    32(DI)(R8*1), Z19
+	VPBROADCASTD 4(CX), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z0, Z0
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z2, Z2
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z4, Z4
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z5, Z5
+	VPBROADCASTD 4(BX), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z6, Z6
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z7, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z8, Z8
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z9, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z10, Z10
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z11, Z11
+	VPBROADCASTD 4(SI), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z12, Z12
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z13, Z13
+	VPBROADCASTD 4(SI)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z14, Z14
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z15, Z15
+	VPBROADCASTD 4(SI)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z18
+	VPADDD       Z18, Z16, Z16
+	VPMADDWD     Z19, Z20, Z18
+	VPADDD       Z18, Z17, Z17
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000040, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (DI), Z18
+	VPMOVSXBW    (DI)(R8*1), Z19
+	VPBROADCASTD (CX), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z0, Z0
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z2, Z2
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z4, Z4
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z5, Z5
+	VPBROADCASTD (BX), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z6, Z6
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z7, Z7
+	VPBROADCASTD (BX)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z8, Z8
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z9, Z9
+	VPBROADCASTD (BX)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z10, Z10
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z11, Z11
+	VPBROADCASTD (SI), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z12, Z12
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z13, Z13
+	VPBROADCASTD (SI)(DX*1), Z20
+	VPMADDWD     Z18, Z20, Z21
+	VPADDD       Z21, Z14, Z14
+	VPMADDWD     Z19, Z20, Z20
+	VPADDD       Z20, Z15, Z15
+	VPBROADCASTD (SI)(DX*2), Z20
+	VPMADDWD     Z18, Z20, Z18
+	VPADDD       Z18, Z16, Z16
+	VPMADDWD     Z19, Z20, Z18
+	VPADDD       Z18, Z17, Z17
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz10x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	MOVQ   ps+40(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (R8), Z20
+	VPMOVSXBW    (R8)(R9*1), Z21
+	VPBROADCASTD (CX), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z0, Z0
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z2, Z2
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z4, Z4
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z5, Z5
+	VPBROADCASTD (SI), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z6, Z6
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z7, Z7
+	VPBROADCASTD (SI)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z8, Z8
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z9, Z9
+	VPBROADCASTD (SI)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z10, Z10
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z11, Z11
+	VPBROADCASTD (DI), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z12, Z12
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z13, Z13
+	VPBROADCASTD (DI)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z14, Z14
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z15, Z15
+	VPBROADCASTD (DI)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z16, Z16
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z17, Z17
+	VPBROADCASTD (BX), Z22
+	VPMADDWD     Z20, Z22, Z20
+	VPADDD       Z20, Z18, Z18
+	VPMADDWD     Z21, Z22, Z20
+	VPADDD       Z20, Z19, Z19
+	VPMOVSXBW    32(R8), Z20
+	VPMOVSXBW    32(R8)(R9*1), Z21
+	VPBROADCASTD 4(CX), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z0, Z0
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z2, Z2
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z4, Z4
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z5, Z5
+	VPBROADCASTD 4(SI), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z6, Z6
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z7, Z7
+	VPBROADCASTD 4(SI)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z8, Z8
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z9, Z9
+	VPBROADCASTD 4(SI)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z10, Z10
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z11, Z11
+	VPBROADCASTD 4(DI), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z12, Z12
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z13, Z13
+	VPBROADCASTD 4(DI)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z14, Z14
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z15, Z15
+	VPBROADCASTD 4(DI)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z16, Z16
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z17, Z17
+	VPBROADCASTD 4(BX), Z22
+	VPMADDWD     Z20, Z22, Z20
+	VPADDD       Z20, Z18, Z18
+	VPMADDWD     Z21, Z22, Z20
+	VPADDD       Z20, Z19, Z19
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (R8), Z20
+	VPMOVSXBW    (R8)(R9*1), Z21
+	VPBROADCASTD (CX), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z0, Z0
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z2, Z2
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z4, Z4
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z5, Z5
+	VPBROADCASTD (SI), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z6, Z6
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z7, Z7
+	VPBROADCASTD (SI)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z8, Z8
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z9, Z9
+	VPBROADCASTD (SI)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z10, Z10
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z11, Z11
+	VPBROADCASTD (DI), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z12, Z12
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z13, Z13
+	VPBROADCASTD (DI)(DX*1), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z14, Z14
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z15, Z15
+	VPBROADCASTD (DI)(DX*2), Z22
+	VPMADDWD     Z20, Z22, Z23
+	VPADDD       Z23, Z16, Z16
+	VPMADDWD     Z21, Z22, Z22
+	VPADDD       Z22, Z17, Z17
+	VPBROADCASTD (BX), Z22
+	VPMADDWD     Z20, Z22, Z20
+	VPADDD       Z20, Z18, Z18
+	VPMADDWD     Z21, Z22, Z20
+	VPADDD       Z20, Z19, Z19
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz11x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	MOVQ   ps+40(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (R8), Z22
+	VPMOVSXBW    (R8)(R9*1), Z23
+	VPBROADCASTD (CX), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z0, Z0
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z2, Z2
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z4, Z4
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z5, Z5
+	VPBROADCASTD (SI), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z6, Z6
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z7, Z7
+	VPBROADCASTD (SI)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z8, Z8
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z9, Z9
+	VPBROADCASTD (SI)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z10, Z10
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z11, Z11
+	VPBROADCASTD (DI), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z12, Z12
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z13, Z13
+	VPBROADCASTD (DI)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z14, Z14
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z15, Z15
+	VPBROADCASTD (DI)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z16, Z16
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z17, Z17
+	VPBROADCASTD (BX), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z18, Z18
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z19, Z19
+	VPBROADCASTD (BX)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z22
+	VPADDD       Z22, Z20, Z20
+	VPMADDWD     Z23, Z24, Z22
+	VPADDD       Z22, Z21, Z21
+	VPMOVSXBW    32(R8), Z22
+	VPMOVSXBW    32(R8)(R9*1), Z23
+	VPBROADCASTD 4(CX), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z0, Z0
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z2, Z2
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z4, Z4
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z5, Z5
+	VPBROADCASTD 4(SI), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z6, Z6
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z7, Z7
+	VPBROADCASTD 4(SI)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z8, Z8
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z9, Z9
+	VPBROADCASTD 4(SI)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z10, Z10
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z11, Z11
+	VPBROADCASTD 4(DI), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z12, Z12
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z13, Z13
+	VPBROADCASTD 4(DI)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z14, Z14
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z15, Z15
+	VPBROADCASTD 4(DI)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z16, Z16
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z17, Z17
+	VPBROADCASTD 4(BX), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z18, Z18
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z19, Z19
+	VPBROADCASTD 4(BX)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z22
+	VPADDD       Z22, Z20, Z20
+	VPMADDWD     Z23, Z24, Z22
+	VPADDD       Z22, Z21, Z21
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (R8), Z22
+	VPMOVSXBW    (R8)(R9*1), Z23
+	VPBROADCASTD (CX), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z0, Z0
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z2, Z2
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z4, Z4
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z5, Z5
+	VPBROADCASTD (SI), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z6, Z6
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z7, Z7
+	VPBROADCASTD (SI)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z8, Z8
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z9, Z9
+	VPBROADCASTD (SI)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z10, Z10
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z11, Z11
+	VPBROADCASTD (DI), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z12, Z12
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z13, Z13
+	VPBROADCASTD (DI)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z14, Z14
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z15, Z15
+	VPBROADCASTD (DI)(DX*2), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z16, Z16
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z17, Z17
+	VPBROADCASTD (BX), Z24
+	VPMADDWD     Z22, Z24, Z25
+	VPADDD       Z25, Z18, Z18
+	VPMADDWD     Z23, Z24, Z24
+	VPADDD       Z24, Z19, Z19
+	VPBROADCASTD (BX)(DX*1), Z24
+	VPMADDWD     Z22, Z24, Z22
+	VPADDD       Z22, Z20, Z20
+	VPMADDWD     Z23, Z24, Z22
+	VPADDD       Z22, Z21, Z21
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, 64(AX)
+	VZEROUPPER
+	RET
+
+// func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wordsz12x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	MOVQ   ps+40(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VPMOVSXBW    (R8), Z24
+	VPMOVSXBW    (R8)(R9*1), Z25
+	VPBROADCASTD (CX), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z0, Z0
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z2, Z2
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z4, Z4
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z5, Z5
+	VPBROADCASTD (SI), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z6, Z6
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z7, Z7
+	VPBROADCASTD (SI)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z8, Z8
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z9, Z9
+	VPBROADCASTD (SI)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z10, Z10
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z11, Z11
+	VPBROADCASTD (DI), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z12, Z12
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z13, Z13
+	VPBROADCASTD (DI)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z14, Z14
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z15, Z15
+	VPBROADCASTD (DI)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z16, Z16
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z17, Z17
+	VPBROADCASTD (BX), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z18, Z18
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z19, Z19
+	VPBROADCASTD (BX)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z20, Z20
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z21, Z21
+	VPBROADCASTD (BX)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z24
+	VPADDD       Z24, Z22, Z22
+	VPMADDWD     Z25, Z26, Z24
+	VPADDD       Z24, Z23, Z23
+	VPMOVSXBW    32(R8), Z24
+	VPMOVSXBW    32(R8)(R9*1), Z25
+	VPBROADCASTD 4(CX), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z0, Z0
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z1, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z2, Z2
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z3, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z4, Z4
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z5, Z5
+	VPBROADCASTD 4(SI), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z6, Z6
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z7, Z7
+	VPBROADCASTD 4(SI)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z8, Z8
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z9, Z9
+	VPBROADCASTD 4(SI)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z10, Z10
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z11, Z11
+	VPBROADCASTD 4(DI), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z12, Z12
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z13, Z13
+	VPBROADCASTD 4(DI)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z14, Z14
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z15, Z15
+	VPBROADCASTD 4(DI)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z16, Z16
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z17, Z17
+	VPBROADCASTD 4(BX), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z18, Z18
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z19, Z19
+	VPBROADCASTD 4(BX)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z20, Z20
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z21, Z21
+	VPBROADCASTD 4(BX)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z24
+	VPADDD       Z24, Z22, Z22
+	VPMADDWD     Z25, Z26, Z24
+	VPADDD       Z24, Z23, Z23
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000040, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VPMOVSXBW    (R8), Z24
+	VPMOVSXBW    (R8)(R9*1), Z25
+	VPBROADCASTD (CX), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z0, Z0
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z1, Z1
+	VPBROADCASTD (CX)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z2, Z2
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z3, Z3
+	VPBROADCASTD (CX)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z4, Z4
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z5, Z5
+	VPBROADCASTD (SI), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z6, Z6
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z7, Z7
+	VPBROADCASTD (SI)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z8, Z8
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z9, Z9
+	VPBROADCASTD (SI)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z10, Z10
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z11, Z11
+	VPBROADCASTD (DI), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z12, Z12
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z13, Z13
+	VPBROADCASTD (DI)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z14, Z14
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z15, Z15
+	VPBROADCASTD (DI)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z16, Z16
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z17, Z17
+	VPBROADCASTD (BX), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z18, Z18
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z19, Z19
+	VPBROADCASTD (BX)(DX*1), Z26
+	VPMADDWD     Z24, Z26, Z27
+	VPADDD       Z27, Z20, Z20
+	VPMADDWD     Z25, Z26, Z26
+	VPADDD       Z26, Z21, Z21
+	VPBROADCASTD (BX)(DX*2), Z26
+	VPMADDWD     Z24, Z26, Z24
+	VPADDD       Z24, Z22, Z22
+	VPMADDWD     Z25, Z26, Z24
+	VPADDD       Z24, Z23, Z23
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz1x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), DX
+	VPXORD Z0, Z0, Z0
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DX), Z1
+	VPBROADCASTD (CX), Z2
+	VPDPBUSD     Z1, Z2, Z0
+	VMOVUPS      64(DX), Z1
+	VPBROADCASTD 4(CX), Z2
+	VPDPBUSD     Z1, Z2, Z0
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DX), Z1
+	VPBROADCASTD (CX), Z2
+	VPDPBUSD     Z1, Z2, Z0
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz2x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (BX), Z2
+	VPBROADCASTD (CX), Z3
+	VPDPBUSD     Z2, Z3, Z0
+	VPBROADCASTD (CX)(DX*1), Z3
+	VPDPBUSD     Z2, Z3, Z1
+	VMOVUPS      64(BX), Z2
+	VPBROADCASTD 4(CX), Z3
+	VPDPBUSD     Z2, Z3, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z3
+	VPDPBUSD     Z2, Z3, Z1
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (BX), Z2
+	VPBROADCASTD (CX), Z3
+	VPDPBUSD     Z2, Z3, Z0
+	VPBROADCASTD (CX)(DX*1), Z3
+	VPDPBUSD     Z2, Z3, Z1
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz3x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (BX), Z3
+	VPBROADCASTD (CX), Z4
+	VPDPBUSD     Z3, Z4, Z0
+	VPBROADCASTD (CX)(DX*1), Z4
+	VPDPBUSD     Z3, Z4, Z1
+	VPBROADCASTD (CX)(DX*2), Z4
+	VPDPBUSD     Z3, Z4, Z2
+	VMOVUPS      64(BX), Z3
+	VPBROADCASTD 4(CX), Z4
+	VPDPBUSD     Z3, Z4, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z4
+	VPDPBUSD     Z3, Z4, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z4
+	VPDPBUSD     Z3, Z4, Z2
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (BX), Z3
+	VPBROADCASTD (CX), Z4
+	VPDPBUSD     Z3, Z4, Z0
+	VPBROADCASTD (CX)(DX*1), Z4
+	VPDPBUSD     Z3, Z4, Z1
+	VPBROADCASTD (CX)(DX*2), Z4
+	VPDPBUSD     Z3, Z4, Z2
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz4x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (SI), Z4
+	VPBROADCASTD (CX), Z5
+	VPDPBUSD     Z4, Z5, Z0
+	VPBROADCASTD (CX)(DX*1), Z5
+	VPDPBUSD     Z4, Z5, Z1
+	VPBROADCASTD (CX)(DX*2), Z5
+	VPDPBUSD     Z4, Z5, Z2
+	VPBROADCASTD (BX), Z5
+	VPDPBUSD     Z4, Z5, Z3
+	VMOVUPS      64(SI), Z4
+	VPBROADCASTD 4(CX), Z5
+	VPDPBUSD     Z4, Z5, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z5
+	VPDPBUSD     Z4, Z5, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z5
+	VPDPBUSD     Z4, Z5, Z2
+	VPBROADCASTD 4(BX), Z5
+	VPDPBUSD     Z4, Z5, Z3
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Z4
+	VPBROADCASTD (CX), Z5
+	VPDPBUSD     Z4, Z5, Z0
+	VPBROADCASTD (CX)(DX*1), Z5
+	VPDPBUSD     Z4, Z5, Z1
+	VPBROADCASTD (CX)(DX*2), Z5
+	VPDPBUSD     Z4, Z5, Z2
+	VPBROADCASTD (BX), Z5
+	VPDPBUSD     Z4, Z5, Z3
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz5x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (SI), Z5
+	VPBROADCASTD (CX), Z6
+	VPDPBUSD     Z5, Z6, Z0
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPDPBUSD     Z5, Z6, Z1
+	VPBROADCASTD (CX)(DX*2), Z6
+	VPDPBUSD     Z5, Z6, Z2
+	VPBROADCASTD (BX), Z6
+	VPDPBUSD     Z5, Z6, Z3
+	VPBROADCASTD (BX)(DX*1), Z6
+	VPDPBUSD     Z5, Z6, Z4
+	VMOVUPS      64(SI), Z5
+	VPBROADCASTD 4(CX), Z6
+	VPDPBUSD     Z5, Z6, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z6
+	VPDPBUSD     Z5, Z6, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z6
+	VPDPBUSD     Z5, Z6, Z2
+	VPBROADCASTD 4(BX), Z6
+	VPDPBUSD     Z5, Z6, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z6
+	VPDPBUSD     Z5, Z6, Z4
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Z5
+	VPBROADCASTD (CX), Z6
+	VPDPBUSD     Z5, Z6, Z0
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPDPBUSD     Z5, Z6, Z1
+	VPBROADCASTD (CX)(DX*2), Z6
+	VPDPBUSD     Z5, Z6, Z2
+	VPBROADCASTD (BX), Z6
+	VPDPBUSD     Z5, Z6, Z3
+	VPBROADCASTD (BX)(DX*1), Z6
+	VPDPBUSD     Z5, Z6, Z4
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz6x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (SI), Z6
+	VPBROADCASTD (CX), Z7
+	VPDPBUSD     Z6, Z7, Z0
+	VPBROADCASTD (CX)(DX*1), Z7
+	VPDPBUSD     Z6, Z7, Z1
+	VPBROADCASTD (CX)(DX*2), Z7
+	VPDPBUSD     Z6, Z7, Z2
+	VPBROADCASTD (BX), Z7
+	VPDPBUSD     Z6, Z7, Z3
+	VPBROADCASTD (BX)(DX*1), Z7
+	VPDPBUSD     Z6, Z7, Z4
+	VPBROADCASTD (BX)(DX*2), Z7
+	VPDPBUSD     Z6, Z7, Z5
+	VMOVUPS      64(SI), Z6
+	VPBROADCASTD 4(CX), Z7
+	VPDPBUSD     Z6, Z7, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z7
+	VPDPBUSD     Z6, Z7, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z7
+	VPDPBUSD     Z6, Z7, Z2
+	VPBROADCASTD 4(BX), Z7
+	VPDPBUSD     Z6, Z7, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z7
+	VPDPBUSD     Z6, Z7, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z7
+	VPDPBUSD     Z6, Z7, Z5
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Z6
+	VPBROADCASTD (CX), Z7
+	VPDPBUSD     Z6, Z7, Z0
+	VPBROADCASTD (CX)(DX*1), Z7
+	VPDPBUSD     Z6, Z7, Z1
+	VPBROADCASTD (CX)(DX*2), Z7
+	VPDPBUSD     Z6, Z7, Z2
+	VPBROADCASTD (BX), Z7
+	VPDPBUSD     Z6, Z7, Z3
+	VPBROADCASTD (BX)(DX*1), Z7
+	VPDPBUSD     Z6, Z7, Z4
+	VPBROADCASTD (BX)(DX*2), Z7
+	VPDPBUSD     Z6, Z7, Z5
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz7x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DI), Z7
+	VPBROADCASTD (CX), Z8
+	VPDPBUSD     Z7, Z8, Z0
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPDPBUSD     Z7, Z8, Z1
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPDPBUSD     Z7, Z8, Z2
+	VPBROADCASTD (BX), Z8
+	VPDPBUSD     Z7, Z8, Z3
+	VPBROADCASTD (BX)(DX*1), Z8
+	VPDPBUSD     Z7, Z8, Z4
+	VPBROADCASTD (BX)(DX*2), Z8
+	VPDPBUSD     Z7, Z8, Z5
+	VPBROADCASTD (SI), Z8
+	VPDPBUSD     Z7, Z8, Z6
+	VMOVUPS      64(DI), Z7
+	VPBROADCASTD 4(CX), Z8
+	VPDPBUSD     Z7, Z8, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z8
+	VPDPBUSD     Z7, Z8, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z8
+	VPDPBUSD     Z7, Z8, Z2
+	VPBROADCASTD 4(BX), Z8
+	VPDPBUSD     Z7, Z8, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z8
+	VPDPBUSD     Z7, Z8, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z8
+	VPDPBUSD     Z7, Z8, Z5
+	VPBROADCASTD 4(SI), Z8
+	VPDPBUSD     Z7, Z8, Z6
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DI), Z7
+	VPBROADCASTD (CX), Z8
+	VPDPBUSD     Z7, Z8, Z0
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPDPBUSD     Z7, Z8, Z1
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPDPBUSD     Z7, Z8, Z2
+	VPBROADCASTD (BX), Z8
+	VPDPBUSD     Z7, Z8, Z3
+	VPBROADCASTD (BX)(DX*1), Z8
+	VPDPBUSD     Z7, Z8, Z4
+	VPBROADCASTD (BX)(DX*2), Z8
+	VPDPBUSD     Z7, Z8, Z5
+	VPBROADCASTD (SI), Z8
+	VPDPBUSD     Z7, Z8, Z6
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz8x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DI), Z8
+	VPBROADCASTD (CX), Z9
+	VPDPBUSD     Z8, Z9, Z0
+	VPBROADCASTD (CX)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z1
+	VPBROADCASTD (CX)(DX*2), Z9
+	VPDPBUSD     Z8, Z9, Z2
+	VPBROADCASTD (BX), Z9
+	VPDPBUSD     Z8, Z9, Z3
+	VPBROADCASTD (BX)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z4
+	VPBROADCASTD (BX)(DX*2), Z9
+	VPDPBUSD     Z8, Z9, Z5
+	VPBROADCASTD (SI), Z9
+	VPDPBUSD     Z8, Z9, Z6
+	VPBROADCASTD (SI)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z7
+	VMOVUPS      64(DI), Z8
+	VPBROADCASTD 4(CX), Z9
+	VPDPBUSD     Z8, Z9, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z9
+	VPDPBUSD     Z8, Z9, Z2
+	VPBROADCASTD 4(BX), Z9
+	VPDPBUSD     Z8, Z9, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z9
+	VPDPBUSD     Z8, Z9, Z5
+	VPBROADCASTD 4(SI), Z9
+	VPDPBUSD     Z8, Z9, Z6
+	VPBROADCASTD 4(SI)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z7
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DI), Z8
+	VPBROADCASTD (CX), Z9
+	VPDPBUSD     Z8, Z9, Z0
+	VPBROADCASTD (CX)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z1
+	VPBROADCASTD (CX)(DX*2), Z9
+	VPDPBUSD     Z8, Z9, Z2
+	VPBROADCASTD (BX), Z9
+	VPDPBUSD     Z8, Z9, Z3
+	VPBROADCASTD (BX)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z4
+	VPBROADCASTD (BX)(DX*2), Z9
+	VPDPBUSD     Z8, Z9, Z5
+	VPBROADCASTD (SI), Z9
+	VPDPBUSD     Z8, Z9, Z6
+	VPBROADCASTD (SI)(DX*1), Z9
+	VPDPBUSD     Z8, Z9, Z7
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz9x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DI), Z9
+	VPBROADCASTD (CX), Z10
+	VPDPBUSD     Z9, Z10, Z0
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z2
+	VPBROADCASTD (BX), Z10
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD (BX)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z4
+	VPBROADCASTD (BX)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD (SI), Z10
+	VPDPBUSD     Z9, Z10, Z6
+	VPBROADCASTD (SI)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z7
+	VPBROADCASTD (SI)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z8
+	VMOVUPS      64(DI), Z9
+	VPBROADCASTD 4(CX), Z10
+	VPDPBUSD     Z9, Z10, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z2
+	VPBROADCASTD 4(BX), Z10
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD 4(BX)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z4
+	VPBROADCASTD 4(BX)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD 4(SI), Z10
+	VPDPBUSD     Z9, Z10, Z6
+	VPBROADCASTD 4(SI)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z7
+	VPBROADCASTD 4(SI)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z8
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DI), Z9
+	VPBROADCASTD (CX), Z10
+	VPDPBUSD     Z9, Z10, Z0
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z2
+	VPBROADCASTD (BX), Z10
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD (BX)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z4
+	VPBROADCASTD (BX)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD (SI), Z10
+	VPDPBUSD     Z9, Z10, Z6
+	VPBROADCASTD (SI)(DX*1), Z10
+	VPDPBUSD     Z9, Z10, Z7
+	VPBROADCASTD (SI)(DX*2), Z10
+	VPDPBUSD     Z9, Z10, Z8
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz10x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (R8), Z10
+	VPBROADCASTD (CX), Z11
+	VPDPBUSD     Z10, Z11, Z0
+	VPBROADCASTD (CX)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z1
+	VPBROADCASTD (CX)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z2
+	VPBROADCASTD (SI), Z11
+	VPDPBUSD     Z10, Z11, Z3
+	VPBROADCASTD (SI)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z4
+	VPBROADCASTD (SI)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z5
+	VPBROADCASTD (DI), Z11
+	VPDPBUSD     Z10, Z11, Z6
+	VPBROADCASTD (DI)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z7
+	VPBROADCASTD (DI)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z8
+	VPBROADCASTD (BX), Z11
+	VPDPBUSD     Z10, Z11, Z9
+	VMOVUPS      64(R8), Z10
+	VPBROADCASTD 4(CX), Z11
+	VPDPBUSD     Z10, Z11, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z2
+	VPBROADCASTD 4(SI), Z11
+	VPDPBUSD     Z10, Z11, Z3
+	VPBROADCASTD 4(SI)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z4
+	VPBROADCASTD 4(SI)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z5
+	VPBROADCASTD 4(DI), Z11
+	VPDPBUSD     Z10, Z11, Z6
+	VPBROADCASTD 4(DI)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z7
+	VPBROADCASTD 4(DI)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z8
+	VPBROADCASTD 4(BX), Z11
+	VPDPBUSD     Z10, Z11, Z9
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (R8), Z10
+	VPBROADCASTD (CX), Z11
+	VPDPBUSD     Z10, Z11, Z0
+	VPBROADCASTD (CX)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z1
+	VPBROADCASTD (CX)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z2
+	VPBROADCASTD (SI), Z11
+	VPDPBUSD     Z10, Z11, Z3
+	VPBROADCASTD (SI)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z4
+	VPBROADCASTD (SI)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z5
+	VPBROADCASTD (DI), Z11
+	VPDPBUSD     Z10, Z11, Z6
+	VPBROADCASTD (DI)(DX*1), Z11
+	VPDPBUSD     Z10, Z11, Z7
+	VPBROADCASTD (DI)(DX*2), Z11
+	VPDPBUSD     Z10, Z11, Z8
+	VPBROADCASTD (BX), Z11
+	VPDPBUSD     Z10, Z11, Z9
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz11x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (R8), Z11
+	VPBROADCASTD (CX), Z12
+	VPDPBUSD     Z11, Z12, Z0
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z2
+	VPBROADCASTD (SI), Z12
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (SI)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z4
+	VPBROADCASTD (SI)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD (DI), Z12
+	VPDPBUSD     Z11, Z12, Z6
+	VPBROADCASTD (DI)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD (DI)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z8
+	VPBROADCASTD (BX), Z12
+	VPDPBUSD     Z11, Z12, Z9
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z10
+	VMOVUPS      64(R8), Z11
+	VPBROADCASTD 4(CX), Z12
+	VPDPBUSD     Z11, Z12, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z2
+	VPBROADCASTD 4(SI), Z12
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD 4(SI)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z4
+	VPBROADCASTD 4(SI)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD 4(DI), Z12
+	VPDPBUSD     Z11, Z12, Z6
+	VPBROADCASTD 4(DI)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD 4(DI)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z8
+	VPBROADCASTD 4(BX), Z12
+	VPDPBUSD     Z11, Z12, Z9
+	VPBROADCASTD 4(BX)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z10
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (R8), Z11
+	VPBROADCASTD (CX), Z12
+	VPDPBUSD     Z11, Z12, Z0
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z2
+	VPBROADCASTD (SI), Z12
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (SI)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z4
+	VPBROADCASTD (SI)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD (DI), Z12
+	VPDPBUSD     Z11, Z12, Z6
+	VPBROADCASTD (DI)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD (DI)(DX*2), Z12
+	VPDPBUSD     Z11, Z12, Z8
+	VPBROADCASTD (BX), Z12
+	VPDPBUSD     Z11, Z12, Z9
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPDPBUSD     Z11, Z12, Z10
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz12x16(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (R8), Z12
+	VPBROADCASTD (CX), Z13
+	VPDPBUSD     Z12, Z13, Z0
+	VPBROADCASTD (CX)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z1
+	VPBROADCASTD (CX)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z2
+	VPBROADCASTD (SI), Z13
+	VPDPBUSD     Z12, Z13, Z3
+	VPBROADCASTD (SI)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z4
+	VPBROADCASTD (SI)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z5
+	VPBROADCASTD (DI), Z13
+	VPDPBUSD     Z12, Z13, Z6
+	VPBROADCASTD (DI)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z7
+	VPBROADCASTD (DI)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z8
+	VPBROADCASTD (BX), Z13
+	VPDPBUSD     Z12, Z13, Z9
+	VPBROADCASTD (BX)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z10
+	VPBROADCASTD (BX)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z11
+	VMOVUPS      64(R8), Z12
+	VPBROADCASTD 4(CX), Z13
+	VPDPBUSD     Z12, Z13, Z0
+	VPBROADCASTD 4(CX)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z1
+	VPBROADCASTD 4(CX)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z2
+	VPBROADCASTD 4(SI), Z13
+	VPDPBUSD     Z12, Z13, Z3
+	VPBROADCASTD 4(SI)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z4
+	VPBROADCASTD 4(SI)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z5
+	VPBROADCASTD 4(DI), Z13
+	VPDPBUSD     Z12, Z13, Z6
+	VPBROADCASTD 4(DI)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z7
+	VPBROADCASTD 4(DI)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z8
+	VPBROADCASTD 4(BX), Z13
+	VPDPBUSD     Z12, Z13, Z9
+	VPBROADCASTD 4(BX)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z10
+	VPBROADCASTD 4(BX)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z11
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (R8), Z12
+	VPBROADCASTD (CX), Z13
+	VPDPBUSD     Z12, Z13, Z0
+	VPBROADCASTD (CX)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z1
+	VPBROADCASTD (CX)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z2
+	VPBROADCASTD (SI), Z13
+	VPDPBUSD     Z12, Z13, Z3
+	VPBROADCASTD (SI)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z4
+	VPBROADCASTD (SI)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z5
+	VPBROADCASTD (DI), Z13
+	VPDPBUSD     Z12, Z13, Z6
+	VPBROADCASTD (DI)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z7
+	VPBROADCASTD (DI)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z8
+	VPBROADCASTD (BX), Z13
+	VPDPBUSD     Z12, Z13, Z9
+	VPBROADCASTD (BX)(DX*1), Z13
+	VPDPBUSD     Z12, Z13, Z10
+	VPBROADCASTD (BX)(DX*2), Z13
+	VPDPBUSD     Z12, Z13, Z11
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z11, (AX)
+	VZEROUPPER
+	RET
+
+// func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz1x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), DX
+	MOVQ   ps+40(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (DX)(BX*1), Z3
+	VPBROADCASTD (CX), Z4
+	VPDPBUSD     Z2, Z4, Z0
+	VPDPBUSD     Z3, Z4, Z1
+	VMOVUPS      64(DX), Z2
+	VMOVUPS      64(DX)(BX*1), Z3
+	VPBROADCASTD 4(CX), Z4
+	VPDPBUSD     Z2, Z4, Z0
+	VPDPBUSD     Z3, Z4, Z1
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (DX)(BX*1), Z3
+	VPBROADCASTD (CX), Z4
+	VPDPBUSD     Z2, Z4, Z0
+	VPDPBUSD     Z3, Z4, Z1
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz2x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ps+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (BX), Z4
+	VMOVUPS      (BX)(SI*1), Z5
+	VPBROADCASTD (CX), Z6
+	VPDPBUSD     Z4, Z6, Z0
+	VPDPBUSD     Z5, Z6, Z1
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPDPBUSD     Z4, Z6, Z2
+	VPDPBUSD     Z5, Z6, Z3
+	VMOVUPS      64(BX), Z4
+	VMOVUPS      64(BX)(SI*1), Z5
+	VPBROADCASTD 4(CX), Z6
+	VPDPBUSD     Z4, Z6, Z0
+	VPDPBUSD     Z5, Z6, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z6
+	VPDPBUSD     Z4, Z6, Z2
+	VPDPBUSD     Z5, Z6, Z3
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (BX), Z4
+	VMOVUPS      (BX)(SI*1), Z5
+	VPBROADCASTD (CX), Z6
+	VPDPBUSD     Z4, Z6, Z0
+	VPDPBUSD     Z5, Z6, Z1
+	VPBROADCASTD (CX)(DX*1), Z6
+	VPDPBUSD     Z4, Z6, Z2
+	VPDPBUSD     Z5, Z6, Z3
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz3x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ps+40(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (BX), Z6
+	VMOVUPS      (BX)(SI*1), Z7
+	VPBROADCASTD (CX), Z8
+	VPDPBUSD     Z6, Z8, Z0
+	VPDPBUSD     Z7, Z8, Z1
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPDPBUSD     Z6, Z8, Z2
+	VPDPBUSD     Z7, Z8, Z3
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPDPBUSD     Z6, Z8, Z4
+	VPDPBUSD     Z7, Z8, Z5
+	VMOVUPS      64(BX), Z6
+	VMOVUPS      64(BX)(SI*1), Z7
+	VPBROADCASTD 4(CX), Z8
+	VPDPBUSD     Z6, Z8, Z0
+	VPDPBUSD     Z7, Z8, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z8
+	VPDPBUSD     Z6, Z8, Z2
+	VPDPBUSD     Z7, Z8, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z8
+	VPDPBUSD     Z6, Z8, Z4
+	VPDPBUSD     Z7, Z8, Z5
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (BX), Z6
+	VMOVUPS      (BX)(SI*1), Z7
+	VPBROADCASTD (CX), Z8
+	VPDPBUSD     Z6, Z8, Z0
+	VPDPBUSD     Z7, Z8, Z1
+	VPBROADCASTD (CX)(DX*1), Z8
+	VPDPBUSD     Z6, Z8, Z2
+	VPDPBUSD     Z7, Z8, Z3
+	VPBROADCASTD (CX)(DX*2), Z8
+	VPDPBUSD     Z6, Z8, Z4
+	VPDPBUSD     Z7, Z8, Z5
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz4x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ps+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (SI)(DI*1), Z9
+	VPBROADCASTD (CX), Z10
+	VPDPBUSD     Z8, Z10, Z0
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPDPBUSD     Z8, Z10, Z2
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPDPBUSD     Z8, Z10, Z4
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD (BX), Z10
+	VPDPBUSD     Z8, Z10, Z6
+	VPDPBUSD     Z9, Z10, Z7
+	VMOVUPS      64(SI), Z8
+	VMOVUPS      64(SI)(DI*1), Z9
+	VPBROADCASTD 4(CX), Z10
+	VPDPBUSD     Z8, Z10, Z0
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z10
+	VPDPBUSD     Z8, Z10, Z2
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z10
+	VPDPBUSD     Z8, Z10, Z4
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD 4(BX), Z10
+	VPDPBUSD     Z8, Z10, Z6
+	VPDPBUSD     Z9, Z10, Z7
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (SI)(DI*1), Z9
+	VPBROADCASTD (CX), Z10
+	VPDPBUSD     Z8, Z10, Z0
+	VPDPBUSD     Z9, Z10, Z1
+	VPBROADCASTD (CX)(DX*1), Z10
+	VPDPBUSD     Z8, Z10, Z2
+	VPDPBUSD     Z9, Z10, Z3
+	VPBROADCASTD (CX)(DX*2), Z10
+	VPDPBUSD     Z8, Z10, Z4
+	VPDPBUSD     Z9, Z10, Z5
+	VPBROADCASTD (BX), Z10
+	VPDPBUSD     Z8, Z10, Z6
+	VPDPBUSD     Z9, Z10, Z7
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz5x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ps+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (SI), Z10
+	VMOVUPS      (SI)(DI*1), Z11
+	VPBROADCASTD (CX), Z12
+	VPDPBUSD     Z10, Z12, Z0
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPDPBUSD     Z10, Z12, Z2
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPDPBUSD     Z10, Z12, Z4
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD (BX), Z12
+	VPDPBUSD     Z10, Z12, Z6
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPDPBUSD     Z10, Z12, Z8
+	VPDPBUSD     Z11, Z12, Z9
+	VMOVUPS      64(SI), Z10
+	VMOVUPS      64(SI)(DI*1), Z11
+	VPBROADCASTD 4(CX), Z12
+	VPDPBUSD     Z10, Z12, Z0
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z12
+	VPDPBUSD     Z10, Z12, Z2
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z12
+	VPDPBUSD     Z10, Z12, Z4
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD 4(BX), Z12
+	VPDPBUSD     Z10, Z12, Z6
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z12
+	VPDPBUSD     Z10, Z12, Z8
+	VPDPBUSD     Z11, Z12, Z9
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Z10
+	VMOVUPS      (SI)(DI*1), Z11
+	VPBROADCASTD (CX), Z12
+	VPDPBUSD     Z10, Z12, Z0
+	VPDPBUSD     Z11, Z12, Z1
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPDPBUSD     Z10, Z12, Z2
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (CX)(DX*2), Z12
+	VPDPBUSD     Z10, Z12, Z4
+	VPDPBUSD     Z11, Z12, Z5
+	VPBROADCASTD (BX), Z12
+	VPDPBUSD     Z10, Z12, Z6
+	VPDPBUSD     Z11, Z12, Z7
+	VPBROADCASTD (BX)(DX*1), Z12
+	VPDPBUSD     Z10, Z12, Z8
+	VPDPBUSD     Z11, Z12, Z9
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz6x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ps+40(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (SI)(DI*1), Z13
+	VPBROADCASTD (CX), Z14
+	VPDPBUSD     Z12, Z14, Z0
+	VPDPBUSD     Z13, Z14, Z1
+	VPBROADCASTD (CX)(DX*1), Z14
+	VPDPBUSD     Z12, Z14, Z2
+	VPDPBUSD     Z13, Z14, Z3
+	VPBROADCASTD (CX)(DX*2), Z14
+	VPDPBUSD     Z12, Z14, Z4
+	VPDPBUSD     Z13, Z14, Z5
+	VPBROADCASTD (BX), Z14
+	VPDPBUSD     Z12, Z14, Z6
+	VPDPBUSD     Z13, Z14, Z7
+	VPBROADCASTD (BX)(DX*1), Z14
+	VPDPBUSD     Z12, Z14, Z8
+	VPDPBUSD     Z13, Z14, Z9
+	VPBROADCASTD (BX)(DX*2), Z14
+	VPDPBUSD     Z12, Z14, Z10
+	VPDPBUSD     Z13, Z14, Z11
+	VMOVUPS      64(SI), Z12
+	VMOVUPS      64(SI)(DI*1), Z13
+	VPBROADCASTD 4(CX), Z14
+	VPDPBUSD     Z12, Z14, Z0
+	VPDPBUSD     Z13, Z14, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z14
+	VPDPBUSD     Z12, Z14, Z2
+	VPDPBUSD     Z13, Z14, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z14
+	VPDPBUSD     Z12, Z14, Z4
+	VPDPBUSD     Z13, Z14, Z5
+	VPBROADCASTD 4(BX), Z14
+	VPDPBUSD     Z12, Z14, Z6
+	VPDPBUSD     Z13, Z14, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z14
+	VPDPBUSD     Z12, Z14, Z8
+	VPDPBUSD     Z13, Z14, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z14
+	VPDPBUSD     Z12, Z14, Z10
+	VPDPBUSD     Z13, Z14, Z11
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (SI)(DI*1), Z13
+	VPBROADCASTD (CX), Z14
+	VPDPBUSD     Z12, Z14, Z0
+	VPDPBUSD     Z13, Z14, Z1
+	VPBROADCASTD (CX)(DX*1), Z14
+	VPDPBUSD     Z12, Z14, Z2
+	VPDPBUSD     Z13, Z14, Z3
+	VPBROADCASTD (CX)(DX*2), Z14
+	VPDPBUSD     Z12, Z14, Z4
+	VPDPBUSD     Z13, Z14, Z5
+	VPBROADCASTD (BX), Z14
+	VPDPBUSD     Z12, Z14, Z6
+	VPDPBUSD     Z13, Z14, Z7
+	VPBROADCASTD (BX)(DX*1), Z14
+	VPDPBUSD     Z12, Z14, Z8
+	VPDPBUSD     Z13, Z14, Z9
+	VPBROADCASTD (BX)(DX*2), Z14
+	VPDPBUSD     Z12, Z14, Z10
+	VPDPBUSD     Z13, Z14, Z11
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz7x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	MOVQ   ps+40(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DI), Z14
+	VMOVUPS      (DI)(R8*1), Z15
+	VPBROADCASTD (CX), Z16
+	VPDPBUSD     Z14, Z16, Z0
+	VPDPBUSD     Z15, Z16, Z1
+	VPBROADCASTD (CX)(DX*1), Z16
+	VPDPBUSD     Z14, Z16, Z2
+	VPDPBUSD     Z15, Z16, Z3
+	VPBROADCASTD (CX)(DX*2), Z16
+	VPDPBUSD     Z14, Z16, Z4
+	VPDPBUSD     Z15, Z16, Z5
+	VPBROADCASTD (BX), Z16
+	VPDPBUSD     Z14, Z16, Z6
+	VPDPBUSD     Z15, Z16, Z7
+	VPBROADCASTD (BX)(DX*1), Z16
+	VPDPBUSD     Z14, Z16, Z8
+	VPDPBUSD     Z15, Z16, Z9
+	VPBROADCASTD (BX)(DX*2), Z16
+	VPDPBUSD     Z14, Z16, Z10
+	VPDPBUSD     Z15, Z16, Z11
+	VPBROADCASTD (SI), Z16
+	VPDPBUSD     Z14, Z16, Z12
+	VPDPBUSD     Z15, Z16, Z13
+	VMOVUPS      64(DI), Z14
+	VMOVUPS      64(DI)(R8*1), Z15
+	VPBROADCASTD 4(CX), Z16
+	VPDPBUSD     Z14, Z16, Z0
+	VPDPBUSD     Z15, Z16, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z16
+	VPDPBUSD     Z14, Z16, Z2
+	VPDPBUSD     Z15, Z16, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z16
+	VPDPBUSD     Z14, Z16, Z4
+	VPDPBUSD     Z15, Z16, Z5
+	VPBROADCASTD 4(BX), Z16
+	VPDPBUSD     Z14, Z16, Z6
+	VPDPBUSD     Z15, Z16, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z16
+	VPDPBUSD     Z14, Z16, Z8
+	VPDPBUSD     Z15, Z16, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z16
+	VPDPBUSD     Z14, Z16, Z10
+	VPDPBUSD     Z15, Z16, Z11
+	VPBROADCASTD 4(SI), Z16
+	VPDPBUSD     Z14, Z16, Z12
+	VPDPBUSD     Z15, Z16, Z13
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DI), Z14
+	VMOVUPS      (DI)(R8*1), Z15
+	VPBROADCASTD (CX), Z16
+	VPDPBUSD     Z14, Z16, Z0
+	VPDPBUSD     Z15, Z16, Z1
+	VPBROADCASTD (CX)(DX*1), Z16
+	VPDPBUSD     Z14, Z16, Z2
+	VPDPBUSD     Z15, Z16, Z3
+	VPBROADCASTD (CX)(DX*2), Z16
+	VPDPBUSD     Z14, Z16, Z4
+	VPDPBUSD     Z15, Z16, Z5
+	VPBROADCASTD (BX), Z16
+	VPDPBUSD     Z14, Z16, Z6
+	VPDPBUSD     Z15, Z16, Z7
+	VPBROADCASTD (BX)(DX*1), Z16
+	VPDPBUSD     Z14, Z16, Z8
+	VPDPBUSD     Z15, Z16, Z9
+	VPBROADCASTD (BX)(DX*2), Z16
+	VPDPBUSD     Z14, Z16, Z10
+	VPDPBUSD     Z15, Z16, Z11
+	VPBROADCASTD (SI), Z16
+	VPDPBUSD     Z14, Z16, Z12
+	VPDPBUSD     Z15, Z16, Z13
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz8x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	MOVQ   ps+40(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      (DI)(R8*1), Z17
+	VPBROADCASTD (CX), Z18
+	VPDPBUSD     Z16, Z18, Z0
+	VPDPBUSD     Z17, Z18, Z1
+	VPBROADCASTD (CX)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z2
+	VPDPBUSD     Z17, Z18, Z3
+	VPBROADCASTD (CX)(DX*2), Z18
+	VPDPBUSD     Z16, Z18, Z4
+	VPDPBUSD     Z17, Z18, Z5
+	VPBROADCASTD (BX), Z18
+	VPDPBUSD     Z16, Z18, Z6
+	VPDPBUSD     Z17, Z18, Z7
+	VPBROADCASTD (BX)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z8
+	VPDPBUSD     Z17, Z18, Z9
+	VPBROADCASTD (BX)(DX*2), Z18
+	VPDPBUSD     Z16, Z18, Z10
+	VPDPBUSD     Z17, Z18, Z11
+	VPBROADCASTD (SI), Z18
+	VPDPBUSD     Z16, Z18, Z12
+	VPDPBUSD     Z17, Z18, Z13
+	VPBROADCASTD (SI)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z14
+	VPDPBUSD     Z17, Z18, Z15
+	VMOVUPS      64(DI), Z16
+	VMOVUPS      64(DI)(R8*1), Z17
+	VPBROADCASTD 4(CX), Z18
+	VPDPBUSD     Z16, Z18, Z0
+	VPDPBUSD     Z17, Z18, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z2
+	VPDPBUSD     Z17, Z18, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z18
+	VPDPBUSD     Z16, Z18, Z4
+	VPDPBUSD     Z17, Z18, Z5
+	VPBROADCASTD 4(BX), Z18
+	VPDPBUSD     Z16, Z18, Z6
+	VPDPBUSD     Z17, Z18, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z8
+	VPDPBUSD     Z17, Z18, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z18
+	VPDPBUSD     Z16, Z18, Z10
+	VPDPBUSD     Z17, Z18, Z11
+	VPBROADCASTD 4(SI), Z18
+	VPDPBUSD     Z16, Z18, Z12
+	VPDPBUSD     Z17, Z18, Z13
+	VPBROADCASTD 4(SI)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z14
+	VPDPBUSD     Z17, Z18, Z15
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DI), Z16
+	VMOVUPS      (DI)(R8*1), Z17
+	VPBROADCASTD (CX), Z18
+	VPDPBUSD     Z16, Z18, Z0
+	VPDPBUSD     Z17, Z18, Z1
+	VPBROADCASTD (CX)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z2
+	VPDPBUSD     Z17, Z18, Z3
+	VPBROADCASTD (CX)(DX*2), Z18
+	VPDPBUSD     Z16, Z18, Z4
+	VPDPBUSD     Z17, Z18, Z5
+	VPBROADCASTD (BX), Z18
+	VPDPBUSD     Z16, Z18, Z6
+	VPDPBUSD     Z17, Z18, Z7
+	VPBROADCASTD (BX)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z8
+	VPDPBUSD     Z17, Z18, Z9
+	VPBROADCASTD (BX)(DX*2), Z18
+	VPDPBUSD     Z16, Z18, Z10
+	VPDPBUSD     Z17, Z18, Z11
+	VPBROADCASTD (SI), Z18
+	VPDPBUSD     Z16, Z18, Z12
+	VPDPBUSD     Z17, Z18, Z13
+	VPBROADCASTD (SI)(DX*1), Z18
+	VPDPBUSD     Z16, Z18, Z14
+	VPDPBUSD     Z17, Z18, Z15
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz9x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   a2+16(FP), SI
+	MOVQ   b+32(FP), DI
+	MOVQ   ps+40(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DI), Z18
+	VMOVUPS      (DI)(R8*1), Z19
+	VPBROADCASTD (CX), Z20
+	VPDPBUSD     Z18, Z20, Z0
+	VPDPBUSD     Z19, Z20, Z1
+	VPBROADCASTD (CX)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z2
+	VPDPBUSD     Z19, Z20, Z3
+	VPBROADCASTD (CX)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z4
+	VPDPBUSD     Z19, Z20, Z5
+	VPBROADCASTD (BX), Z20
+	VPDPBUSD     Z18, Z20, Z6
+	VPDPBUSD     Z19, Z20, Z7
+	VPBROADCASTD (BX)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z8
+	VPDPBUSD     Z19, Z20, Z9
+	VPBROADCASTD (BX)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z10
+	VPDPBUSD     Z19, Z20, Z11
+	VPBROADCASTD (SI), Z20
+	VPDPBUSD     Z18, Z20, Z12
+	VPDPBUSD     Z19, Z20, Z13
+	VPBROADCASTD (SI)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z14
+	VPDPBUSD     Z19, Z20, Z15
+	VPBROADCASTD (SI)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z16
+	VPDPBUSD     Z19, Z20, Z17
+	VMOVUPS      64(DI), Z18
+	VMOVUPS      64(DI)(R8*1), Z19
+	VPBROADCASTD 4(CX), Z20
+	VPDPBUSD     Z18, Z20, Z0
+	VPDPBUSD     Z19, Z20, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z2
+	VPDPBUSD     Z19, Z20, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z4
+	VPDPBUSD     Z19, Z20, Z5
+	VPBROADCASTD 4(BX), Z20
+	VPDPBUSD     Z18, Z20, Z6
+	VPDPBUSD     Z19, Z20, Z7
+	VPBROADCASTD 4(BX)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z8
+	VPDPBUSD     Z19, Z20, Z9
+	VPBROADCASTD 4(BX)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z10
+	VPDPBUSD     Z19, Z20, Z11
+	VPBROADCASTD 4(SI), Z20
+	VPDPBUSD     Z18, Z20, Z12
+	VPDPBUSD     Z19, Z20, Z13
+	VPBROADCASTD 4(SI)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z14
+	VPDPBUSD     Z19, Z20, Z15
+	VPBROADCASTD 4(SI)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z16
+	VPDPBUSD     Z19, Z20, Z17
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x08, SI
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DI), Z18
+	VMOVUPS      (DI)(R8*1), Z19
+	VPBROADCASTD (CX), Z20
+	VPDPBUSD     Z18, Z20, Z0
+	VPDPBUSD     Z19, Z20, Z1
+	VPBROADCASTD (CX)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z2
+	VPDPBUSD     Z19, Z20, Z3
+	VPBROADCASTD (CX)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z4
+	VPDPBUSD     Z19, Z20, Z5
+	VPBROADCASTD (BX), Z20
+	VPDPBUSD     Z18, Z20, Z6
+	VPDPBUSD     Z19, Z20, Z7
+	VPBROADCASTD (BX)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z8
+	VPDPBUSD     Z19, Z20, Z9
+	VPBROADCASTD (BX)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z10
+	VPDPBUSD     Z19, Z20, Z11
+	VPBROADCASTD (SI), Z20
+	VPDPBUSD     Z18, Z20, Z12
+	VPDPBUSD     Z19, Z20, Z13
+	VPBROADCASTD (SI)(DX*1), Z20
+	VPDPBUSD     Z18, Z20, Z14
+	VPDPBUSD     Z19, Z20, Z15
+	VPBROADCASTD (SI)(DX*2), Z20
+	VPDPBUSD     Z18, Z20, Z16
+	VPDPBUSD     Z19, Z20, Z17
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz10x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	MOVQ   ps+40(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (R8), Z20
+	VMOVUPS      (R8)(R9*1), Z21
+	VPBROADCASTD (CX), Z22
+	VPDPBUSD     Z20, Z22, Z0
+	VPDPBUSD     Z21, Z22, Z1
+	VPBROADCASTD (CX)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z2
+	VPDPBUSD     Z21, Z22, Z3
+	VPBROADCASTD (CX)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z4
+	VPDPBUSD     Z21, Z22, Z5
+	VPBROADCASTD (SI), Z22
+	VPDPBUSD     Z20, Z22, Z6
+	VPDPBUSD     Z21, Z22, Z7
+	VPBROADCASTD (SI)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z8
+	VPDPBUSD     Z21, Z22, Z9
+	VPBROADCASTD (SI)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z10
+	VPDPBUSD     Z21, Z22, Z11
+	VPBROADCASTD (DI), Z22
+	VPDPBUSD     Z20, Z22, Z12
+	VPDPBUSD     Z21, Z22, Z13
+	VPBROADCASTD (DI)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z14
+	VPDPBUSD     Z21, Z22, Z15
+	VPBROADCASTD (DI)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z16
+	VPDPBUSD     Z21, Z22, Z17
+	VPBROADCASTD (BX), Z22
+	VPDPBUSD     Z20, Z22, Z18
+	VPDPBUSD     Z21, Z22, Z19
+	VMOVUPS      64(R8), Z20
+	VMOVUPS      64(R8)(R9*1), Z21
+	VPBROADCASTD 4(CX), Z22
+	VPDPBUSD     Z20, Z22, Z0
+	VPDPBUSD     Z21, Z22, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z2
+	VPDPBUSD     Z21, Z22, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z4
+	VPDPBUSD     Z21, Z22, Z5
+	VPBROADCASTD 4(SI), Z22
+	VPDPBUSD     Z20, Z22, Z6
+	VPDPBUSD     Z21, Z22, Z7
+	VPBROADCASTD 4(SI)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z8
+	VPDPBUSD     Z21, Z22, Z9
+	VPBROADCASTD 4(SI)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z10
+	VPDPBUSD     Z21, Z22, Z11
+	VPBROADCASTD 4(DI), Z22
+	VPDPBUSD     Z20, Z22, Z12
+	VPDPBUSD     Z21, Z22, Z13
+	VPBROADCASTD 4(DI)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z14
+	VPDPBUSD     Z21, Z22, Z15
+	VPBROADCASTD 4(DI)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z16
+	VPDPBUSD     Z21, Z22, Z17
+	VPBROADCASTD 4(BX), Z22
+	VPDPBUSD     Z20, Z22, Z18
+	VPDPBUSD     Z21, Z22, Z19
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (R8), Z20
+	VMOVUPS      (R8)(R9*1), Z21
+	VPBROADCASTD (CX), Z22
+	VPDPBUSD     Z20, Z22, Z0
+	VPDPBUSD     Z21, Z22, Z1
+	VPBROADCASTD (CX)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z2
+	VPDPBUSD     Z21, Z22, Z3
+	VPBROADCASTD (CX)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z4
+	VPDPBUSD     Z21, Z22, Z5
+	VPBROADCASTD (SI), Z22
+	VPDPBUSD     Z20, Z22, Z6
+	VPDPBUSD     Z21, Z22, Z7
+	VPBROADCASTD (SI)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z8
+	VPDPBUSD     Z21, Z22, Z9
+	VPBROADCASTD (SI)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z10
+	VPDPBUSD     Z21, Z22, Z11
+	VPBROADCASTD (DI), Z22
+	VPDPBUSD     Z20, Z22, Z12
+	VPDPBUSD     Z21, Z22, Z13
+	VPBROADCASTD (DI)(DX*1), Z22
+	VPDPBUSD     Z20, Z22, Z14
+	VPDPBUSD     Z21, Z22, Z15
+	VPBROADCASTD (DI)(DX*2), Z22
+	VPDPBUSD     Z20, Z22, Z16
+	VPDPBUSD     Z21, Z22, Z17
+	VPBROADCASTD (BX), Z22
+	VPDPBUSD     Z20, Z22, Z18
+	VPDPBUSD     Z21, Z22, Z19
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz11x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	MOVQ   ps+40(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (R8), Z22
+	VMOVUPS      (R8)(R9*1), Z23
+	VPBROADCASTD (CX), Z24
+	VPDPBUSD     Z22, Z24, Z0
+	VPDPBUSD     Z23, Z24, Z1
+	VPBROADCASTD (CX)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z2
+	VPDPBUSD     Z23, Z24, Z3
+	VPBROADCASTD (CX)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z4
+	VPDPBUSD     Z23, Z24, Z5
+	VPBROADCASTD (SI), Z24
+	VPDPBUSD     Z22, Z24, Z6
+	VPDPBUSD     Z23, Z24, Z7
+	VPBROADCASTD (SI)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z8
+	VPDPBUSD     Z23, Z24, Z9
+	VPBROADCASTD (SI)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z10
+	VPDPBUSD     Z23, Z24, Z11
+	VPBROADCASTD (DI), Z24
+	VPDPBUSD     Z22, Z24, Z12
+	VPDPBUSD     Z23, Z24, Z13
+	VPBROADCASTD (DI)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z14
+	VPDPBUSD     Z23, Z24, Z15
+	VPBROADCASTD (DI)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z16
+	VPDPBUSD     Z23, Z24, Z17
+	VPBROADCASTD (BX), Z24
+	VPDPBUSD     Z22, Z24, Z18
+	VPDPBUSD     Z23, Z24, Z19
+	VPBROADCASTD (BX)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z20
+	VPDPBUSD     Z23, Z24, Z21
+	VMOVUPS      64(R8), Z22
+	VMOVUPS      64(R8)(R9*1), Z23
+	VPBROADCASTD 4(CX), Z24
+	VPDPBUSD     Z22, Z24, Z0
+	VPDPBUSD     Z23, Z24, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z2
+	VPDPBUSD     Z23, Z24, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z4
+	VPDPBUSD     Z23, Z24, Z5
+	VPBROADCASTD 4(SI), Z24
+	VPDPBUSD     Z22, Z24, Z6
+	VPDPBUSD     Z23, Z24, Z7
+	VPBROADCASTD 4(SI)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z8
+	VPDPBUSD     Z23, Z24, Z9
+	VPBROADCASTD 4(SI)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z10
+	VPDPBUSD     Z23, Z24, Z11
+	VPBROADCASTD 4(DI), Z24
+	VPDPBUSD     Z22, Z24, Z12
+	VPDPBUSD     Z23, Z24, Z13
+	VPBROADCASTD 4(DI)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z14
+	VPDPBUSD     Z23, Z24, Z15
+	VPBROADCASTD 4(DI)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z16
+	VPDPBUSD     Z23, Z24, Z17
+	VPBROADCASTD 4(BX), Z24
+	VPDPBUSD     Z22, Z24, Z18
+	VPDPBUSD     Z23, Z24, Z19
+	VPBROADCASTD 4(BX)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z20
+	VPDPBUSD     Z23, Z24, Z21
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (R8), Z22
+	VMOVUPS      (R8)(R9*1), Z23
+	VPBROADCASTD (CX), Z24
+	VPDPBUSD     Z22, Z24, Z0
+	VPDPBUSD     Z23, Z24, Z1
+	VPBROADCASTD (CX)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z2
+	VPDPBUSD     Z23, Z24, Z3
+	VPBROADCASTD (CX)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z4
+	VPDPBUSD     Z23, Z24, Z5
+	VPBROADCASTD (SI), Z24
+	VPDPBUSD     Z22, Z24, Z6
+	VPDPBUSD     Z23, Z24, Z7
+	VPBROADCASTD (SI)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z8
+	VPDPBUSD     Z23, Z24, Z9
+	VPBROADCASTD (SI)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z10
+	VPDPBUSD     Z23, Z24, Z11
+	VPBROADCASTD (DI), Z24
+	VPDPBUSD     Z22, Z24, Z12
+	VPDPBUSD     Z23, Z24, Z13
+	VPBROADCASTD (DI)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z14
+	VPDPBUSD     Z23, Z24, Z15
+	VPBROADCASTD (DI)(DX*2), Z24
+	VPDPBUSD     Z22, Z24, Z16
+	VPDPBUSD     Z23, Z24, Z17
+	VPBROADCASTD (BX), Z24
+	VPDPBUSD     Z22, Z24, Z18
+	VPDPBUSD     Z23, Z24, Z19
+	VPBROADCASTD (BX)(DX*1), Z24
+	VPDPBUSD     Z22, Z24, Z20
+	VPDPBUSD     Z23, Z24, Z21
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz12x32(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), SI
+	MOVQ   a2+16(FP), DI
+	LEAQ   (DI)(BX*1), BX
+	MOVQ   b+32(FP), R8
+	MOVQ   ps+40(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (R8), Z24
+	VMOVUPS      (R8)(R9*1), Z25
+	VPBROADCASTD (CX), Z26
+	VPDPBUSD     Z24, Z26, Z0
+	VPDPBUSD     Z25, Z26, Z1
+	VPBROADCASTD (CX)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z2
+	VPDPBUSD     Z25, Z26, Z3
+	VPBROADCASTD (CX)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z4
+	VPDPBUSD     Z25, Z26, Z5
+	VPBROADCASTD (SI), Z26
+	VPDPBUSD     Z24, Z26, Z6
+	VPDPBUSD     Z25, Z26, Z7
+	VPBROADCASTD (SI)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z8
+	VPDPBUSD     Z25, Z26, Z9
+	VPBROADCASTD (SI)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z10
+	VPDPBUSD     Z25, Z26, Z11
+	VPBROADCASTD (DI), Z26
+	VPDPBUSD     Z24, Z26, Z12
+	VPDPBUSD     Z25, Z26, Z13
+	VPBROADCASTD (DI)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z14
+	VPDPBUSD     Z25, Z26, Z15
+	VPBROADCASTD (DI)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z16
+	VPDPBUSD     Z25, Z26, Z17
+	VPBROADCASTD (BX), Z26
+	VPDPBUSD     Z24, Z26, Z18
+	VPDPBUSD     Z25, Z26, Z19
+	VPBROADCASTD (BX)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z20
+	VPDPBUSD     Z25, Z26, Z21
+	VPBROADCASTD (BX)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z22
+	VPDPBUSD     Z25, Z26, Z23
+	VMOVUPS      64(R8), Z24
+	VMOVUPS      64(R8)(R9*1), Z25
+	VPBROADCASTD 4(CX), Z26
+	VPDPBUSD     Z24, Z26, Z0
+	VPDPBUSD     Z25, Z26, Z1
+	VPBROADCASTD 4(CX)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z2
+	VPDPBUSD     Z25, Z26, Z3
+	VPBROADCASTD 4(CX)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z4
+	VPDPBUSD     Z25, Z26, Z5
+	VPBROADCASTD 4(SI), Z26
+	VPDPBUSD     Z24, Z26, Z6
+	VPDPBUSD     Z25, Z26, Z7
+	VPBROADCASTD 4(SI)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z8
+	VPDPBUSD     Z25, Z26, Z9
+	VPBROADCASTD 4(SI)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z10
+	VPDPBUSD     Z25, Z26, Z11
+	VPBROADCASTD 4(DI), Z26
+	VPDPBUSD     Z24, Z26, Z12
+	VPDPBUSD     Z25, Z26, Z13
+	VPBROADCASTD 4(DI)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z14
+	VPDPBUSD     Z25, Z26, Z15
+	VPBROADCASTD 4(DI)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z16
+	VPDPBUSD     Z25, Z26, Z17
+	VPBROADCASTD 4(BX), Z26
+	VPDPBUSD     Z24, Z26, Z18
+	VPDPBUSD     Z25, Z26, Z19
+	VPBROADCASTD 4(BX)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z20
+	VPDPBUSD     Z25, Z26, Z21
+	VPBROADCASTD 4(BX)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z22
+	VPDPBUSD     Z25, Z26, Z23
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, SI
+	ADDQ         $0x08, DI
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (R8), Z24
+	VMOVUPS      (R8)(R9*1), Z25
+	VPBROADCASTD (CX), Z26
+	VPDPBUSD     Z24, Z26, Z0
+	VPDPBUSD     Z25, Z26, Z1
+	VPBROADCASTD (CX)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z2
+	VPDPBUSD     Z25, Z26, Z3
+	VPBROADCASTD (CX)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z4
+	VPDPBUSD     Z25, Z26, Z5
+	VPBROADCASTD (SI), Z26
+	VPDPBUSD     Z24, Z26, Z6
+	VPDPBUSD     Z25, Z26, Z7
+	VPBROADCASTD (SI)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z8
+	VPDPBUSD     Z25, Z26, Z9
+	VPBROADCASTD (SI)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z10
+	VPDPBUSD     Z25, Z26, Z11
+	VPBROADCASTD (DI), Z26
+	VPDPBUSD     Z24, Z26, Z12
+	VPDPBUSD     Z25, Z26, Z13
+	VPBROADCASTD (DI)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z14
+	VPDPBUSD     Z25, Z26, Z15
+	VPBROADCASTD (DI)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z16
+	VPDPBUSD     Z25, Z26, Z17
+	VPBROADCASTD (BX), Z26
+	VPDPBUSD     Z24, Z26, Z18
+	VPDPBUSD     Z25, Z26, Z19
+	VPBROADCASTD (BX)(DX*1), Z26
+	VPDPBUSD     Z24, Z26, Z20
+	VPDPBUSD     Z25, Z26, Z21
+	VPBROADCASTD (BX)(DX*2), Z26
+	VPDPBUSD     Z24, Z26, Z22
+	VPDPBUSD     Z25, Z26, Z23
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	VMOVUPS Z7, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	VMOVUPS Z11, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z14, (AX)
+	VMOVUPS Z15, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z16, (AX)
+	VMOVUPS Z17, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z18, (AX)
+	VMOVUPS Z19, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z20, (AX)
+	VMOVUPS Z21, 64(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z22, (AX)
+	VMOVUPS Z23, 64(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz1x64(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), DX
+	MOVQ   ps+40(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (DX)(BX*1), Z5
+	VMOVUPS      (DX)(BX*2), Z6
+	VMOVUPS      (SI), Z7
+	VPBROADCASTD (CX), Z8
+	VPDPBUSD     Z4, Z8, Z0
+	VPDPBUSD     Z5, Z8, Z1
+	VPDPBUSD     Z6, Z8, Z2
+	VPDPBUSD     Z7, Z8, Z3
+	VMOVUPS      64(DX), Z4
+	VMOVUPS      64(DX)(BX*1), Z5
+	VMOVUPS      64(DX)(BX*2), Z6
+	VMOVUPS      64(SI), Z7
+	VPBROADCASTD 4(CX), Z8
+	VPDPBUSD     Z4, Z8, Z0
+	VPDPBUSD     Z5, Z8, Z1
+	VPDPBUSD     Z6, Z8, Z2
+	VPDPBUSD     Z7, Z8, Z3
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (DX)(BX*1), Z5
+	VMOVUPS      (DX)(BX*2), Z6
+	VMOVUPS      (SI), Z7
+	VPBROADCASTD (CX), Z8
+	VPDPBUSD     Z4, Z8, Z0
+	VPDPBUSD     Z5, Z8, Z1
+	VPDPBUSD     Z6, Z8, Z2
+	VPDPBUSD     Z7, Z8, Z3
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz2x64(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ps+40(FP), SI
+	LEAQ   (SI)(SI*2), DI
+	ADDQ   BX, DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (BX), Z8
+	VMOVUPS      (BX)(SI*1), Z9
+	VMOVUPS      (BX)(SI*2), Z10
+	VMOVUPS      (DI), Z11
+	VPBROADCASTD (CX), Z12
+	VPDPBUSD     Z8, Z12, Z0
+	VPDPBUSD     Z9, Z12, Z1
+	VPDPBUSD     Z10, Z12, Z2
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPDPBUSD     Z8, Z12, Z4
+	VPDPBUSD     Z9, Z12, Z5
+	VPDPBUSD     Z10, Z12, Z6
+	VPDPBUSD     Z11, Z12, Z7
+	VMOVUPS      64(BX), Z8
+	VMOVUPS      64(BX)(SI*1), Z9
+	VMOVUPS      64(BX)(SI*2), Z10
+	VMOVUPS      64(DI), Z11
+	VPBROADCASTD 4(CX), Z12
+	VPDPBUSD     Z8, Z12, Z0
+	VPDPBUSD     Z9, Z12, Z1
+	VPDPBUSD     Z10, Z12, Z2
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD 4(CX)(DX*1), Z12
+	VPDPBUSD     Z8, Z12, Z4
+	VPDPBUSD     Z9, Z12, Z5
+	VPDPBUSD     Z10, Z12, Z6
+	VPDPBUSD     Z11, Z12, Z7
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (BX), Z8
+	VMOVUPS      (BX)(SI*1), Z9
+	VMOVUPS      (BX)(SI*2), Z10
+	VMOVUPS      (DI), Z11
+	VPBROADCASTD (CX), Z12
+	VPDPBUSD     Z8, Z12, Z0
+	VPDPBUSD     Z9, Z12, Z1
+	VPDPBUSD     Z10, Z12, Z2
+	VPDPBUSD     Z11, Z12, Z3
+	VPBROADCASTD (CX)(DX*1), Z12
+	VPDPBUSD     Z8, Z12, Z4
+	VPDPBUSD     Z9, Z12, Z5
+	VPDPBUSD     Z10, Z12, Z6
+	VPDPBUSD     Z11, Z12, Z7
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz3x64(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	MOVQ   b+32(FP), BX
+	MOVQ   ps+40(FP), SI
+	LEAQ   (SI)(SI*2), DI
+	ADDQ   BX, DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (BX), Z12
+	VMOVUPS      (BX)(SI*1), Z13
+	VMOVUPS      (BX)(SI*2), Z14
+	VMOVUPS      (DI), Z15
+	VPBROADCASTD (CX), Z16
+	VPDPBUSD     Z12, Z16, Z0
+	VPDPBUSD     Z13, Z16, Z1
+	VPDPBUSD     Z14, Z16, Z2
+	VPDPBUSD     Z15, Z16, Z3
+	VPBROADCASTD (CX)(DX*1), Z16
+	VPDPBUSD     Z12, Z16, Z4
+	VPDPBUSD     Z13, Z16, Z5
+	VPDPBUSD     Z14, Z16, Z6
+	VPDPBUSD     Z15, Z16, Z7
+	VPBROADCASTD (CX)(DX*2), Z16
+	VPDPBUSD     Z12, Z16, Z8
+	VPDPBUSD     Z13, Z16, Z9
+	VPDPBUSD     Z14, Z16, Z10
+	VPDPBUSD     Z15, Z16, Z11
+	VMOVUPS      64(BX), Z12
+	VMOVUPS      64(BX)(SI*1), Z13
+	VMOVUPS      64(BX)(SI*2), Z14
+	VMOVUPS      64(DI), Z15
+	VPBROADCASTD 4(CX), Z16
+	VPDPBUSD     Z12, Z16, Z0
+	VPDPBUSD     Z13, Z16, Z1
+	VPDPBUSD     Z14, Z16, Z2
+	VPDPBUSD     Z15, Z16, Z3
+	VPBROADCASTD 4(CX)(DX*1), Z16
+	VPDPBUSD     Z12, Z16, Z4
+	VPDPBUSD     Z13, Z16, Z5
+	VPDPBUSD     Z14, Z16, Z6
+	VPDPBUSD     Z15, Z16, Z7
+	VPBROADCASTD 4(CX)(DX*2), Z16
+	VPDPBUSD     Z12, Z16, Z8
+	VPDPBUSD     Z13, Z16, Z9
+	VPDPBUSD     Z14, Z16, Z10
+	VPDPBUSD     Z15, Z16, Z11
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (BX), Z12
+	VMOVUPS      (BX)(SI*1), Z13
+	VMOVUPS      (BX)(SI*2), Z14
+	VMOVUPS      (DI), Z15
+	VPBROADCASTD (CX), Z16
+	VPDPBUSD     Z12, Z16, Z0
+	VPDPBUSD     Z13, Z16, Z1
+	VPDPBUSD     Z14, Z16, Z2
+	VPDPBUSD     Z15, Z16, Z3
+	VPBROADCASTD (CX)(DX*1), Z16
+	VPDPBUSD     Z12, Z16, Z4
+	VPDPBUSD     Z13, Z16, Z5
+	VPDPBUSD     Z14, Z16, Z6
+	VPDPBUSD     Z15, Z16, Z7
+	VPBROADCASTD (CX)(DX*2), Z16
+	VPDPBUSD     Z12, Z16, Z8
+	VPDPBUSD     Z13, Z16, Z9
+	VPDPBUSD     Z14, Z16, Z10
+	VPDPBUSD     Z15, Z16, Z11
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VMOVUPS Z10, 128(AX)
+	VMOVUPS Z11, 192(AX)
+	VZEROUPPER
+	RET
+
+// func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·vnniz4x64(SB), NOSPLIT, $0-64
+	MOVQ   k+0(FP), AX
+	MOVQ   a+8(FP), CX
+	MOVQ   lda+24(FP), DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (CX)(BX*1), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ps+40(FP), DI
+	LEAQ   (DI)(DI*2), R8
+	ADDQ   SI, R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	SUBQ   $0x02, AX
+	JL     rest
+
+two:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(DI*1), Z17
+	VMOVUPS      (SI)(DI*2), Z18
+	VMOVUPS      (R8), Z19
+	VPBROADCASTD (CX), Z20
+	VPDPBUSD     Z16, Z20, Z0
+	VPDPBUSD     Z17, Z20, Z1
+	VPDPBUSD     Z18, Z20, Z2
+	VPDPBUSD     Z19, Z20, Z3
+	VPBROADCASTD (CX)(DX*1), Z20
+	VPDPBUSD     Z16, Z20, Z4
+	VPDPBUSD     Z17, Z20, Z5
+	VPDPBUSD     Z18, Z20, Z6
+	VPDPBUSD     Z19, Z20, Z7
+	VPBROADCASTD (CX)(DX*2), Z20
+	VPDPBUSD     Z16, Z20, Z8
+	VPDPBUSD     Z17, Z20, Z9
+	VPDPBUSD     Z18, Z20, Z10
+	VPDPBUSD     Z19, Z20, Z11
+	VPBROADCASTD (BX), Z20
+	VPDPBUSD     Z16, Z20, Z12
+	VPDPBUSD     Z17, Z20, Z13
+	VPDPBUSD     Z18, Z20, Z14
+	VPDPBUSD     Z19, Z20, Z15
+	VMOVUPS      64(SI), Z16
+	VMOVUPS      64(SI)(DI*1), Z17
+	VMOVUPS      64(SI)(DI*2), Z18
+	VMOVUPS      64(R8), Z19
+	VPBROADCASTD 4(CX), Z20
+	VPDPBUSD     Z16, Z20, Z0
+	VPDPBUSD     Z17, Z20, Z1
+	VPDPBUSD     Z18, Z20, Z2
+	VPDPBUSD     Z19, Z20, Z3
+	VPBROADCASTD 4(CX)(DX*1), Z20
+	VPDPBUSD     Z16, Z20, Z4
+	VPDPBUSD     Z17, Z20, Z5
+	VPDPBUSD     Z18, Z20, Z6
+	VPDPBUSD     Z19, Z20, Z7
+	VPBROADCASTD 4(CX)(DX*2), Z20
+	VPDPBUSD     Z16, Z20, Z8
+	VPDPBUSD     Z17, Z20, Z9
+	VPDPBUSD     Z18, Z20, Z10
+	VPDPBUSD     Z19, Z20, Z11
+	VPBROADCASTD 4(BX), Z20
+	VPDPBUSD     Z16, Z20, Z12
+	VPDPBUSD     Z17, Z20, Z13
+	VPDPBUSD     Z18, Z20, Z14
+	VPDPBUSD     Z19, Z20, Z15
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, BX
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x02, AX
+	JGE          two
+
+rest:
+	ADDQ         $0x02, AX
+	JZ           store
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(DI*1), Z17
+	VMOVUPS      (SI)(DI*2), Z18
+	VMOVUPS      (R8), Z19
+	VPBROADCASTD (CX), Z20
+	VPDPBUSD     Z16, Z20, Z0
+	VPDPBUSD     Z17, Z20, Z1
+	VPDPBUSD     Z18, Z20, Z2
+	VPDPBUSD     Z19, Z20, Z3
+	VPBROADCASTD (CX)(DX*1), Z20
+	VPDPBUSD     Z16, Z20, Z4
+	VPDPBUSD     Z17, Z20, Z5
+	VPDPBUSD     Z18, Z20, Z6
+	VPDPBUSD     Z19, Z20, Z7
+	VPBROADCASTD (CX)(DX*2), Z20
+	VPDPBUSD     Z16, Z20, Z8
+	VPDPBUSD     Z17, Z20, Z9
+	VPDPBUSD     Z18, Z20, Z10
+	VPDPBUSD     Z19, Z20, Z11
+	VPBROADCASTD (BX), Z20
+	VPDPBUSD     Z16, Z20, Z12
+	VPDPBUSD     Z17, Z20, Z13
+	VPDPBUSD     Z18, Z20, Z14
+	VPDPBUSD     Z19, Z20, Z15
+
+store:
+	MOVQ    c+48(FP), AX
+	MOVQ    ldc+56(FP), CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	VMOVUPS Z9, 64(AX)
+	VMOVUPS Z10, 128(AX)
+	VMOVUPS Z11, 192(AX)
+	ADDQ    CX, AX
+	VMOVUPS Z12, (AX)
+	VMOVUPS Z13, 64(AX)
+	VMOVUPS Z14, 128(AX)
+	VMOVUPS Z15, 192(AX)
+	VZEROUPPER
+	RET
+
+// func dequantizeAVX2(y *float32, acc *int32, sums *int32, scale *float32, n int, z int32, c int32)
+// Requires: AVX, AVX2
+TEXT ·dequantizeAVX2(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         acc+8(FP), CX
+	MOVQ         sums+16(FP), DX
+	MOVQ         scale+24(FP), BX
+	MOVQ         n+32(FP), SI
+	VBROADCASTSS z+40(FP), Y0
+	VBROADCASTSS c+44(FP), Y1
+
+step:
+	VPMULLD   (DX), Y0, Y2
+	VPADDD    Y1, Y2, Y2
+	VMOVUPS   (CX), Y3
+	VPSUBD    Y2, Y3, Y3
+	VCVTDQ2PS Y3, Y3
+	VMULPS    (BX), Y3, Y3
+	VMOVUPS   Y3, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	SUBQ      $0x08, SI
+	JNZ       step
 	VZEROUPPER
 	RET
 
@@ -17269,6 +23413,7 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
 step:
 	VMOVUPS      (CX), Y2
 	VDIVPS       Y0, Y2, Y2
+	VMINPS       const_4e800000<>+0(SB), Y2, Y2
 	VCVTPS2DQ    Y2, Y2
 	VPADDD       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X3
@@ -17282,6 +23427,16 @@ step:
 	JNZ          step
 	VZEROUPPER
 	RET
+
+DATA const_4e800000<>+0(SB)/4, $0x4e800000
+DATA const_4e800000<>+4(SB)/4, $0x4e800000
+DATA const_4e800000<>+8(SB)/4, $0x4e800000
+DATA const_4e800000<>+12(SB)/4, $0x4e800000
+DATA const_4e800000<>+16(SB)/4, $0x4e800000
+DATA const_4e800000<>+20(SB)/4, $0x4e800000
+DATA const_4e800000<>+24(SB)/4, $0x4e800000
+DATA const_4e800000<>+28(SB)/4, $0x4e800000
+GLOBL const_4e800000<>(SB), RODATA|NOPTR, $32
 
 DATA const_00ff00ff<>+0(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+4(SB)/4, $0x00ff00ff

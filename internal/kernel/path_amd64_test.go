@@ -9,16 +9,30 @@ import (
 
 // eachPath runs f with every set of matrix kernels that this machine has.
 func eachPath(t *testing.T, f func(t *testing.T)) {
-	avx2, avx512, vnni := useAVX2, useAVX512, useVNNI
-	defer func() { useAVX2, useAVX512, useVNNI = avx2, avx512, vnni }()
-	t.Run(Path(), f)
-	if useAVX512 {
-		useAVX512, useVNNI = false, false
-		t.Run(Path(), f)
+	flags := []*bool{&useAVX2, &useAVX512, &useVNNI, &useAVXVNNI}
+	var had []bool
+	for _, p := range flags {
+		had = append(had, *p)
 	}
-	if useAVX2 {
-		useAVX2 = false
-		t.Run(Path(), f)
+	defer func() {
+		for i, p := range flags {
+			*p = had[i]
+		}
+	}()
+	for _, path := range []struct {
+		name string
+		off  []*bool
+	}{
+		{"all", nil}, {"avx512 without VNNI", []*bool{&useVNNI, &useAVXVNNI}}, {"avxvnni", []*bool{&useAVX512, &useVNNI}},
+		{"avx2", []*bool{&useAVX512, &useVNNI, &useAVXVNNI}}, {"go", flags},
+	} {
+		for i, p := range flags {
+			*p = had[i]
+		}
+		for _, p := range path.off {
+			*p = false
+		}
+		t.Run(path.name+" as "+Path(), f)
 	}
 }
 

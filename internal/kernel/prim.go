@@ -245,6 +245,13 @@ func subScaledGo(row, sums []int32, z, c int32) {
 	}
 }
 
+// dequantizeGo sets y = float(acc - z·sums - c)·scale.
+func dequantizeGo(y []float32, acc, sums []int32, scale []float32, z, c int32) {
+	for i := range y {
+		y[i] = float32(acc[i]-z*sums[i]-c) * scale[i]
+	}
+}
+
 // int8KernelGo is the plain twin of the int8 microkernel: C[h,16] = A·B over k
 // (even) rows of an interleaved panel.
 func int8KernelGo(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {

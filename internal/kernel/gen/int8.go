@@ -8,13 +8,31 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// An integer kernel multiplies words in pairs, which fit 32 bits with room to
+// spare, or bytes in fours; neither saturates.
+type integerKernel struct {
+	width
+	name  string
+	bytes bool // of A in fours, by the VNNI instruction; else words in pairs
+}
+
 func int8Kernels() {
-	for h := 1; h <= 6; h++ {
-		int8Kernel(h)
+	for _, kernel := range []integerKernel{{ymm, "words", false}, {ymm, "avxvnni", true}} {
+		for h := 1; h <= 6; h++ {
+			kernel.emit(h, 1)
+		}
 	}
-	for h := 1; h <= 6; h++ {
-		vnniKernel(h)
+	for _, kernel := range []integerKernel{{zmm, "wordsz", false}, {zmm, "vnniz", true}} {
+		for panels := 1; panels <= 2; panels++ {
+			for h := 1; h <= 12; h++ {
+				kernel.emit(h, panels)
+			}
+		}
 	}
+	for h := 1; h <= 4; h++ {
+		integerKernel{zmm, "vnniz", true}.emit(h, 4)
+	}
+	dequantize()
 	widen()
 	sumBytes()
 	quantize()
@@ -36,45 +54,73 @@ func int8Kernels() {
 	finish()
 }
 
-// int8Kernel keeps both halves of two rows of B in registers and runs all rows
-// of A over them. Products of 9-bit and 8-bit numbers in pairs fit 32 bits with
-// room to spare, so nothing saturates.
-func int8Kernel(h int) {
-	function(fmt.Sprintf("int8x%d", h), "func(k2 int, a *int16, lda int, b *int8, c *int32, ldc int)",
-		fmt.Sprintf("computes C[%d,16] = A·B over k2 > 0 pairs of rows of an interleaved panel;\nrows of A are lda and rows of C ldc bytes apart.", h))
-	k, a, lda, b, c, ldc := pointer("k2"), pointer("a"), pointer("lda"), pointer("b"), pointer("c"), pointer("ldc")
-	a3 := GP64()
-	if h > 3 {
-		LEAQ(Mem{Base: lda, Index: lda, Scale: 2}, a3)
-		ADDQ(a, a3)
+// emit writes the kernel of h rows and so many panels. Both halves of a row of
+// each panel stay in registers while all rows of A run over them.
+func (w integerKernel) emit(h, panels int) {
+	function(fmt.Sprintf("%s%dx%d", w.name, h, 16*panels), "func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)",
+		fmt.Sprintf("computes C[%d,%d] = A·B over k > 0 groups of interleaved rows of panels that\nare ps bytes apart; rows of A are lda bytes apart from a, from the seventh on\nfrom a2, and rows of C ldc bytes.", h, 16*panels))
+	k, a, lda := pointer("k"), pointer("a"), pointer("lda")
+	bases := rowBases(h, a, lda, func() GPVirtual { return pointer("a2") })
+	b := pointer("b")
+	var ps, b3 GPVirtual
+	if panels > 1 {
+		ps = pointer("ps")
 	}
-	acc := zeros(2 * h)
+	if panels > 3 {
+		b3 = GP64()
+		LEAQ(Mem{Base: ps, Index: ps, Scale: 2}, b3)
+		ADDQ(b, b3)
+	}
+	n := panels * w.columns
+	acc := make([]VecVirtual, h*n)
+	for i := range acc {
+		acc[i] = w.zero()
+	}
+	size := w.width.bytes // of B in one register
+	if !w.bytes {
+		size /= 2
+	}
 	step := func(u int) {
-		b0, b1 := YMM(), YMM()
-		VPMOVSXBW(Mem{Base: b, Disp: 32 * u}, b0)
-		VPMOVSXBW(Mem{Base: b, Disp: 32*u + 16}, b1)
+		var row []VecVirtual
+		for q := range panels {
+			for v := range w.columns {
+				m := Mem{Base: b, Disp: size * (u*w.columns + v)}
+				if q == 3 {
+					m.Base = b3
+				} else if q > 0 {
+					m.Index, m.Scale = ps, uint8(q)
+				}
+				x := w.reg()
+				if w.bytes {
+					VMOVUPS(m, x)
+				} else {
+					VPMOVSXBW(m, x)
+				}
+				row = append(row, x)
+			}
+		}
 		for i := range h {
-			m := Mem{Base: a, Disp: 4 * u}
-			if i >= 3 {
-				m.Base = a3
+			x := w.reg()
+			VPBROADCASTD(rowAt(bases, lda, i, 4*u), x)
+			for j := range n {
+				if w.bytes {
+					VPDPBUSD(row[j], x, acc[i*n+j])
+					continue
+				}
+				p := w.reg()
+				VPMADDWD(row[j], x, p)
+				VPADDD(p, acc[i*n+j], acc[i*n+j])
 			}
-			if i%3 > 0 {
-				m.Index, m.Scale = lda, uint8(i%3)
-			}
-			v, p := YMM(), YMM()
-			VPBROADCASTD(m, v)
-			VPMADDWD(b0, v, p)
-			VPADDD(p, acc[2*i], acc[2*i])
-			VPMADDWD(b1, v, v)
-			VPADDD(v, acc[2*i+1], acc[2*i+1])
 		}
 	}
 	advance := func(u int) {
-		ADDQ(Imm(uint64(4*u)), a)
-		if h > 3 {
-			ADDQ(Imm(uint64(4*u)), a3)
+		for _, base := range bases {
+			ADDQ(Imm(uint64(4*u)), base)
 		}
-		ADDQ(Imm(uint64(32*u)), b)
+		ADDQ(U32(uint32(size*w.columns*u)), b)
+		if panels > 3 {
+			ADDQ(U32(uint32(size*w.columns*u)), b3)
+		}
 	}
 	SUBQ(Imm(2), k)
 	JL(LabelRef("rest"))
@@ -89,72 +135,37 @@ func int8Kernel(h int) {
 	JZ(LabelRef("store"))
 	step(0)
 	Label("store")
+	c, ldc := pointer("c"), pointer("ldc")
 	for i := range h {
-		VMOVUPS(acc[2*i], Mem{Base: c})
-		VMOVUPS(acc[2*i+1], Mem{Base: c, Disp: 32})
-		ADDQ(ldc, c)
+		for j := range n {
+			VMOVUPS(acc[i*n+j], Mem{Base: c, Disp: w.width.bytes * j})
+		}
+		if i < h-1 {
+			ADDQ(ldc, c)
+		}
 	}
 	finish()
 }
 
-// vnniKernel is the same for groups of four rows of B and unwidened bytes of A.
-func vnniKernel(h int) {
-	function(fmt.Sprintf("vnni%d", h), "func(k4 int, a *uint8, lda int, b *int8, c *int32, ldc int)",
-		fmt.Sprintf("computes C[%d,16] = A·B over k4 > 0 groups of four rows of an interleaved panel;\nrows of A are lda and rows of C ldc bytes apart. It needs AVX512_VNNI and AVX512VL.", h))
-	k, a, lda, b, c, ldc := pointer("k4"), pointer("a"), pointer("lda"), pointer("b"), pointer("c"), pointer("ldc")
-	a3 := GP64()
-	if h > 3 {
-		LEAQ(Mem{Base: lda, Index: lda, Scale: 2}, a3)
-		ADDQ(a, a3)
+func dequantize() {
+	function("dequantizeAVX2", "func(y *float32, acc, sums *int32, scale *float32, n int, z, c int32)",
+		"sets y = float(acc - z·sums - c)·scale over n elements, a multiple of 8, not 0.")
+	dst, acc, sums, scale, n := pointer("y"), pointer("acc"), pointer("sums"), pointer("scale"), pointer("n")
+	z, c := scalar("z"), scalar("c")
+	Label("step")
+	x := YMM()
+	VPMULLD(Mem{Base: sums}, z, x)
+	VPADDD(c, x, x)
+	r := load(Mem{Base: acc})
+	VPSUBD(x, r, r)
+	VCVTDQ2PS(r, r)
+	VMULPS(Mem{Base: scale}, r, r)
+	VMOVUPS(r, Mem{Base: dst})
+	for _, p := range []GPVirtual{dst, acc, sums, scale} {
+		ADDQ(Imm(32), p)
 	}
-	acc := zeros(2 * h)
-	step := func(u int) {
-		b0, b1 := load(Mem{Base: b, Disp: 64 * u}), load(Mem{Base: b, Disp: 64*u + 32})
-		for i := range h {
-			m := Mem{Base: a, Disp: 4 * u}
-			if i >= 3 {
-				m.Base = a3
-			}
-			if i%3 > 0 {
-				m.Index, m.Scale = lda, uint8(i%3)
-			}
-			v := YMM()
-			VPBROADCASTD(m, v)
-			VPDPBUSD(b0, v, acc[2*i])
-			VPDPBUSD(b1, v, acc[2*i+1])
-		}
-	}
-	advance := func(u int) {
-		ADDQ(Imm(uint64(4*u)), a)
-		if h > 3 {
-			ADDQ(Imm(uint64(4*u)), a3)
-		}
-		ADDQ(U32(uint32(64*u)), b)
-	}
-	const unroll = 4
-	SUBQ(Imm(unroll), k)
-	JL(LabelRef("rest"))
-	Label("four")
-	for u := range unroll {
-		step(u)
-	}
-	advance(unroll)
-	SUBQ(Imm(unroll), k)
-	JGE(LabelRef("four"))
-	Label("rest")
-	ADDQ(Imm(unroll), k)
-	JZ(LabelRef("store"))
-	Label("one")
-	step(0)
-	advance(1)
-	DECQ(k)
-	JNZ(LabelRef("one"))
-	Label("store")
-	for i := range h {
-		VMOVUPS(acc[2*i], Mem{Base: c})
-		VMOVUPS(acc[2*i+1], Mem{Base: c, Disp: 32})
-		ADDQ(ldc, c)
-	}
+	SUBQ(Imm(8), n)
+	JNZ(LabelRef("step"))
 	finish()
 }
 
@@ -211,6 +222,7 @@ func quantize() {
 	Label("step")
 	y, hi := load(Mem{Base: x}), YMM()
 	VDIVPS(scale, y, y)
+	VMINPS(constant(1<<30), y, y) // beyond the range of int32 is no number
 	VCVTPS2DQ(y, y)
 	VPADDD(z, y, y)
 	VEXTRACTI128(Imm(1), y, hi.AsX())
