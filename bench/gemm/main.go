@@ -62,6 +62,14 @@ func product(op string, m, n, k int) func() {
 	case "PACKED":
 		a, b := floats(r, m*k), kernel.Pack(false, k, n, floats(r, k*n), n)
 		return func() { kernel.GemmPacked(m, a, k, b, nil, kernel.ActNone, c, n) }
+	case "INT4":
+		const block = 32
+		a, b := floats(r, m*k), make([]uint8, n*((k+block-1)/block)*block/2)
+		for i := range b {
+			b[i] = uint8(r.Uint32())
+		}
+		w := kernel.Pack4(k, n, block, b, floats(r, len(b)/(block/2)), nil)
+		return func() { kernel.GemmPacked4(m, a, k, w, nil, kernel.ActNone, c, n) }
 	case "INT8":
 		a, b, scale := make([]uint8, m*k), make([]int8, k*n), floats(r, n)
 		for i := range a {

@@ -202,8 +202,9 @@ func gemmFastGelu(c *call) error {
 	return nil
 }
 
-// nBits is the weight of MatMulNBits [N, K] in float.
+// nBits is the weight of MatMulNBits [N, K]: of 4 bits as it is, else in float.
 type nBits struct {
+	fours  *kernel.Packed4
 	packed *kernel.Packed
 	k, n   int
 }
@@ -236,6 +237,16 @@ func unpackNBits(node *onnx.Node, b, scales, zeros *Tensor) (*nBits, error) {
 		zero = func(r, j int) float32 { return zeros.F32[r*int(blocks)+j] }
 	default:
 		return nil, fmt.Errorf("zero points %s %v do not fit %d rows of %d blocks", typeName(zeros.Type), zeros.Shape, n, blocks)
+	}
+	if bits == 4 {
+		var z []float32
+		if zeros != nil {
+			z = make([]float32, n*blocks)
+			for i := range z {
+				z[i] = zero(i/int(blocks), i%int(blocks))
+			}
+		}
+		return &nBits{fours: kernel.Pack4(int(k), int(n), int(block), b.U8, scales.F32, z), k: int(k), n: int(n)}, nil
 	}
 	w := make([]float32, n*k)
 	for r := range int(n) {
@@ -294,6 +305,10 @@ func matMulNBits(c *call) error {
 	if err != nil || m == 0 {
 		return err
 	}
-	kernel.GemmPacked(m, x, w.k, w.packed, bias, kernel.ActNone, out.F32, w.n)
+	if w.fours != nil {
+		kernel.GemmPacked4(m, x, w.k, w.fours, bias, kernel.ActNone, out.F32, w.n)
+	} else {
+		kernel.GemmPacked(m, x, w.k, w.packed, bias, kernel.ActNone, out.F32, w.n)
+	}
 	return nil
 }

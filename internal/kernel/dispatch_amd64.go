@@ -367,3 +367,44 @@ func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) 
 		j += int8Cols << q
 	}
 }
+
+func vUnpackFours(dst []float32, ps int, data []uint8, params []float32, k, left, block int) {
+	switch {
+	case useAVX512:
+		unpackFoursz(ptr(dst), ps*floatSize, ptr(data), ptr(params), k, left, block)
+	case useAVX2:
+		unpackFours(ptr(dst), ps*floatSize, ptr(data), ptr(params), k, left, block)
+	default:
+		unpackFoursGo(dst, ps, data, params, k, left, block)
+	}
+}
+
+// foursRows is for how many rows vFours is the faster way.
+func foursRows() int {
+	switch {
+	case useAVX512:
+		return 4
+	case useAVX2:
+		return 2
+	}
+	return 0
+}
+
+// vFours multiplies h rows of A by k rows of a panel of 4-bit weights.
+func vFours(h, k int, a []float32, lda int, data []uint8, params []float32, left, block int, c []float32, beta float32) {
+	lda *= floatSize
+	switch {
+	case useAVX512 && h == 1:
+		foursz1x32(k, ptr(a), lda, ptr(data), ptr(params), left, block, ptr(c), beta)
+	case useAVX512 && h == 2:
+		foursz2x32(k, ptr(a), lda, ptr(data), ptr(params), left, block, ptr(c), beta)
+	case useAVX512 && h == 3:
+		foursz3x32(k, ptr(a), lda, ptr(data), ptr(params), left, block, ptr(c), beta)
+	case useAVX512:
+		foursz4x32(k, ptr(a), lda, ptr(data), ptr(params), left, block, ptr(c), beta)
+	case h == 1:
+		fours1x32(k, ptr(a), lda, ptr(data), ptr(params), left, block, ptr(c), beta)
+	default:
+		fours2x32(k, ptr(a), lda, ptr(data), ptr(params), left, block, ptr(c), beta)
+	}
+}

@@ -70,3 +70,12 @@ func int8Step() int { return int8Rows }
 func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
 	t.multiplyGo(h, a, j0, j1, acc, ld)
 }
+
+func vUnpackFours(dst []float32, ps int, data []uint8, params []float32, k, left, block int) {
+	unpackFoursGo(dst, ps, data, params, k, left, block)
+}
+
+// foursRows is for how many rows vFours is the faster way: none here.
+func foursRows() int { return 0 }
+
+func vFours(int, int, []float32, int, []uint8, []float32, int, int, []float32, float32) {}

@@ -73,6 +73,7 @@ type gemmCall struct {
 	transA, transB bool
 	alpha, beta    float32
 	wide           bool
+	fours          *Packed4 // B where it is of 4-bit weights
 }
 
 func (g *gemmCall) run() {
@@ -173,11 +174,23 @@ func (t *stripTask) run(lo, hi int) {
 	w := gemmTasks.get()
 	for ; lo < hi; lo++ {
 		j := lo * t.nc
+		if t.call.fours != nil && t.m <= foursRows() {
+			t.foursStrip(j, min(t.nc, t.n-j))
+			continue
+		}
 		for p := 0; p < t.k; p += kb {
 			*w = t.gemmTask
 			w.c, w.n = t.c[j:], min(t.nc, t.n-j)
 			w.p0, w.p1 = p, min(p+kb, t.k)
 			w.b, w.bs, w.ps = buf.f, nr, (w.p1-p)*nr
+			if t.bias != nil {
+				w.bias = t.bias[j:]
+			}
+			if t.call.fours != nil {
+				t.call.fours.unpack(buf.f, p, w.p1-p, j, w.n)
+				w.launch(false)
+				continue
+			}
 			b := t.call.rowsOfB(p)
 			if t.call.transB {
 				b = b[j*t.call.ldb:]
@@ -318,7 +331,7 @@ func (t *gemmTask) tile(i0, i1, j0, j1 int, left *buffer) {
 		}
 		t.block(&b)
 	}
-	if t.epilogue {
+	if t.epilogue && t.p1 == t.k {
 		for i := i0; i < i1; i++ {
 			finishRow(t.c[i*t.ldc+j0:i*t.ldc+j1], t.bias, j0, t.act)
 		}

@@ -1156,3 +1156,57 @@ func quantizeAVX2(dst *uint8, x *float32, n int, scale float32, zero int32)
 //
 //go:noescape
 func subScaledAVX2(row *int32, sums *int32, n int, z int32, c int32)
+
+// unpackFours writes k > 0 rows of a panel of 4-bit weights to two panels of floats that are
+// ps bytes apart; left rows are in the first block and block in the others.
+//
+//go:noescape
+func unpackFours(dst *float32, ps int, b *uint8, params *float32, k int, left int, block int)
+
+// fours1x32 computes C[1,32] = A·B + beta·C over k > 0 rows of a panel of 4-bit weights;
+// rows of A are rs bytes apart, left rows of B are in the first block and block in
+// the others. C is not read when beta is 0.
+//
+//go:noescape
+func fours1x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+
+// fours2x32 computes C[2,32] = A·B + beta·C over k > 0 rows of a panel of 4-bit weights;
+// rows of A are rs bytes apart, left rows of B are in the first block and block in
+// the others. C is not read when beta is 0.
+//
+//go:noescape
+func fours2x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+
+// unpackFoursz writes k > 0 rows of a panel of 4-bit weights to two panels of floats that are
+// ps bytes apart; left rows are in the first block and block in the others.
+//
+//go:noescape
+func unpackFoursz(dst *float32, ps int, b *uint8, params *float32, k int, left int, block int)
+
+// foursz1x32 computes C[1,32] = A·B + beta·C over k > 0 rows of a panel of 4-bit weights;
+// rows of A are rs bytes apart, left rows of B are in the first block and block in
+// the others. C is not read when beta is 0.
+//
+//go:noescape
+func foursz1x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+
+// foursz2x32 computes C[2,32] = A·B + beta·C over k > 0 rows of a panel of 4-bit weights;
+// rows of A are rs bytes apart, left rows of B are in the first block and block in
+// the others. C is not read when beta is 0.
+//
+//go:noescape
+func foursz2x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+
+// foursz3x32 computes C[3,32] = A·B + beta·C over k > 0 rows of a panel of 4-bit weights;
+// rows of A are rs bytes apart, left rows of B are in the first block and block in
+// the others. C is not read when beta is 0.
+//
+//go:noescape
+func foursz3x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+
+// foursz4x32 computes C[4,32] = A·B + beta·C over k > 0 rows of a panel of 4-bit weights;
+// rows of A are rs bytes apart, left rows of B are in the first block and block in
+// the others. C is not read when beta is 0.
+//
+//go:noescape
+func foursz4x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)

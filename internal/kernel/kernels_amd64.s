@@ -23469,3 +23469,558 @@ step:
 	JNZ     step
 	VZEROUPPER
 	RET
+
+// func unpackFours(dst *float32, ps int, b *uint8, params *float32, k int, left int, block int)
+// Requires: AVX, AVX2
+TEXT ·unpackFours(SB), NOSPLIT, $0-56
+	MOVQ         b+16(FP), AX
+	MOVQ         params+24(FP), CX
+	MOVQ         k+32(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         dst+0(FP), DI
+	MOVQ         ps+8(FP), R8
+
+row:
+	VPMOVZXBD (AX), Y2
+	VPAND     Y0, Y2, Y1
+	VPSRLD    $0x04, Y2, Y2
+	VPMOVZXBD 8(AX), Y4
+	VPAND     Y0, Y4, Y3
+	VPSRLD    $0x04, Y4, Y4
+	VCVTDQ2PS Y1, Y1
+	VSUBPS    128(CX), Y1, Y1
+	VMULPS    (CX), Y1, Y1
+	VCVTDQ2PS Y3, Y3
+	VSUBPS    160(CX), Y3, Y3
+	VMULPS    32(CX), Y3, Y3
+	VCVTDQ2PS Y2, Y2
+	VSUBPS    192(CX), Y2, Y2
+	VMULPS    64(CX), Y2, Y2
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    224(CX), Y4, Y4
+	VMULPS    96(CX), Y4, Y4
+	VMOVUPS   Y1, (DI)
+	VMOVUPS   Y3, 32(DI)
+	VMOVUPS   Y2, (DI)(R8*1)
+	VMOVUPS   Y4, 32(DI)(R8*1)
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, AX
+	DECQ      DX
+	JZ        done
+	DECQ      BX
+	JNZ       row
+	MOVQ      SI, BX
+	ADDQ      $0x00000100, CX
+	JMP       row
+
+done:
+	VZEROUPPER
+	RET
+
+// func fours1x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fours1x32(SB), NOSPLIT, $0-68
+	MOVQ         b+24(FP), AX
+	MOVQ         params+32(FP), CX
+	MOVQ         k+0(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         a+8(FP), DI
+	MOVQ         rs+16(FP), R8
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+
+row:
+	VPMOVZXBD    (AX), Y6
+	VPAND        Y0, Y6, Y5
+	VPSRLD       $0x04, Y6, Y6
+	VPMOVZXBD    8(AX), Y8
+	VPAND        Y0, Y8, Y7
+	VPSRLD       $0x04, Y8, Y8
+	VCVTDQ2PS    Y5, Y5
+	VSUBPS       128(CX), Y5, Y5
+	VMULPS       (CX), Y5, Y5
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       160(CX), Y7, Y7
+	VMULPS       32(CX), Y7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VSUBPS       192(CX), Y6, Y6
+	VMULPS       64(CX), Y6, Y6
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       224(CX), Y8, Y8
+	VMULPS       96(CX), Y8, Y8
+	VBROADCASTSS (DI), Y9
+	VFMADD231PS  Y5, Y9, Y1
+	VFMADD231PS  Y7, Y9, Y2
+	VFMADD231PS  Y6, Y9, Y3
+	VFMADD231PS  Y8, Y9, Y4
+	ADDQ         $0x04, DI
+	ADDQ         $0x10, AX
+	DECQ         DX
+	JZ           done
+	DECQ         BX
+	JNZ          row
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, CX
+	JMP          row
+
+done:
+	MOVQ         c+56(FP), AX
+	VBROADCASTSS beta+64(FP), Y0
+	VXORPS       X5, X5, X5
+	VUCOMISS     X5, X0
+	JE           write
+	VMULPS       (AX), Y0, Y5
+	VADDPS       Y5, Y1, Y1
+	VMULPS       32(AX), Y0, Y5
+	VADDPS       Y5, Y2, Y2
+	VMULPS       64(AX), Y0, Y5
+	VADDPS       Y5, Y3, Y3
+	VMULPS       96(AX), Y0, Y0
+	VADDPS       Y0, Y4, Y4
+
+write:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	VMOVUPS Y4, 96(AX)
+	VZEROUPPER
+	RET
+
+// func fours2x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fours2x32(SB), NOSPLIT, $0-68
+	MOVQ         b+24(FP), AX
+	MOVQ         params+32(FP), CX
+	MOVQ         k+0(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         a+8(FP), DI
+	MOVQ         rs+16(FP), R8
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+
+row:
+	VPMOVZXBD    (AX), Y10
+	VPAND        Y0, Y10, Y9
+	VPSRLD       $0x04, Y10, Y10
+	VPMOVZXBD    8(AX), Y12
+	VPAND        Y0, Y12, Y11
+	VPSRLD       $0x04, Y12, Y12
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       128(CX), Y9, Y9
+	VMULPS       (CX), Y9, Y9
+	VCVTDQ2PS    Y11, Y11
+	VSUBPS       160(CX), Y11, Y11
+	VMULPS       32(CX), Y11, Y11
+	VCVTDQ2PS    Y10, Y10
+	VSUBPS       192(CX), Y10, Y10
+	VMULPS       64(CX), Y10, Y10
+	VCVTDQ2PS    Y12, Y12
+	VSUBPS       224(CX), Y12, Y12
+	VMULPS       96(CX), Y12, Y12
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y9, Y13, Y1
+	VFMADD231PS  Y11, Y13, Y2
+	VFMADD231PS  Y10, Y13, Y3
+	VFMADD231PS  Y12, Y13, Y4
+	VBROADCASTSS (DI)(R8*1), Y13
+	VFMADD231PS  Y9, Y13, Y5
+	VFMADD231PS  Y11, Y13, Y6
+	VFMADD231PS  Y10, Y13, Y7
+	VFMADD231PS  Y12, Y13, Y8
+	ADDQ         $0x04, DI
+	ADDQ         $0x10, AX
+	DECQ         DX
+	JZ           done
+	DECQ         BX
+	JNZ          row
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, CX
+	JMP          row
+
+done:
+	MOVQ         c+56(FP), AX
+	VBROADCASTSS beta+64(FP), Y0
+	VXORPS       X9, X9, X9
+	VUCOMISS     X9, X0
+	JE           write
+	VMULPS       (AX), Y0, Y9
+	VADDPS       Y9, Y1, Y1
+	VMULPS       32(AX), Y0, Y9
+	VADDPS       Y9, Y2, Y2
+	VMULPS       64(AX), Y0, Y9
+	VADDPS       Y9, Y3, Y3
+	VMULPS       96(AX), Y0, Y9
+	VADDPS       Y9, Y4, Y4
+	VMULPS       128(AX), Y0, Y9
+	VADDPS       Y9, Y5, Y5
+	VMULPS       160(AX), Y0, Y9
+	VADDPS       Y9, Y6, Y6
+	VMULPS       192(AX), Y0, Y9
+	VADDPS       Y9, Y7, Y7
+	VMULPS       224(AX), Y0, Y0
+	VADDPS       Y0, Y8, Y8
+
+write:
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	VMOVUPS Y4, 96(AX)
+	VMOVUPS Y5, 128(AX)
+	VMOVUPS Y6, 160(AX)
+	VMOVUPS Y7, 192(AX)
+	VMOVUPS Y8, 224(AX)
+	VZEROUPPER
+	RET
+
+// func unpackFoursz(dst *float32, ps int, b *uint8, params *float32, k int, left int, block int)
+// Requires: AVX, AVX512F
+TEXT ·unpackFoursz(SB), NOSPLIT, $0-56
+	MOVQ         b+16(FP), AX
+	MOVQ         params+24(FP), CX
+	MOVQ         k+32(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         dst+0(FP), DI
+	MOVQ         ps+8(FP), R8
+
+row:
+	VPMOVZXBD (AX), Z2
+	VPANDD    Z0, Z2, Z1
+	VPSRLD    $0x04, Z2, Z2
+	VCVTDQ2PS Z1, Z1
+	VSUBPS    128(CX), Z1, Z1
+	VMULPS    (CX), Z1, Z1
+	VCVTDQ2PS Z2, Z2
+	VSUBPS    192(CX), Z2, Z2
+	VMULPS    64(CX), Z2, Z2
+	VMOVUPS   Z1, (DI)
+	VMOVUPS   Z2, (DI)(R8*1)
+	ADDQ      $0x40, DI
+	ADDQ      $0x10, AX
+	DECQ      DX
+	JZ        done
+	DECQ      BX
+	JNZ       row
+	MOVQ      SI, BX
+	ADDQ      $0x00000100, CX
+	JMP       row
+
+done:
+	VZEROUPPER
+	RET
+
+// func foursz1x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·foursz1x32(SB), NOSPLIT, $0-68
+	MOVQ         b+24(FP), AX
+	MOVQ         params+32(FP), CX
+	MOVQ         k+0(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         a+8(FP), DI
+	MOVQ         rs+16(FP), R8
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+
+row:
+	VPMOVZXBD    (AX), Z4
+	VPANDD       Z0, Z4, Z3
+	VPSRLD       $0x04, Z4, Z4
+	VCVTDQ2PS    Z3, Z3
+	VSUBPS       128(CX), Z3, Z3
+	VMULPS       (CX), Z3, Z3
+	VCVTDQ2PS    Z4, Z4
+	VSUBPS       192(CX), Z4, Z4
+	VMULPS       64(CX), Z4, Z4
+	VBROADCASTSS (DI), Z5
+	VFMADD231PS  Z3, Z5, Z1
+	VFMADD231PS  Z4, Z5, Z2
+	ADDQ         $0x04, DI
+	ADDQ         $0x10, AX
+	DECQ         DX
+	JZ           done
+	DECQ         BX
+	JNZ          row
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, CX
+	JMP          row
+
+done:
+	MOVQ         c+56(FP), AX
+	VBROADCASTSS beta+64(FP), Z0
+	VXORPS       X3, X3, X3
+	VUCOMISS     X3, X0
+	JE           write
+	VMULPS       (AX), Z0, Z3
+	VADDPS       Z3, Z1, Z1
+	VMULPS       64(AX), Z0, Z0
+	VADDPS       Z0, Z2, Z2
+
+write:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	VZEROUPPER
+	RET
+
+// func foursz2x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·foursz2x32(SB), NOSPLIT, $0-68
+	MOVQ         b+24(FP), AX
+	MOVQ         params+32(FP), CX
+	MOVQ         k+0(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         a+8(FP), DI
+	MOVQ         rs+16(FP), R8
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+
+row:
+	VPMOVZXBD    (AX), Z6
+	VPANDD       Z0, Z6, Z5
+	VPSRLD       $0x04, Z6, Z6
+	VCVTDQ2PS    Z5, Z5
+	VSUBPS       128(CX), Z5, Z5
+	VMULPS       (CX), Z5, Z5
+	VCVTDQ2PS    Z6, Z6
+	VSUBPS       192(CX), Z6, Z6
+	VMULPS       64(CX), Z6, Z6
+	VBROADCASTSS (DI), Z7
+	VFMADD231PS  Z5, Z7, Z1
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (DI)(R8*1), Z7
+	VFMADD231PS  Z5, Z7, Z3
+	VFMADD231PS  Z6, Z7, Z4
+	ADDQ         $0x04, DI
+	ADDQ         $0x10, AX
+	DECQ         DX
+	JZ           done
+	DECQ         BX
+	JNZ          row
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, CX
+	JMP          row
+
+done:
+	MOVQ         c+56(FP), AX
+	VBROADCASTSS beta+64(FP), Z0
+	VXORPS       X5, X5, X5
+	VUCOMISS     X5, X0
+	JE           write
+	VMULPS       (AX), Z0, Z5
+	VADDPS       Z5, Z1, Z1
+	VMULPS       64(AX), Z0, Z5
+	VADDPS       Z5, Z2, Z2
+	VMULPS       128(AX), Z0, Z5
+	VADDPS       Z5, Z3, Z3
+	VMULPS       192(AX), Z0, Z0
+	VADDPS       Z0, Z4, Z4
+
+write:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z3, 128(AX)
+	VMOVUPS Z4, 192(AX)
+	VZEROUPPER
+	RET
+
+// func foursz3x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·foursz3x32(SB), NOSPLIT, $0-68
+	MOVQ         b+24(FP), AX
+	MOVQ         params+32(FP), CX
+	MOVQ         k+0(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         a+8(FP), DI
+	MOVQ         rs+16(FP), R8
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+
+row:
+	VPMOVZXBD    (AX), Z8
+	VPANDD       Z0, Z8, Z7
+	VPSRLD       $0x04, Z8, Z8
+	VCVTDQ2PS    Z7, Z7
+	VSUBPS       128(CX), Z7, Z7
+	VMULPS       (CX), Z7, Z7
+	VCVTDQ2PS    Z8, Z8
+	VSUBPS       192(CX), Z8, Z8
+	VMULPS       64(CX), Z8, Z8
+	VBROADCASTSS (DI), Z9
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (DI)(R8*1), Z9
+	VFMADD231PS  Z7, Z9, Z3
+	VFMADD231PS  Z8, Z9, Z4
+	VBROADCASTSS (DI)(R8*2), Z9
+	VFMADD231PS  Z7, Z9, Z5
+	VFMADD231PS  Z8, Z9, Z6
+	ADDQ         $0x04, DI
+	ADDQ         $0x10, AX
+	DECQ         DX
+	JZ           done
+	DECQ         BX
+	JNZ          row
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, CX
+	JMP          row
+
+done:
+	MOVQ         c+56(FP), AX
+	VBROADCASTSS beta+64(FP), Z0
+	VXORPS       X7, X7, X7
+	VUCOMISS     X7, X0
+	JE           write
+	VMULPS       (AX), Z0, Z7
+	VADDPS       Z7, Z1, Z1
+	VMULPS       64(AX), Z0, Z7
+	VADDPS       Z7, Z2, Z2
+	VMULPS       128(AX), Z0, Z7
+	VADDPS       Z7, Z3, Z3
+	VMULPS       192(AX), Z0, Z7
+	VADDPS       Z7, Z4, Z4
+	VMULPS       256(AX), Z0, Z7
+	VADDPS       Z7, Z5, Z5
+	VMULPS       320(AX), Z0, Z0
+	VADDPS       Z0, Z6, Z6
+
+write:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z3, 128(AX)
+	VMOVUPS Z4, 192(AX)
+	VMOVUPS Z5, 256(AX)
+	VMOVUPS Z6, 320(AX)
+	VZEROUPPER
+	RET
+
+// func foursz4x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
+// Requires: AVX, AVX512F
+TEXT ·foursz4x32(SB), NOSPLIT, $0-68
+	MOVQ         b+24(FP), AX
+	MOVQ         params+32(FP), CX
+	MOVQ         k+0(FP), DX
+	MOVQ         left+40(FP), BX
+	MOVQ         block+48(FP), SI
+	MOVL         $0x0000000f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	MOVQ         a+8(FP), DI
+	MOVQ         rs+16(FP), R8
+	LEAQ         (R8)(R8*2), R9
+	LEAQ         (DI)(R9*1), R9
+	VPXORD       Z1, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	VPXORD       Z5, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+
+row:
+	VPMOVZXBD    (AX), Z10
+	VPANDD       Z0, Z10, Z9
+	VPSRLD       $0x04, Z10, Z10
+	VCVTDQ2PS    Z9, Z9
+	VSUBPS       128(CX), Z9, Z9
+	VMULPS       (CX), Z9, Z9
+	VCVTDQ2PS    Z10, Z10
+	VSUBPS       192(CX), Z10, Z10
+	VMULPS       64(CX), Z10, Z10
+	VBROADCASTSS (DI), Z11
+	VFMADD231PS  Z9, Z11, Z1
+	VFMADD231PS  Z10, Z11, Z2
+	VBROADCASTSS (DI)(R8*1), Z11
+	VFMADD231PS  Z9, Z11, Z3
+	VFMADD231PS  Z10, Z11, Z4
+	VBROADCASTSS (DI)(R8*2), Z11
+	VFMADD231PS  Z9, Z11, Z5
+	VFMADD231PS  Z10, Z11, Z6
+	VBROADCASTSS (R9), Z11
+	VFMADD231PS  Z9, Z11, Z7
+	VFMADD231PS  Z10, Z11, Z8
+	ADDQ         $0x04, DI
+	ADDQ         $0x04, R9
+	ADDQ         $0x10, AX
+	DECQ         DX
+	JZ           done
+	DECQ         BX
+	JNZ          row
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, CX
+	JMP          row
+
+done:
+	MOVQ         c+56(FP), AX
+	VBROADCASTSS beta+64(FP), Z0
+	VXORPS       X9, X9, X9
+	VUCOMISS     X9, X0
+	JE           write
+	VMULPS       (AX), Z0, Z9
+	VADDPS       Z9, Z1, Z1
+	VMULPS       64(AX), Z0, Z9
+	VADDPS       Z9, Z2, Z2
+	VMULPS       128(AX), Z0, Z9
+	VADDPS       Z9, Z3, Z3
+	VMULPS       192(AX), Z0, Z9
+	VADDPS       Z9, Z4, Z4
+	VMULPS       256(AX), Z0, Z9
+	VADDPS       Z9, Z5, Z5
+	VMULPS       320(AX), Z0, Z9
+	VADDPS       Z9, Z6, Z6
+	VMULPS       384(AX), Z0, Z9
+	VADDPS       Z9, Z7, Z7
+	VMULPS       448(AX), Z0, Z0
+	VADDPS       Z0, Z8, Z8
+
+write:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z3, 128(AX)
+	VMOVUPS Z4, 192(AX)
+	VMOVUPS Z5, 256(AX)
+	VMOVUPS Z6, 320(AX)
+	VMOVUPS Z7, 384(AX)
+	VMOVUPS Z8, 448(AX)
+	VZEROUPPER
+	RET

@@ -39,11 +39,7 @@ func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act,
 		need("bias", len(bias), n)
 	}
 	if k <= 0 {
-		for i := range m {
-			row := c[i*ldc : i*ldc+n]
-			clear(row)
-			finishRow(row, bias, 0, act)
-		}
+		finishEmpty(m, n, bias, act, c, ldc)
 		return
 	}
 	t := gemmTasks.get()
@@ -54,6 +50,15 @@ func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act,
 	}
 	t.launch(true)
 	gemmTasks.put(t)
+}
+
+// finishEmpty writes act(bias) to all rows: the product of nothing.
+func finishEmpty(m, n int, bias []float32, act Act, c []float32, ldc int) {
+	for i := range m {
+		row := c[i*ldc : i*ldc+n]
+		clear(row)
+		finishRow(row, bias, 0, act)
+	}
 }
 
 type packTask struct {

@@ -29,6 +29,7 @@ func main() {
 	optimizer()
 	attention()
 	int8Kernels()
+	fourBits()
 	Generate()
 	if err := encodeVEX(flag.Lookup("out").Value.String()); err != nil {
 		log.Fatal(err)
