@@ -78,6 +78,20 @@ func tileRows() int {
 	return mr
 }
 
+// directRows is up to how many rows of C packing B, of which the rows are ldb
+// apart, costs more than it saves. The wide kernel reads all of B again for every
+// 12 rows anyway; the narrow one wants a panel to stay in the cache, where rows a
+// multiple of the page size apart displace each other.
+func directRows(ldb int) int {
+	switch {
+	case useAVX512:
+		return mcBlock
+	case ldb%1024 == 0:
+		return 2 * mr
+	}
+	return 8 * mr
+}
+
 func (t *gemmTask) block(b *block) {
 	switch {
 	case useAVX512:
@@ -175,7 +189,11 @@ func packWhole(dst, b []float32, ldb, rows, panels, ps int) {
 	done := 0
 	if useAVX2 && rows >= 4 {
 		done = rows &^ 3
-		packPanels(ptr(dst), ptr(b), ldb*floatSize, done, panels, ps*floatSize)
+		// So many rows at a time that their lines stay for the next panel.
+		const some = 16
+		for p := 0; p < done; p += some {
+			packPanels(ptr(dst[p*nr:]), ptr(b[p*ldb:]), ldb*floatSize, min(some, done-p), panels, ps*floatSize)
+		}
 	}
 	if done < rows {
 		packWholeGo(dst[done*nr:], b[done*ldb:], ldb, rows-done, panels, ps)

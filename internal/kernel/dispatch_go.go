@@ -10,6 +10,9 @@ func Path() string { return "go" }
 
 func tileRows() int { return mr }
 
+// directRows is up to how many rows of C packing B costs more than it saves.
+func directRows(int) int { return 4 * mr }
+
 func (t *gemmTask) block(b *block) { t.narrow(b) }
 
 func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {

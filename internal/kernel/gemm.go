@@ -18,7 +18,6 @@ const (
 	packLimit  = 1 << 20 // floats of B packed at a time for all threads
 	stripLimit = 1 << 18 // floats of B packed at a time for one
 	smallM     = 3       // up to so many rows of C, Gemm makes scalar products
-	directM    = 24      // up to so many rows of C, packing B costs more than it saves
 )
 
 // Gemm computes C = alpha·op(A)·op(B) + beta·C, where op transposes its
@@ -84,7 +83,7 @@ func (g *gemmCall) run() {
 	if g.transA {
 		t.rs, t.cs = 1, g.lda
 	}
-	if !g.transB && g.m <= directM {
+	if !g.transB && g.m <= directRows(g.ldb) {
 		g.direct(t)
 	} else if nc := g.columns(); nc > 0 {
 		g.strips(t, nc)

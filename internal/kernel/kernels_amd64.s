@@ -7327,46 +7327,49 @@ accumulate:
 	RET
 
 // func packPanels(dst *float32, b *float32, ldb int, rows int, panels int, ps int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·packPanels(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ b+8(FP), CX
 	MOVQ ldb+16(FP), DX
-	MOVQ rows+24(FP), BX
-	MOVQ panels+32(FP), SI
-	MOVQ ps+40(FP), DI
-	LEAQ (DX)(DX*2), R8
-
-row:
-	MOVQ CX, R9
-	MOVQ AX, R10
-	MOVQ SI, R11
+	MOVQ panels+32(FP), BX
+	MOVQ ps+40(FP), SI
+	LEAQ (DX)(DX*2), DI
 
 panel:
-	VMOVUPS (R9), Y0
-	VMOVUPS 32(R9), Y1
-	VMOVUPS (R9)(DX*1), Y2
-	VMOVUPS 32(R9)(DX*1), Y3
-	VMOVUPS (R9)(DX*2), Y4
-	VMOVUPS 32(R9)(DX*2), Y5
-	VMOVUPS (R9)(R8*1), Y6
-	VMOVUPS 32(R9)(R8*1), Y7
-	VMOVUPS Y0, (R10)
-	VMOVUPS Y1, 32(R10)
-	VMOVUPS Y2, 64(R10)
-	VMOVUPS Y3, 96(R10)
-	VMOVUPS Y4, 128(R10)
-	VMOVUPS Y5, 160(R10)
-	VMOVUPS Y6, 192(R10)
-	VMOVUPS Y7, 224(R10)
-	ADDQ    $0x40, R9
-	ADDQ    DI, R10
-	DECQ    R11
-	JNZ     panel
-	LEAQ    (CX)(DX*4), CX
-	ADDQ    $0x00000100, AX
-	SUBQ    $0x04, BX
-	JNZ     row
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ rows+24(FP), R10
+
+row:
+	VMOVUPS    (R8), Y0
+	VMOVUPS    32(R8), Y1
+	PREFETCHT0 256(R8)
+	VMOVUPS    (R8)(DX*1), Y2
+	VMOVUPS    32(R8)(DX*1), Y3
+	PREFETCHT0 256(R8)(DX*1)
+	VMOVUPS    (R8)(DX*2), Y4
+	VMOVUPS    32(R8)(DX*2), Y5
+	PREFETCHT0 256(R8)(DX*2)
+	VMOVUPS    (R8)(DI*1), Y6
+	VMOVUPS    32(R8)(DI*1), Y7
+	PREFETCHT0 256(R8)(DI*1)
+	VMOVUPS    Y0, (R9)
+	VMOVUPS    Y1, 32(R9)
+	VMOVUPS    Y2, 64(R9)
+	VMOVUPS    Y3, 96(R9)
+	VMOVUPS    Y4, 128(R9)
+	VMOVUPS    Y5, 160(R9)
+	VMOVUPS    Y6, 192(R9)
+	VMOVUPS    Y7, 224(R9)
+	LEAQ       (R8)(DX*4), R8
+	ADDQ       $0x00000100, R9
+	SUBQ       $0x04, R10
+	JNZ        row
+	ADDQ       $0x40, CX
+	ADDQ       SI, AX
+	DECQ       BX
+	JNZ        panel
 	VZEROUPPER
 	RET
 

@@ -241,15 +241,15 @@ func prefetchC(h, panels int) {
 func packing() {
 	function("packPanels", "func(dst, b *float32, ldb, rows, panels, ps int)",
 		"copies rows (a multiple of 4, not 0) of 16·panels elements, ldb bytes apart,\ninto panels that are ps bytes apart.")
-	dst, b, ld, rows, panels, ps := pointer("dst"), pointer("b"), pointer("ldb"), pointer("rows"), pointer("panels"), pointer("ps")
+	dst, b, ld, panels, ps := pointer("dst"), pointer("b"), pointer("ldb"), pointer("panels"), pointer("ps")
 	ld3 := GP64()
 	LEAQ(Mem{Base: ld, Index: ld, Scale: 2}, ld3)
-	Label("row")
+	Label("panel")
 	from, to, n := GP64(), GP64(), GP64()
 	MOVQ(b, from)
 	MOVQ(dst, to)
-	MOVQ(panels, n)
-	Label("panel")
+	Load(Param("rows"), n)
+	Label("row")
 	var half [8]VecVirtual
 	for i := range 4 {
 		m := Mem{Base: from}
@@ -262,18 +262,20 @@ func packing() {
 		half[2*i] = load(m)
 		m.Disp = 32
 		half[2*i+1] = load(m)
+		m.Disp = 256
+		PREFETCHT0(m)
 	}
 	for i, y := range half {
 		VMOVUPS(y, Mem{Base: to, Disp: 32 * i})
 	}
-	ADDQ(Imm(64), from)
-	ADDQ(ps, to)
-	DECQ(n)
-	JNZ(LabelRef("panel"))
-	LEAQ(Mem{Base: b, Index: ld, Scale: 4}, b)
-	ADDQ(U32(256), dst)
-	SUBQ(Imm(4), rows)
+	LEAQ(Mem{Base: from, Index: ld, Scale: 4}, from)
+	ADDQ(U32(256), to)
+	SUBQ(Imm(4), n)
 	JNZ(LabelRef("row"))
+	ADDQ(Imm(64), b)
+	ADDQ(ps, dst)
+	DECQ(panels)
+	JNZ(LabelRef("panel"))
 	finish()
 
 	for _, w := range []int{6, 12} {
