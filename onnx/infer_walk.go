@@ -23,7 +23,7 @@ const (
 	maxInts, maxFloats = 128, 16
 	// minVisits bounds the nodes that an inference looks at, with what bodies
 	// and functions make of them; large graphs get visitsPerNode for each.
-	minVisits, visitsPerNode = 1 << 17, 4
+	minVisits, visitsPerNode = 1 << 15, 4
 	// maxCalls bounds how deep functions call each other.
 	maxCalls = 64
 )

@@ -102,10 +102,10 @@ func (g *graph) attention(softmax *onnx.Node) {
 // softmax, for rows whose keys are all masked; it returns the value used as probabilities.
 func (g *graph) guarded(softmax *onnx.Node) (string, []*onnx.Node) {
 	p := softmax.Outputs[0]
-	if g.outs[p] || len(g.cons[p]) != 2 {
+	if g.outs[p] || g.cons[p].count() != 2 {
 		return p, nil
 	}
-	for _, w := range g.cons[p] {
+	for _, w := range g.cons[p].nodes() {
 		if is(w, "Where") && w.Inputs[2] == p && g.isZero(w.Inputs[1]) {
 			if c := g.prod[w.Inputs[0]]; is(c, "IsNaN") && c.Inputs[0] == p {
 				return w.Outputs[0], []*onnx.Node{c, w}

@@ -67,7 +67,7 @@ func (g *graph) bypass(n *onnx.Node) bool {
 	if g.inSubgraph(out) {
 		return false
 	}
-	readers := slices.Clone(g.cons[out])
+	readers := slices.Clone(g.cons[out].nodes())
 	g.remove(n)
 	for _, c := range readers {
 		for i, v := range c.Inputs {
@@ -81,7 +81,7 @@ func (g *graph) bypass(n *onnx.Node) bool {
 }
 
 // inSubgraph reports whether a reader of v holds subgraphs, which may capture v.
-func (g *graph) inSubgraph(v string) bool { return slices.ContainsFunc(g.cons[v], hasSubgraph) }
+func (g *graph) inSubgraph(v string) bool { return slices.ContainsFunc(g.cons[v].nodes(), hasSubgraph) }
 
 // rename makes p compute new in place of old, for every reader.
 func (g *graph) rename(p *onnx.Node, old, new string) {
@@ -92,7 +92,7 @@ func (g *graph) rename(p *onnx.Node, old, new string) {
 	}
 	delete(g.prod, old)
 	g.prod[new] = p
-	for _, c := range slices.Clone(g.cons[old]) {
+	for _, c := range slices.Clone(g.cons[old].nodes()) {
 		for i, v := range c.Inputs {
 			if v == old {
 				g.setInput(c, i, new)
@@ -104,7 +104,7 @@ func (g *graph) rename(p *onnx.Node, old, new string) {
 
 // dropDropout removes a Dropout that does nothing at inference.
 func (g *graph) dropDropout(n *onnx.Node) {
-	if len(n.Outputs) > 1 && n.Outputs[1] != "" && (len(g.cons[n.Outputs[1]]) > 0 || g.outs[n.Outputs[1]]) {
+	if len(n.Outputs) > 1 && n.Outputs[1] != "" && (g.cons[n.Outputs[1]].count() > 0 || g.outs[n.Outputs[1]]) {
 		return
 	}
 	if mode := input(n, 2); mode != "" {
@@ -143,7 +143,7 @@ func (g *graph) dropExpands() {
 		}
 		f.shape[n.Outputs[0]] = in
 		same := true
-		for _, c := range g.cons[n.Outputs[0]] {
+		for _, c := range g.cons[n.Outputs[0]].nodes() {
 			if !is(c, "Where", "Add", "Sub", "Mul", "Div", "And", "Or", "Equal", "Less", "Greater") {
 				same = false
 				break

@@ -14,7 +14,7 @@ type graph struct {
 	slots  [][]*onnx.Node // the nodes in order; a slot may hold none or several
 	pos    map[*onnx.Node]int
 	prod   map[string]*onnx.Node
-	cons   map[string][]*onnx.Node // distinct readers of a value
+	cons   map[string]*readers
 	outs   map[string]bool
 	inits  map[string]*onnx.Tensor
 	taken  map[string]bool
@@ -31,7 +31,7 @@ func newGraph(orig *onnx.Model) (*graph, error) {
 		m:      m,
 		pos:    make(map[*onnx.Node]int, len(m.Graph.Nodes)),
 		prod:   m.Graph.Producers(),
-		cons:   m.Graph.Consumers(),
+		cons:   map[string]*readers{},
 		outs:   map[string]bool{},
 		inits:  m.Graph.InitializerMap(),
 		taken:  map[string]bool{},
@@ -39,6 +39,9 @@ func newGraph(orig *onnx.Model) (*graph, error) {
 		parts:  map[*onnx.Node]parts{},
 		alias:  map[string]string{},
 		opset:  opsetOf(m),
+	}
+	for v, list := range m.Graph.Consumers() {
+		g.cons[v] = &readers{list: list}
 	}
 	for _, v := range m.Graph.Inputs {
 		g.taken[v.Name] = true
@@ -112,32 +115,14 @@ func (g *graph) remove(n *onnx.Node) {
 	i := g.pos[n]
 	g.slots[i] = slices.DeleteFunc(slices.Clone(g.slots[i]), func(x *onnx.Node) bool { return x == n })
 	delete(g.pos, n)
-	for v, l := range g.readsOf(n) {
-		g.cons[v] = slices.DeleteFunc(slices.Clone(l), func(x *onnx.Node) bool { return x == n })
+	for _, v := range readsOf(n) {
+		g.cons[v].drop(n)
 	}
 	for _, o := range n.Outputs {
 		if g.prod[o] == n {
 			delete(g.prod, o)
 		}
 	}
-}
-
-// readsOf maps each value that n reads, directly or in a subgraph, to its readers.
-func (g *graph) readsOf(n *onnx.Node) map[string][]*onnx.Node {
-	out := map[string][]*onnx.Node{}
-	for _, v := range n.Inputs {
-		if v != "" {
-			out[v] = g.cons[v]
-		}
-	}
-	if hasSubgraph(n) {
-		for v, l := range g.cons {
-			if slices.Contains(l, n) {
-				out[v] = l
-			}
-		}
-	}
-	return out
 }
 
 func hasSubgraph(n *onnx.Node) bool {
@@ -152,8 +137,8 @@ func (g *graph) insertAt(i, at int, n *onnx.Node) {
 	g.slots[i] = slices.Insert(slices.Clone(g.slots[i]), at, n)
 	g.pos[n] = i
 	for _, v := range n.Inputs {
-		if v != "" && !slices.Contains(g.cons[v], n) {
-			g.cons[v] = append(g.cons[v], n)
+		if v != "" {
+			g.reader(v).add(n)
 		}
 	}
 	for _, o := range n.Outputs {
@@ -169,10 +154,10 @@ func (g *graph) setInput(n *onnx.Node, i int, v string) {
 	old := n.Inputs[i]
 	n.Inputs[i] = v
 	if !slices.Contains(n.Inputs, old) {
-		g.cons[old] = slices.DeleteFunc(slices.Clone(g.cons[old]), func(x *onnx.Node) bool { return x == n })
+		g.cons[old].drop(n)
 	}
-	if v != "" && !slices.Contains(g.cons[v], n) {
-		g.cons[v] = append(g.cons[v], n)
+	if v != "" {
+		g.reader(v).add(n)
 	}
 }
 
@@ -186,7 +171,7 @@ func (g *graph) closed(set []*onnx.Node, out string) bool {
 			if g.outs[o] {
 				return false
 			}
-			for _, c := range g.cons[o] {
+			for _, c := range g.cons[o].nodes() {
 				if !slices.Contains(set, c) {
 					return false
 				}
@@ -265,7 +250,7 @@ func (g *graph) sweep() {
 		for j := len(g.slots[i]) - 1; j >= 0; j-- {
 			n := g.slots[i][j]
 			needed := slices.ContainsFunc(n.Outputs, func(o string) bool {
-				return o != "" && (g.outs[o] || len(g.cons[o]) > 0)
+				return o != "" && (g.outs[o] || g.cons[o].count() > 0)
 			})
 			if !needed {
 				g.remove(n)
@@ -276,8 +261,8 @@ func (g *graph) sweep() {
 
 // sole returns the only reader of v, or nil where v is an output, or has none or several readers.
 func (g *graph) sole(v string) *onnx.Node {
-	if c := g.cons[v]; len(c) == 1 && !g.outs[v] {
-		return c[0]
+	if c := g.cons[v]; c.count() == 1 && !g.outs[v] {
+		return c.nodes()[0]
 	}
 	return nil
 }

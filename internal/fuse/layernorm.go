@@ -21,7 +21,7 @@ func (g *graph) fuseLayerNorms() {
 // unused reports whether outputs from of n are not needed.
 func (g *graph) unused(n *onnx.Node, from int) bool {
 	for i := from; i < len(n.Outputs); i++ {
-		if o := n.Outputs[i]; o != "" && (g.outs[o] || len(g.cons[o]) > 0) {
+		if o := n.Outputs[i]; o != "" && (g.outs[o] || g.cons[o].count() > 0) {
 			return false
 		}
 	}

@@ -60,7 +60,7 @@ func (g *graph) matMulInteger(n *onnx.Node) {
 			if scale = other(both, q.Outputs[1]); !g.isOutScale(scale, wq) {
 				return
 			}
-			if len(g.cons[o]) == 1 {
+			if g.cons[o].count() == 1 {
 				set = append(set, both)
 			}
 		default:

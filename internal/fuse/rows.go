@@ -125,7 +125,7 @@ func (s *selection) inside(n *onnx.Node) bool {
 	if s.g.outs[o] && !s.listed[o] {
 		return false
 	}
-	for _, c := range s.g.cons[o] {
+	for _, c := range s.g.cons[o].nodes() {
 		if !s.region[c] {
 			return false
 		}
