@@ -78,10 +78,10 @@ func (f *finder) next(s string, from int) (lo, hi int, id int32) {
 
 func endsWord(s string) bool {
 	r, w := utf8.DecodeLastRuneInString(s)
-	return w > 0 && isWord(r)
+	return w > 0 && isWordOrJoiner(r)
 }
 
 func startsWord(s string) bool {
 	r, w := utf8.DecodeRuneInString(s)
-	return w > 0 && isWord(r)
+	return w > 0 && isWordOrJoiner(r)
 }

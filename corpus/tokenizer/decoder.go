@@ -131,17 +131,13 @@ func each(f func(string) string) decoder {
 
 func replaceAll(s string, p pattern, content string) string {
 	var out strings.Builder
-	b, last := []byte(s), 0
-	for last < len(b) {
-		lo, hi := p.find(b, last)
-		if lo < 0 {
-			break
-		}
-		out.Write(b[last:lo])
+	last := 0
+	eachMatch(p, []byte(s), func(lo, hi int) {
+		out.WriteString(s[last:lo])
 		out.WriteString(content)
 		last = hi
-	}
-	out.Write(b[last:])
+	})
+	out.WriteString(s[last:])
 	return out.String()
 }
 

@@ -25,6 +25,9 @@
 //   - Lower-casing gives ς for Σ at the end of a word, as BERT's own code, Python
 //     and JavaScript do; the Rust crate always gives σ.
 //   - Bytes that are not UTF-8 count as U+FFFD each, with their own offsets.
+//   - A BPE model without unknown token drops what it does not know; the offsets
+//     of what follows stay right, where the Rust crate's slip.
+//   - An added token is named by its content, also where it took white space.
 //   - BPE dropout is off: ids must not depend on chance.
 //   - Unicode is Go's version 15; the Rust crate's tables differ in characters
 //     that are newer than its own.

@@ -2,8 +2,10 @@ package tokenizer
 
 // Encoding is a tokenized text. All slices have the same length.
 type Encoding struct {
-	IDs    []int64
-	Tokens []string // as the vocabulary spells them: "##s" for a later piece
+	IDs []int64
+	// Tokens are as the vocabulary spells them, "##s" for a later piece. What a
+	// Unigram model does not know stands as it is in the normalized text.
+	Tokens []string
 	// Offsets are bytes of the original text (of the pair's own text for its
 	// tokens), {0,0} for special tokens that were put around it. They are the
 	// original's: a token of sentencepiece covers the space before it.
@@ -24,7 +26,10 @@ func (e *Encoding) Len() int { return len(e.IDs) }
 // Piece is one token before special tokens are put around the text. Start and
 // End are bytes of the text, without white space at the ends of a token that
 // has something else.
-type Piece struct{ ID, Start, End, Word int32 }
+type Piece struct {
+	ID, Start, End, Word int32
+	name                 int32 // of what is unknown: an index into scratch.names, from 1
+}
 
 // Part is one item of what surrounds texts: a text (Seq 0 or 1, IDs nil) or
 // special tokens (Seq −1).
@@ -69,6 +74,7 @@ func (t *Tokenizer) EncodeMax(a, b string, maxLength int) Encoding {
 func (t *Tokenizer) encode(a, b string, pair bool, maxLength int) Encoding {
 	s := t.pool.Get().(*scratch)
 	defer t.pool.Put(s)
+	s.names = s.names[:0]
 	pa := t.run(s, a)
 	na := len(pa)
 	var pb []Piece
@@ -78,7 +84,7 @@ func (t *Tokenizer) encode(a, b string, pair bool, maxLength int) Encoding {
 		pa, pb = s.other, t.run(s, b)
 	}
 	ka, kb := Fit(na, len(pb), maxLength, Overhead(t.Template(pair)))
-	return t.assemble(pair, t.Keep(pa, ka), t.Keep(pb, kb), a, b)
+	return t.assemble(s, pair, t.Keep(pa, ka), t.Keep(pb, kb), a, b)
 }
 
 // Keep returns the n pieces that truncation spares.
@@ -89,7 +95,7 @@ func (t *Tokenizer) Keep(ps []Piece, n int) []Piece {
 	return ps[:n]
 }
 
-func (t *Tokenizer) assemble(pair bool, a, b []Piece, textA, textB string) Encoding {
+func (t *Tokenizer) assemble(s *scratch, pair bool, a, b []Piece, textA, textB string) Encoding {
 	parts := t.Template(pair)
 	n := Overhead(parts) + len(a) + len(b)
 	e := Encoding{
@@ -113,6 +119,9 @@ func (t *Tokenizer) assemble(pair bool, a, b []Piece, textA, textB string) Encod
 				span = t.trimmed(of, span, x.ID, i == 0)
 			}
 			e.add(t, x.ID, span, int(x.Word), p.Type, p.Seq)
+			if x.name > 0 {
+				e.Tokens[len(e.Tokens)-1] = s.names[x.name-1]
+			}
 		}
 	}
 	return e

@@ -96,15 +96,15 @@ type replace struct {
 
 func (n replace) normalize(in, out *text) {
 	last := 0
-	for at := 0; at <= len(in.b); {
-		lo, hi := n.pattern.find(in.b, at)
-		if lo < 0 {
-			break
-		}
+	eachMatch(n.pattern, in.b, func(lo, hi int) {
 		out.copy(in, last, lo)
-		out.put(n.content, in.start[hi-1], in.end[hi-1])
-		last, at = hi, hi
-	}
+		if hi > 0 {
+			out.put(n.content, in.start[hi-1], in.end[hi-1])
+		} else if len(in.b) > 0 {
+			out.put(n.content, in.start[0], in.start[0])
+		}
+		last = hi
+	})
 	out.copy(in, last, len(in.b))
 }
 
@@ -120,10 +120,30 @@ func (ns normalizers) run(t, tmp *text) {
 	}
 }
 
-// pattern finds the first match that is not empty at or after from; lo is −1
-// where there is none.
+// pattern finds the first match at or after from, which may be empty; lo is
+// −1 where there is none.
 type pattern interface {
 	find(b []byte, from int) (lo, hi int)
+}
+
+// eachMatch visits the matches in order. An empty match counts unless the one
+// before ends there.
+func eachMatch(p pattern, b []byte, visit func(lo, hi int)) {
+	for at, last := 0, -1; at <= len(b); {
+		lo, hi := p.find(b, at)
+		switch {
+		case lo < 0:
+			return
+		case lo < hi || hi != last:
+			visit(lo, hi)
+			at, last = hi, hi
+		case hi == len(b):
+			return
+		default:
+			_, w := utf8.DecodeRune(b[hi:])
+			at = hi + w
+		}
+	}
 }
 
 // literal is a pattern that is a plain string.

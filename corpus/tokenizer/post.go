@@ -41,6 +41,9 @@ func (p *post) roberta(cls, sep int32) {
 func (t *Tokenizer) trimmed(text string, s Span, id int32, first bool) Span {
 	blank := func(r rune) bool { return r == byteRunes[' '] || unicode.IsSpace(r) }
 	token := []rune(t.tokens[id])
+	if t.added[id] { // it may have taken white space
+		token = []rune(text[s.Start:s.End])
+	}
 	lead, trail := 0, 0
 	for lead < len(token) && blank(token[lead]) {
 		lead++

@@ -95,21 +95,17 @@ func (s splitter) split(p *pretext) {
 	p.each(func(b []byte, emit func(lo, hi int)) {
 		p.matches = p.matches[:0]
 		last := 0
-		add := func(lo, hi int, match bool) {
+		between := func(lo, hi int) {
 			if lo < hi {
-				p.matches = append(p.matches, segment{lo, hi, match != s.invert})
+				p.matches = append(p.matches, segment{lo, hi, s.invert})
 			}
 		}
-		for last < len(b) {
-			lo, hi := s.pattern.find(b, last)
-			if lo < 0 {
-				break
-			}
-			add(last, lo, false)
-			add(lo, hi, true)
+		eachMatch(s.pattern, b, func(lo, hi int) {
+			between(last, lo)
+			p.matches = append(p.matches, segment{lo, hi, !s.invert})
 			last = hi
-		}
-		add(last, len(b), false)
+		})
+		between(last, len(b))
 		s.how.join(p.matches, emit)
 	})
 }
@@ -157,7 +153,7 @@ type whitespace struct{}
 func (whitespace) split(p *pretext) {
 	kind := func(r rune) int {
 		switch {
-		case isWord(r):
+		case isWordOrJoiner(r):
 			return 1
 		case isSpace(r):
 			return 0

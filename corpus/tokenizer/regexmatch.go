@@ -20,7 +20,7 @@ type frame struct{ pc, at, floor int }
 
 var machines = sync.Pool{New: func() any { return new(machine) }}
 
-// find returns the first match that is not empty at or after from, lo −1 if
+// find returns the first match at or after from, lo −1 if
 // there is none.
 func (re *Regexp) find(b []byte, from int) (lo, hi int) {
 	m := machines.Get().(*machine)
@@ -31,11 +31,11 @@ func (re *Regexp) find(b []byte, from int) (lo, hi int) {
 	}
 	m.regs = m.regs[:re.regs]
 	m.steps = 1<<16 + 256*(len(b)-from)
-	for at := from; at < len(b); {
-		if end := m.run(re.prog, at); end > at {
+	for at := from; at <= len(b); {
+		if end := m.run(re.prog, at); end >= at {
 			return at, end
 		}
-		if m.steps <= 0 {
+		if m.steps <= 0 || at == len(b) {
 			break
 		}
 		_, w := utf8.DecodeRune(b[at:])

@@ -13,6 +13,7 @@ type scratch struct {
 	other []Piece
 	toks  []token
 	memo  memo
+	names []string // what unknown pieces are, see Piece.name
 }
 
 // Pieces appends the tokens of text to to, without special tokens around them.
@@ -20,9 +21,11 @@ func (t *Tokenizer) Pieces(text string, to []Piece) []Piece {
 	s := t.pool.Get().(*scratch)
 	defer t.pool.Put(s)
 	n := len(to)
+	s.names = s.names[:0]
 	to = append(to, t.run(s, text)...)
 	for i := n; i < len(to); i++ {
 		p := &to[i]
+		p.name = 0
 		span := Trim(text, Span{int(p.Start), int(p.End)})
 		p.Start, p.End = int32(span.Start), int32(span.End)
 	}
@@ -70,7 +73,7 @@ func (t *Tokenizer) run(s *scratch, text string) []Piece {
 			break
 		}
 		word = t.section(s, text, from, lo, word)
-		s.out = append(s.out, Piece{id, int32(lo), int32(hi), word})
+		s.out = append(s.out, Piece{ID: id, Start: int32(lo), End: int32(hi), Word: word})
 		word++
 		from = hi
 	}
@@ -110,7 +113,7 @@ func (t *Tokenizer) section(s *scratch, text string, lo, hi int, word int32) int
 			break
 		}
 		if lo2 < hi2 {
-			s.out = append(s.out, Piece{id, whole.start[lo2], whole.end[hi2-1], word})
+			s.out = append(s.out, Piece{ID: id, Start: whole.start[lo2], End: whole.end[hi2-1], Word: word})
 			word++
 		}
 		from = hi2
@@ -140,7 +143,12 @@ func (t *Tokenizer) words(s *scratch, c cut, first bool, word int32) int32 {
 		}
 		s.toks = s.memo.tokenize(t.model, p.t.b[c.lo:c.hi], s.toks[:0])
 		for _, x := range s.toks {
-			s.out = append(s.out, Piece{x.id, p.t.start[c.lo+x.lo], p.t.end[c.lo+x.hi-1], word})
+			piece := Piece{ID: x.id, Start: p.t.start[c.lo+x.lo], End: p.t.end[c.lo+x.hi-1], Word: word}
+			if x.id == t.surface {
+				s.names = append(s.names, string(p.t.b[c.lo+x.lo:c.lo+x.hi]))
+				piece.name = int32(len(s.names))
+			}
+			s.out = append(s.out, piece)
 		}
 		word++
 	}

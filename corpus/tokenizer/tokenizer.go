@@ -13,13 +13,14 @@ type Tokenizer struct {
 	tokens []string // by id; "" for a gap
 	ids    map[string]int32
 
-	norm   normalizers
-	pre    preTokenizers
-	model  model
-	refine bool // pre-tokens are longer than words
-	raw    finder
-	cooked finder
-	post   post
+	norm    normalizers
+	pre     preTokenizers
+	model   model
+	surface int32 // id of tokens that are named by their text; −1 none
+	refine  bool  // pre-tokens are longer than words
+	raw     finder
+	cooked  finder
+	post    post
 
 	decoder      decoder
 	truncation   *Truncation
@@ -27,7 +28,8 @@ type Tokenizer struct {
 	truncateLeft bool
 	padLeft      bool
 
-	special      []bool // by id: never masked
+	special      []bool         // by id: never masked
+	added        map[int32]bool // ids of added tokens
 	addedSpecial map[int32]bool
 	role         roles
 	maxLen       int // model_max_length; 0 unknown
@@ -64,7 +66,7 @@ func build(d *document, cfg config) (*Tokenizer, error) {
 	if len(spec.tokens) > maxVocab {
 		return nil, fmt.Errorf("tokenizer: %d vocabulary entries; at most %d are supported", len(spec.tokens), maxVocab)
 	}
-	t := &Tokenizer{doc: d, tokens: slices.Clone(spec.tokens), ids: make(map[string]int32, len(spec.tokens)), addedSpecial: map[int32]bool{}}
+	t := &Tokenizer{doc: d, tokens: slices.Clone(spec.tokens), ids: make(map[string]int32, len(spec.tokens)), added: map[int32]bool{}, addedSpecial: map[int32]bool{}}
 	for i, s := range t.tokens {
 		if s != "" {
 			t.ids[s] = int32(i)
@@ -118,6 +120,7 @@ func (t *Tokenizer) buildModel(spec *modelSpec) error {
 			unk = id
 		}
 	}
+	t.surface = -1
 	t.refine = spec.kind == kindBPE || spec.kind == kindUnigram
 	words := make(map[string]int32, len(t.ids))
 	for s, id := range t.ids {
@@ -143,6 +146,7 @@ func (t *Tokenizer) buildModel(spec *modelSpec) error {
 		if spec.unkID < 0 || spec.unkID >= len(t.tokens) {
 			return fmt.Errorf("tokenizer: tokenizer.json: model.unk_id is %d; a Unigram model of %d pieces needs one of them for what is unknown", spec.unkID, len(t.tokens))
 		}
+		t.surface = int32(spec.unkID)
 		t.model = newUnigram(t.tokens, spec.scores, int32(spec.unkID), spec.fallback, words)
 	default:
 		return t.buildBPE(spec, words, unk)
@@ -222,6 +226,7 @@ func (t *Tokenizer) addTokens(cfg config) error {
 			return fmt.Errorf("tokenizer: added token %q has id %d, which is %q in the vocabulary", a.Content, a.ID, old)
 		}
 		t.tokens[a.ID], t.ids[a.Content] = a.Content, a.ID
+		t.added[a.ID] = true
 		if a.Special {
 			t.addedSpecial[a.ID] = true
 		}

@@ -52,13 +52,16 @@ func IsPunct(r rune) bool {
 	return unicode.IsPunct(r)
 }
 
-// isWord is \w: letters, marks, decimal digits, connectors, joiners.
+// isWord is Oniguruma's \w: letters, marks, decimal digits, connectors.
 func isWord(r rune) bool {
 	if r < utf8.RuneSelf {
 		return asciiClass[r] == asciiWord || r == '_'
 	}
-	return unicode.IsLetter(r) || unicode.In(r, unicode.M, unicode.Nd, unicode.Pc, unicode.Nl, unicode.Other_Alphabetic, unicode.Join_Control)
+	return unicode.IsLetter(r) || unicode.In(r, unicode.M, unicode.Nd, unicode.Pc, unicode.Nl, unicode.Other_Alphabetic)
 }
+
+// isWordOrJoiner is \w of Rust's regular expressions.
+func isWordOrJoiner(r rune) bool { return isWord(r) || r == 0x200C || r == 0x200D }
 
 // isSpace is the property White_Space.
 func isSpace(r rune) bool { return unicode.IsSpace(r) }

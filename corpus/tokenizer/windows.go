@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Truncation says how long texts are cut. Its names are those of tokenizer.json.
@@ -93,10 +94,13 @@ func (t *Tokenizer) Windows(a, b string, tr Truncation) ([]Encoding, error) {
 		return nil, err
 	}
 	pair := b != ""
-	pa := append([]Piece(nil), t.pieces(a)...)
+	s := t.pool.Get().(*scratch)
+	defer t.pool.Put(s)
+	s.names = s.names[:0]
+	pa := slices.Clone(t.run(s, a))
 	var pb []Piece
 	if pair {
-		pb = append(pb, t.pieces(b)...)
+		pb = slices.Clone(t.run(s, b))
 	}
 	ka, kb := len(pa), len(pb)
 	if over := Overhead(t.Template(pair)); tr.MaxLength > 0 && ka+kb+over > tr.MaxLength {
@@ -124,23 +128,16 @@ func (t *Tokenizer) Windows(a, b string, tr Truncation) ([]Encoding, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []Encoding{t.assemble(pair, wa[0], wb[0], a, b)}
+	out := []Encoding{t.assemble(s, pair, wa[0], wb[0], a, b)}
 	for _, x := range wa[1:] {
 		for _, y := range wb {
-			out = append(out, t.assemble(pair, x, y, a, b))
+			out = append(out, t.assemble(s, pair, x, y, a, b))
 		}
 	}
 	for _, y := range wb[1:] {
-		out = append(out, t.assemble(pair, wa[0], y, a, b))
+		out = append(out, t.assemble(s, pair, wa[0], y, a, b))
 	}
 	return out, nil
-}
-
-// pieces tokenizes a text with the offsets of Encode.
-func (t *Tokenizer) pieces(text string) []Piece {
-	s := t.pool.Get().(*scratch)
-	defer t.pool.Put(s)
-	return append([]Piece(nil), t.run(s, text)...)
 }
 
 // windows cuts ps into runs of n that share stride pieces.
