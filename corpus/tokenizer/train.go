@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// TrainOptions says how a WordPiece vocabulary is learned. The zero value is
+// TrainOptions says how a vocabulary is learned. The zero value is
 // usable.
 type TrainOptions struct {
 	// Lowercase makes the tokenizer lower-case texts and strip accents.
@@ -25,7 +25,8 @@ type TrainOptions struct {
 	// Alphabet is the number of single characters at most, the most frequent
 	// ones; 0 = as many as the vocabulary holds.
 	Alphabet int
-	// Special tokens that follow [PAD], [UNK], [CLS], [SEP] and [MASK].
+	// Special tokens that follow the usual ones ([PAD], [UNK], [CLS], [SEP] and
+	// [MASK]; <s>, <pad>, </s>, <unk> and <mask>).
 	Special []string
 }
 
@@ -39,27 +40,16 @@ type TrainOptions struct {
 // Equal counts go by the age of the pieces, so the result depends on the texts
 // only. It has fewer entries when no pair occurs MinFrequency times any more.
 func TrainWordPiece(texts iter.Seq[string], size int, opts TrainOptions) (*Tokenizer, error) {
-	vocab := append(slices.Clone(specialTokens), opts.Special...)
-	if opts.MinFrequency == 0 {
-		opts.MinFrequency = 2
-	}
-	if opts.MinFrequency < 1 || opts.Alphabet < 0 {
-		return nil, fmt.Errorf("tokenizer: training a tokenizer: MinFrequency is %d and Alphabet %d; they must be positive", opts.MinFrequency, opts.Alphabet)
-	}
-	if size <= len(vocab) || size > maxVocab {
-		return nil, fmt.Errorf("tokenizer: training a tokenizer: size %d; it must be more than the %d special tokens and at most %d", size, len(vocab), maxVocab)
-	}
-	for i, s := range vocab {
-		if s == "" || slices.Contains(vocab[:i], s) {
-			return nil, fmt.Errorf("tokenizer: training a tokenizer: special token %q is empty or repeated", s)
-		}
+	vocab, err := opts.start(specialTokens, size)
+	if err != nil {
+		return nil, err
 	}
 	base := bertNormalizer{clean: true, chinese: true, strip: opts.Lowercase, lower: opts.Lowercase}
 	words, counts := countWords(texts, normalizers{base}, preTokenizers{bertPreTokenizer{}}, defaultMaxChars)
 	if len(words) == 0 {
-		return nil, errors.New("tokenizer: training a tokenizer: the texts have no words")
+		return nil, errors.New("tokenizer: training: the texts have no words")
 	}
-	m := newMerger(vocab, opts.MinFrequency)
+	m := newMerger(vocab, opts.MinFrequency, "##")
 	m.alphabet(words, counts, size, opts.Alphabet)
 	m.load(words, counts)
 	m.run(size)
@@ -68,6 +58,27 @@ func TrainWordPiece(texts iter.Seq[string], size int, opts TrainOptions) (*Token
 		return t, err
 	}
 	return t.withSpecial(opts.Special)
+}
+
+// start fills defaults in and returns the special tokens that a vocabulary of
+// size entries begins with.
+func (o *TrainOptions) start(usual []string, size int) ([]string, error) {
+	vocab := append(slices.Clone(usual), o.Special...)
+	if o.MinFrequency == 0 {
+		o.MinFrequency = 2
+	}
+	if o.MinFrequency < 1 || o.Alphabet < 0 {
+		return nil, fmt.Errorf("tokenizer: training: MinFrequency is %d and Alphabet %d; they must be positive", o.MinFrequency, o.Alphabet)
+	}
+	if size <= len(vocab) || size > maxVocab {
+		return nil, fmt.Errorf("tokenizer: training: size %d; it must be more than the %d special tokens and at most %d", size, len(vocab), maxVocab)
+	}
+	for i, s := range vocab {
+		if s == "" || slices.Contains(vocab[:i], s) {
+			return nil, fmt.Errorf("tokenizer: training: special token %q is empty or repeated", s)
+		}
+	}
+	return vocab, nil
 }
 
 // withSpecial returns t with further special tokens, which are vocabulary
@@ -142,13 +153,15 @@ const defaultMaxChars = 100
 
 // merger holds the words as pieces, and the pairs of neighbours among them.
 type merger struct {
-	min   int64
-	vocab []string
-	ids   map[string]int32
-	words [][]int32
-	count []int64
-	pairs map[uint64]*pairInfo
-	queue pairQueue
+	min    int64
+	prefix string // of pieces inside a word
+	merges [][2]string
+	vocab  []string
+	ids    map[string]int32
+	words  [][]int32
+	count  []int64
+	pairs  map[uint64]*pairInfo
+	queue  pairQueue
 }
 
 type pairInfo struct {
@@ -157,8 +170,8 @@ type pairInfo struct {
 	last  int32   // last word appended
 }
 
-func newMerger(vocab []string, minFrequency int) *merger {
-	m := &merger{min: int64(minFrequency), ids: map[string]int32{}, pairs: map[uint64]*pairInfo{}}
+func newMerger(vocab []string, minFrequency int, prefix string) *merger {
+	m := &merger{min: int64(minFrequency), prefix: prefix, ids: map[string]int32{}, pairs: map[uint64]*pairInfo{}}
 	for _, s := range vocab {
 		m.id(s)
 	}
@@ -227,7 +240,7 @@ func (m *merger) load(words []string, counts []int64) {
 		for at, r := range w {
 			s := string(r)
 			if at > 0 {
-				s = "##" + s
+				s = m.prefix + s
 			}
 			id, ok := m.ids[s]
 			known = known && ok
@@ -277,7 +290,8 @@ func (m *merger) run(size int) {
 
 func (m *merger) merge(key uint64, p *pairInfo) {
 	a, b := int32(key>>32), int32(uint32(key))
-	id := m.id(m.vocab[a] + m.vocab[b][len("##"):])
+	m.merges = append(m.merges, [2]string{m.vocab[a], m.vocab[b]})
+	id := m.id(m.vocab[a] + m.vocab[b][len(m.prefix):])
 	grown := map[uint64]bool{}
 	for _, n := range p.words {
 		w, c := m.words[n], m.count[n]

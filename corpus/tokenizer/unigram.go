@@ -44,8 +44,8 @@ func newUnigram(tokens []string, scores []float64, unk int32, fallback bool, ids
 	return m
 }
 
-// lattice fills best for every character boundary of w.
-func (m *unigram) lattice(w []byte, best []unigramBest) []unigramBest {
+// lattice fills best for every character boundary of w, leaving one piece out (−1: none).
+func (m *unigram) lattice(w []byte, best []unigramBest, not int32) []unigramBest {
 	best = best[:0]
 	for range len(w) + 1 {
 		best = append(best, unigramBest{from: -1})
@@ -64,7 +64,7 @@ func (m *unigram) lattice(w []byte, best []unigramBest) []unigramBest {
 			if node = m.trie.step(node, w[i]); node < 0 {
 				break
 			}
-			if id := m.trie.id[node]; id >= 0 {
+			if id := m.trie.id[node]; id >= 0 && id != not {
 				offer(i+1, here+m.scores[id], id)
 				single = single || i+1 == at+width
 			}
@@ -78,7 +78,7 @@ func (m *unigram) lattice(w []byte, best []unigramBest) []unigramBest {
 }
 
 func (m *unigram) tokenize(w []byte, out []token, memo *memo) []token {
-	memo.best = m.lattice(w, memo.best)
+	memo.best = m.lattice(w, memo.best, -1)
 	n := len(out)
 	for end := int32(len(w)); end > 0; {
 		b := memo.best[end]
