@@ -63,4 +63,3 @@ func quote(s string) raw {
 	_ = e.Encode(s) // a string always encodes
 	return raw(bytes.TrimSuffix(b.Bytes(), []byte{'\n'}))
 }
-

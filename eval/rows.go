@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/corpus/tokenizer"
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
@@ -24,7 +25,7 @@ func (r *runner) firstPieces(b *corpus.Batch) error {
 			if err != nil {
 				return err
 			}
-			row, first = k, firstOfWords(r.tok.EncodeMax(e.Text, e.Pair, r.opts.MaxLength), e.Words)
+			row, first = k, firstOfWords(e.Text, r.tok.EncodeMax(e.Text, e.Pair, r.opts.MaxLength), e.Words)
 		}
 		if at := int(at) % b.S; at >= len(first) || !first[at] {
 			b.POS[i], b.NER[i] = -1, -1
@@ -34,13 +35,14 @@ func (r *runner) firstPieces(b *corpus.Batch) error {
 }
 
 // firstOfWords tells the tokens that are the first of a word.
-func firstOfWords(e corpus.Encoding, words []corpus.Word) []bool {
+func firstOfWords(text string, e corpus.Encoding, words []corpus.Word) []bool {
 	out := make([]bool, e.Len())
 	k, last := 0, -1
 	for i, o := range e.Offsets {
 		if e.Seq[i] != 0 {
 			continue
 		}
+		o = tokenizer.Trim(text, o) // tokens of sentencepiece cover the space before them
 		for k < len(words) && words[k].End <= o.Start {
 			k++
 		}

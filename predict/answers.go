@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/corpus/tokenizer"
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/student"
 )
@@ -126,14 +127,15 @@ func (p *Predictor) tags(b *batch, i int, text string) Tagged {
 		if e.Word[s] < 0 || e.Seq[s] != 0 {
 			continue
 		}
+		span := tokenizer.Trim(text, e.Offsets[s]) // tokens of sentencepiece cover the space before them
 		if e.Word[s] == last {
-			spans[len(spans)-1].End = e.Offsets[s].End
+			spans[len(spans)-1].End = max(spans[len(spans)-1].End, span.End)
 			continue
 		}
 		last = e.Word[s]
 		top := best(b.row(i*b.S+s), 1, p.label)[0]
 		out.Words = append(out.Words, TagWord{Tag: top.Label, Score: top.Score})
-		tags, spans = append(tags, top.Label), append(spans, e.Offsets[s])
+		tags, spans = append(tags, top.Label), append(spans, span)
 	}
 	for w := range out.Words {
 		o := &out.Words[w]

@@ -47,7 +47,7 @@ var ErrNoMask = errors.New("no mask")
 // (see [onnx.Open]).
 //
 // Errors: a config.json that does not tell what the model predicts, a tokenizer
-// that is absent or of another kind than WordPiece, nodes that cannot be run,
+// that is absent or not known, nodes that cannot be run,
 // an input other than input_ids, attention_mask and token_type_ids.
 func New(m *onnx.Model, opts Options) (*Predictor, error) {
 	if m == nil || m.Graph == nil || len(m.Graph.Outputs) == 0 {

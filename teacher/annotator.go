@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/corpus/tokenizer"
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
@@ -181,6 +182,11 @@ func (a *Annotator) Annotate(text string) ([]corpus.Word, error) {
 		}
 		if err := a.tag(append(ids, last...), len(first), len(part), labels); err != nil {
 			return nil, err
+		}
+	}
+	for i, s := range e.Offsets { // tokens of sentencepiece cover the space before them
+		if e.Seq[i] >= 0 {
+			e.Offsets[i] = tokenizer.Trim(text, s)
 		}
 	}
 	return a.words(&e, pieces, labels), nil

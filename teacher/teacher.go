@@ -172,7 +172,7 @@ func MaxLength(m *onnx.Model, def int) int {
 		return def
 	}
 	n := m.Config.MaxPositionEmbeddings
-	if strings.Contains(m.Config.ModelType, "roberta") && n > 2 {
+	if offset := strings.Contains(m.Config.ModelType, "roberta") || m.Config.ModelType == "camembert" || m.Config.ModelType == "mpnet"; offset && n > 2 {
 		n -= 2 // its position ids start after the padding id
 	}
 	return n

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +32,7 @@ func trainCommand(a *app) *cobra.Command {
 	models.StringVar(&t.model, "model", "", "go on training this `model`; where the task is another one it gets a fresh head")
 	models.StringVar(&t.shape, "student", "", "`shape` of a new model: layers×width[×heads[×ffn]] such as 4x312x12, or a preset")
 	t.from.register(models, "")
-	models.StringVar(&t.tokenizer, "tokenizer", "", "tokenizer of a new model: a model `directory`, tokenizer.json or vocab.txt (default: that of --from)")
+	models.StringVar(&t.tokenizer, "tokenizer", "", "tokenizer of a new model: a model `directory`, tokenizer.json, vocab.txt, vocab.json or sentencepiece model (default: that of --from)")
 	models.IntVar(&t.vocabulary, "train-vocab", 0, "learn a WordPiece vocabulary of `N` entries from the text")
 	models.BoolVar(&t.cased, "cased", false, "that vocabulary keeps capital letters and accents")
 	choiceVar(models.FlagSet, &t.task, "task", "what the model predicts (default: classification where --data has labels, else mlm)",
@@ -225,23 +223,7 @@ func (t *trainFlags) newTokenizer() (*corpus.Tokenizer, error) {
 	if t.tokenizer == "" {
 		return nil, usagef("a new model needs a tokenizer: name one with --tokenizer, or learn one with --train-vocab")
 	}
-	info, err := os.Stat(t.tokenizer)
-	if err != nil {
-		return nil, usagef("--tokenizer: %w", err)
-	}
-	var tok *corpus.Tokenizer
-	if info.IsDir() {
-		tok, err = corpus.OpenTokenizer(t.tokenizer)
-	} else {
-		var data []byte
-		if data, err = os.ReadFile(t.tokenizer); err == nil {
-			name := "vocab.txt"
-			if filepath.Ext(t.tokenizer) == ".json" {
-				name = "tokenizer.json"
-			}
-			tok, err = corpus.LoadTokenizer(map[string][]byte{name: data})
-		}
-	}
+	tok, err := corpus.OpenTokenizer(t.tokenizer)
 	if err != nil {
 		return nil, fmt.Errorf("--tokenizer %s: %w", t.tokenizer, err)
 	}
