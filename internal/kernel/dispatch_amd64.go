@@ -323,6 +323,9 @@ func int8Group() int {
 	return 2
 }
 
+// int8Signed says that the integer kernel takes A as signed bytes, less by 128.
+func int8Signed() bool { return false }
+
 // int8Step is how many rows of A are multiplied at a time.
 func int8Step() int {
 	if useAVX512 {

@@ -2,12 +2,6 @@
 
 package kernel
 
-// Class names the set of kernels that runs here: "go".
-func Class() string { return "go" }
-
-// Path names the instructions that the matrix kernels use here: "go".
-func Path() string { return "go" }
-
 func tileRows() int { return mr }
 
 // directRows is up to how many rows of C packing B costs more than it saves.
@@ -15,9 +9,6 @@ func directRows(int) int { return 4 * mr }
 
 func (t *gemmTask) block(b *block) { t.narrow(b) }
 
-func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
-	microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)
-}
 func packWhole(dst, b []float32, ldb, rows, panels, ps int) {
 	packWholeGo(dst, b, ldb, rows, panels, ps)
 }
@@ -63,16 +54,11 @@ func vAdamW(w, g, m, v []float32, c *adamConst)        { adamWGo(w, g, m, v, c) 
 func vWiden(dst []int16, a []uint8) int32              { return widenGo(dst, a) }
 func vSubScaled(row, sums []int32, z, c int32)         { subScaledGo(row, sums, z, c) }
 func vQuantize(dst []uint8, x []float32, s, z float32) { quantizeGo(dst, x, s, z) }
-func int8Group() int                                   { return 2 }
 func vSumBytes(a []uint8) int32                        { return sumBytesGo(a) }
 func vDequantize(y []float32, acc, sums []int32, scale []float32, z, c int32) {
 	dequantizeGo(y, acc, sums, scale, z, c)
 }
 func int8Step() int { return int8Rows }
-
-func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
-	t.multiplyGo(h, a, j0, j1, acc, ld)
-}
 
 func vUnpackFours(dst []float32, ps int, data []uint8, params []float32, k, left, block int) {
 	unpackFoursGo(dst, ps, data, params, k, left, block)

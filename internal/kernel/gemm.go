@@ -107,11 +107,12 @@ func (g *gemmCall) columns() int {
 	if threads > 1 && g.n < threads*least && g.m > mcBlock {
 		return 0
 	}
-	// The least time for the threads together, and among such the widest strips.
+	// The least time for the threads together, and among such a few strips for each
+	// thread, should one be held up.
 	best, slowest := 0, 0
 	for s := max(threads, roundUp(tiles(g.n, ncBlock), threads)); s <= max(8*threads, 2*tiles(g.n, ncBlock)); s += threads {
 		nc := roundUp(tiles(g.n, s), 2*nr)
-		if time := tiles(tiles(g.n, nc), threads) * nc; best == 0 || nc >= least && time < slowest {
+		if time := tiles(tiles(g.n, nc), threads) * nc; best == 0 || nc >= least && (time < slowest || time == slowest && s <= 4*threads) {
 			best, slowest = nc, time
 		}
 	}

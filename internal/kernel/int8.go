@@ -226,13 +226,19 @@ func (t *int8Task) rows(i, h int, s *int8Scratch) rowsOfA {
 			s.sums[r] = vSumBytes(t.a[(i+r)*k : (i+r+1)*k])
 		}
 	}
-	if kp == k {
+	signed := int8Signed()
+	if kp == k && !signed {
 		return rowsOfA{bytes: t.a[i*k:], ld: k}
 	}
 	s.bytes = sized(s.bytes, h*kp)
 	for r := range h {
 		dst := s.bytes[r*kp : (r+1)*kp]
 		clear(dst[copy(dst, t.a[(i+r)*k:(i+r+1)*k]):])
+		if signed {
+			for x := range dst {
+				dst[x] ^= 0x80
+			}
+		}
 	}
 	return rowsOfA{bytes: s.bytes, ld: kp}
 }
@@ -252,23 +258,26 @@ func (t *int8Task) finish(i, j int, acc []int32, sum int32, s *int8Scratch) {
 			acc[x] -= int32(z) * rest
 		}
 	}
-	at := i*t.n + j
+	at, azero := i*t.n+j, t.azero
+	if int8Signed() && t.b.group == 4 {
+		azero -= 128 // as much as A
+	}
 	if t.c != nil {
-		if t.azero != 0 || all != 0 {
-			vSubScaled(acc, sums, t.azero, all)
+		if azero != 0 || all != 0 {
+			vSubScaled(acc, sums, azero, all)
 		}
 		copy(t.c[at:], acc)
 		return
 	}
 	if t.q != nil {
 		s.row = sized(s.row, len(acc))
-		vDequantize(s.row, acc, sums, t.scale[j:j+len(acc)], t.azero, all)
+		vDequantize(s.row, acc, sums, t.scale[j:j+len(acc)], azero, all)
 		finishRow(s.row, t.bias, j, t.act)
 		vQuantize(t.q[at:at+len(acc)], s.row, 1, t.qzero)
 		return
 	}
 	y := t.y[at : at+len(acc)]
-	vDequantize(y, acc, sums, t.scale[j:j+len(acc)], t.azero, all)
+	vDequantize(y, acc, sums, t.scale[j:j+len(acc)], azero, all)
 	finishRow(y, t.bias, j, t.act)
 }
 

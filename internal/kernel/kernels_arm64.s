@@ -1,0 +1,469 @@
+//go:build !noasm
+
+#include "textflag.h"
+
+// Registers: V0–V23 hold the sums, four to a row; V24–V27 a row of B; V28 and V29
+// an element of A, repeated; R2 and R7–R11 point at the rows of A.
+
+#define ZERO4(a, b, c, d) \
+	VEOR a.B16, a.B16, a.B16; \
+	VEOR b.B16, b.B16, b.B16; \
+	VEOR c.B16, c.B16, c.B16; \
+	VEOR d.B16, d.B16, d.B16
+
+#define FMA4(x, a, b, c, d) \
+	VFMLA x.S4, V24.S4, a.S4; \
+	VFMLA x.S4, V25.S4, b.S4; \
+	VFMLA x.S4, V26.S4, c.S4; \
+	VFMLA x.S4, V27.S4, d.S4
+
+// SDOT has no name in Go's assembler: sums from Vd on, times element x.
+#define DOT4(x, d) \
+	WORD $(0x4e809400 + (x<<16) + (24<<5) + d); \
+	WORD $(0x4e809400 + (x<<16) + (25<<5) + (d+1)); \
+	WORD $(0x4e809400 + (x<<16) + (26<<5) + (d+2)); \
+	WORD $(0x4e809400 + (x<<16) + (27<<5) + (d+3))
+
+// SCALE writes alpha·x to C, SCALEADD alpha·x + beta·C. V24 and V25 are free by
+// then, V30 is alpha and V31 beta.
+#define SCALE(x) \
+	VEOR V24.B16, V24.B16, V24.B16; \
+	VFMLA V30.S4, x.S4, V24.S4; \
+	VST1.P [V24.S4], 16(R12)
+
+#define SCALEADD(x) \
+	VLD1 (R12), [V25.S4]; \
+	VEOR V24.B16, V24.B16, V24.B16; \
+	VFMLA V31.S4, V25.S4, V24.S4; \
+	VFMLA V30.S4, x.S4, V24.S4; \
+	VST1.P [V24.S4], 16(R12)
+
+// func neon6(k int, a *float32, rs, cs int, b *float32, bs int, c *float32, ldc int, alpha, beta float32, h int)
+TEXT ·neon6(SB), NOSPLIT, $0-80
+	MOVD k+0(FP), R0
+	MOVD a+8(FP), R2
+	MOVD rs+16(FP), R3
+	MOVD cs+24(FP), R4
+	MOVD b+32(FP), R1
+	MOVD bs+40(FP), R5
+	MOVD h+72(FP), R14
+	ADD  R3, R2, R7
+	CMP  $1, R14
+	CSEL GT, R7, R2, R7
+	ADD  R3, R7, R8
+	CMP  $2, R14
+	CSEL GT, R8, R7, R8
+	ADD  R3, R8, R9
+	CMP  $3, R14
+	CSEL GT, R9, R8, R9
+	ADD  R3, R9, R10
+	CMP  $4, R14
+	CSEL GT, R10, R9, R10
+	ADD  R3, R10, R11
+	CMP  $5, R14
+	CSEL GT, R11, R10, R11
+	ZERO4(V0, V1, V2, V3)
+	ZERO4(V4, V5, V6, V7)
+	ZERO4(V8, V9, V10, V11)
+	ZERO4(V12, V13, V14, V15)
+	ZERO4(V16, V17, V18, V19)
+	ZERO4(V20, V21, V22, V23)
+loop:
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	ADD  R5, R1
+	VLD1R (R2), [V28.S4]
+	ADD  R4, R2
+	FMA4(V28, V0, V1, V2, V3)
+	VLD1R (R7), [V29.S4]
+	ADD  R4, R7
+	FMA4(V29, V4, V5, V6, V7)
+	VLD1R (R8), [V28.S4]
+	ADD  R4, R8
+	FMA4(V28, V8, V9, V10, V11)
+	VLD1R (R9), [V29.S4]
+	ADD  R4, R9
+	FMA4(V29, V12, V13, V14, V15)
+	VLD1R (R10), [V28.S4]
+	ADD  R4, R10
+	FMA4(V28, V16, V17, V18, V19)
+	VLD1R (R11), [V29.S4]
+	ADD  R4, R11
+	FMA4(V29, V20, V21, V22, V23)
+	SUBS $1, R0
+	BNE  loop
+	MOVD c+48(FP), R6
+	MOVD ldc+56(FP), R13
+	MOVWU alpha+64(FP), R0
+	MOVWU beta+68(FP), R1
+	VDUP R0, V30.S4
+	VDUP R1, V31.S4
+	CBNZ R1, add
+	MOVD R6, R12
+	SCALE(V0)
+	SCALE(V1)
+	SCALE(V2)
+	SCALE(V3)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V4)
+	SCALE(V5)
+	SCALE(V6)
+	SCALE(V7)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V8)
+	SCALE(V9)
+	SCALE(V10)
+	SCALE(V11)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V12)
+	SCALE(V13)
+	SCALE(V14)
+	SCALE(V15)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V16)
+	SCALE(V17)
+	SCALE(V18)
+	SCALE(V19)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V20)
+	SCALE(V21)
+	SCALE(V22)
+	SCALE(V23)
+	RET
+add:
+	MOVD R6, R12
+	SCALEADD(V0)
+	SCALEADD(V1)
+	SCALEADD(V2)
+	SCALEADD(V3)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V4)
+	SCALEADD(V5)
+	SCALEADD(V6)
+	SCALEADD(V7)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V8)
+	SCALEADD(V9)
+	SCALEADD(V10)
+	SCALEADD(V11)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V12)
+	SCALEADD(V13)
+	SCALEADD(V14)
+	SCALEADD(V15)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V16)
+	SCALEADD(V17)
+	SCALEADD(V18)
+	SCALEADD(V19)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V20)
+	SCALEADD(V21)
+	SCALEADD(V22)
+	SCALEADD(V23)
+	RET
+done:
+	RET
+
+// func neon4(k int, a *float32, rs, cs int, b *float32, bs int, c *float32, ldc int, alpha, beta float32, h int)
+TEXT ·neon4(SB), NOSPLIT, $0-80
+	MOVD k+0(FP), R0
+	MOVD a+8(FP), R2
+	MOVD rs+16(FP), R3
+	MOVD cs+24(FP), R4
+	MOVD b+32(FP), R1
+	MOVD bs+40(FP), R5
+	MOVD h+72(FP), R14
+	ADD  R3, R2, R7
+	CMP  $1, R14
+	CSEL GT, R7, R2, R7
+	ADD  R3, R7, R8
+	CMP  $2, R14
+	CSEL GT, R8, R7, R8
+	ADD  R3, R8, R9
+	CMP  $3, R14
+	CSEL GT, R9, R8, R9
+	ZERO4(V0, V1, V2, V3)
+	ZERO4(V4, V5, V6, V7)
+	ZERO4(V8, V9, V10, V11)
+	ZERO4(V12, V13, V14, V15)
+loop:
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	ADD  R5, R1
+	VLD1R (R2), [V28.S4]
+	ADD  R4, R2
+	FMA4(V28, V0, V1, V2, V3)
+	VLD1R (R7), [V29.S4]
+	ADD  R4, R7
+	FMA4(V29, V4, V5, V6, V7)
+	VLD1R (R8), [V28.S4]
+	ADD  R4, R8
+	FMA4(V28, V8, V9, V10, V11)
+	VLD1R (R9), [V29.S4]
+	ADD  R4, R9
+	FMA4(V29, V12, V13, V14, V15)
+	SUBS $1, R0
+	BNE  loop
+	MOVD c+48(FP), R6
+	MOVD ldc+56(FP), R13
+	MOVWU alpha+64(FP), R0
+	MOVWU beta+68(FP), R1
+	VDUP R0, V30.S4
+	VDUP R1, V31.S4
+	CBNZ R1, add
+	MOVD R6, R12
+	SCALE(V0)
+	SCALE(V1)
+	SCALE(V2)
+	SCALE(V3)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V4)
+	SCALE(V5)
+	SCALE(V6)
+	SCALE(V7)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V8)
+	SCALE(V9)
+	SCALE(V10)
+	SCALE(V11)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V12)
+	SCALE(V13)
+	SCALE(V14)
+	SCALE(V15)
+	RET
+add:
+	MOVD R6, R12
+	SCALEADD(V0)
+	SCALEADD(V1)
+	SCALEADD(V2)
+	SCALEADD(V3)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V4)
+	SCALEADD(V5)
+	SCALEADD(V6)
+	SCALEADD(V7)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V8)
+	SCALEADD(V9)
+	SCALEADD(V10)
+	SCALEADD(V11)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V12)
+	SCALEADD(V13)
+	SCALEADD(V14)
+	SCALEADD(V15)
+	RET
+done:
+	RET
+
+// func neon2(k int, a *float32, rs, cs int, b *float32, bs int, c *float32, ldc int, alpha, beta float32, h int)
+TEXT ·neon2(SB), NOSPLIT, $0-80
+	MOVD k+0(FP), R0
+	MOVD a+8(FP), R2
+	MOVD rs+16(FP), R3
+	MOVD cs+24(FP), R4
+	MOVD b+32(FP), R1
+	MOVD bs+40(FP), R5
+	MOVD h+72(FP), R14
+	ADD  R3, R2, R7
+	CMP  $1, R14
+	CSEL GT, R7, R2, R7
+	ZERO4(V0, V1, V2, V3)
+	ZERO4(V4, V5, V6, V7)
+loop:
+	VLD1 (R1), [V24.S4, V25.S4, V26.S4, V27.S4]
+	ADD  R5, R1
+	VLD1R (R2), [V28.S4]
+	ADD  R4, R2
+	FMA4(V28, V0, V1, V2, V3)
+	VLD1R (R7), [V29.S4]
+	ADD  R4, R7
+	FMA4(V29, V4, V5, V6, V7)
+	SUBS $1, R0
+	BNE  loop
+	MOVD c+48(FP), R6
+	MOVD ldc+56(FP), R13
+	MOVWU alpha+64(FP), R0
+	MOVWU beta+68(FP), R1
+	VDUP R0, V30.S4
+	VDUP R1, V31.S4
+	CBNZ R1, add
+	MOVD R6, R12
+	SCALE(V0)
+	SCALE(V1)
+	SCALE(V2)
+	SCALE(V3)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALE(V4)
+	SCALE(V5)
+	SCALE(V6)
+	SCALE(V7)
+	RET
+add:
+	MOVD R6, R12
+	SCALEADD(V0)
+	SCALEADD(V1)
+	SCALEADD(V2)
+	SCALEADD(V3)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	MOVD R6, R12
+	SCALEADD(V4)
+	SCALEADD(V5)
+	SCALEADD(V6)
+	SCALEADD(V7)
+	RET
+done:
+	RET
+
+// func dot6(k int, a *uint8, lda int, b *int8, c *int32, ldc int, h int)
+TEXT ·dot6(SB), NOSPLIT, $0-56
+	MOVD k+0(FP), R0
+	MOVD a+8(FP), R2
+	MOVD lda+16(FP), R3
+	MOVD b+24(FP), R1
+	MOVD h+48(FP), R14
+	ADD  R3, R2, R7
+	CMP  $1, R14
+	CSEL GT, R7, R2, R7
+	ADD  R3, R7, R8
+	CMP  $2, R14
+	CSEL GT, R8, R7, R8
+	ADD  R3, R8, R9
+	CMP  $3, R14
+	CSEL GT, R9, R8, R9
+	ADD  R3, R9, R10
+	CMP  $4, R14
+	CSEL GT, R10, R9, R10
+	ADD  R3, R10, R11
+	CMP  $5, R14
+	CSEL GT, R11, R10, R11
+	ZERO4(V0, V1, V2, V3)
+	ZERO4(V4, V5, V6, V7)
+	ZERO4(V8, V9, V10, V11)
+	ZERO4(V12, V13, V14, V15)
+	ZERO4(V16, V17, V18, V19)
+	ZERO4(V20, V21, V22, V23)
+loop:
+	VLD1.P 64(R1), [V24.B16, V25.B16, V26.B16, V27.B16]
+	VLD1R.P 4(R2), [V28.S4]
+	DOT4(28, 0)
+	VLD1R.P 4(R7), [V29.S4]
+	DOT4(29, 4)
+	VLD1R.P 4(R8), [V28.S4]
+	DOT4(28, 8)
+	VLD1R.P 4(R9), [V29.S4]
+	DOT4(29, 12)
+	VLD1R.P 4(R10), [V28.S4]
+	DOT4(28, 16)
+	VLD1R.P 4(R11), [V29.S4]
+	DOT4(29, 20)
+	SUBS $1, R0
+	BNE  loop
+	MOVD c+32(FP), R6
+	MOVD ldc+40(FP), R13
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R6)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R6)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R6)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R6)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	VST1 [V16.S4, V17.S4, V18.S4, V19.S4], (R6)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	VST1 [V20.S4, V21.S4, V22.S4, V23.S4], (R6)
+done:
+	RET
+
+// func dot2(k int, a *uint8, lda int, b *int8, c *int32, ldc int, h int)
+TEXT ·dot2(SB), NOSPLIT, $0-56
+	MOVD k+0(FP), R0
+	MOVD a+8(FP), R2
+	MOVD lda+16(FP), R3
+	MOVD b+24(FP), R1
+	MOVD h+48(FP), R14
+	ADD  R3, R2, R7
+	CMP  $1, R14
+	CSEL GT, R7, R2, R7
+	ZERO4(V0, V1, V2, V3)
+	ZERO4(V4, V5, V6, V7)
+loop:
+	VLD1.P 64(R1), [V24.B16, V25.B16, V26.B16, V27.B16]
+	VLD1R.P 4(R2), [V28.S4]
+	DOT4(28, 0)
+	VLD1R.P 4(R7), [V29.S4]
+	DOT4(29, 4)
+	SUBS $1, R0
+	BNE  loop
+	MOVD c+32(FP), R6
+	MOVD ldc+40(FP), R13
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R6)
+	SUBS $1, R14
+	BEQ  done
+	ADD  R13, R6
+	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R6)
+done:
+	RET
