@@ -65,7 +65,10 @@ def serve_openblas():
         ta, tb = op[0] == "T", op[1] == "T"
         args = (101, 112 if ta else 111, 112 if tb else 111, m, n, k, 1.0, ctypes.addressof(a), m if ta else k,
                 ctypes.addressof(b), k if tb else n, 0.0, ctypes.addressof(c), n)
+        start = time.perf_counter()
         lib.cblas_sgemm(*args)
+        while time.perf_counter() - start < float(seconds) / 2:
+            lib.cblas_sgemm(*args)
         start, calls = time.perf_counter(), 0
         while time.perf_counter() - start < float(seconds):
             lib.cblas_sgemm(*args)

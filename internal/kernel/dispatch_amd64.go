@@ -84,8 +84,10 @@ func tileRows() int {
 // multiple of the page size apart displace each other.
 func directRows(ldb int) int {
 	switch {
-	case useAVX512:
+	case useAVX512 && ldb%1024 == 0:
 		return mcBlock
+	case useAVX512:
+		return 256
 	case ldb%1024 == 0:
 		return 2 * mr
 	}
@@ -212,14 +214,18 @@ func packColumnsT(dst, b []float32, ldb, k, w int) {
 	}
 }
 
-func packRows(dst, a []float32, ld, k, w int) {
+// packRows makes so many whole panels of tileRows rows of A.
+func packRows(dst, a []float32, ld, k, panels int) {
+	rows := tileRows()
 	switch {
-	case useAVX512 && w == 2*mr && k > 0:
-		packRows12(ptr(dst), ptr(a), ld*floatSize, k)
-	case useAVX2 && !useAVX512 && w == mr && k > 0:
-		packRows6(ptr(dst), ptr(a), ld*floatSize, k)
+	case useAVX512:
+		packRows12(ptr(dst), ptr(a), ld*floatSize, k, panels, rows*k*floatSize)
+	case useAVX2:
+		packRows6(ptr(dst), ptr(a), ld*floatSize, k, panels, rows*k*floatSize)
 	default:
-		packRowsGo(dst, a, ld, k, w)
+		for q := range panels {
+			packRowsGo(dst[q*rows*k:], a[q*rows:], ld, k, rows)
+		}
 	}
 }
 

@@ -13,7 +13,11 @@ func packWhole(dst, b []float32, ldb, rows, panels, ps int) {
 	packWholeGo(dst, b, ldb, rows, panels, ps)
 }
 func packColumnsT(dst, b []float32, ldb, k, w int) { packColumnsTGo(dst, b, ldb, k, w) }
-func packRows(dst, a []float32, ld, k, w int)      { packRowsGo(dst, a, ld, k, w) }
+func packRows(dst, a []float32, ld, k, panels int) {
+	for q := range panels {
+		packRowsGo(dst[q*mr*k:], a[q*mr:], ld, k, mr)
+	}
+}
 func vecMat(y, x, b []float32, ldb int, alpha, beta float32) {
 	vecMatGo(y, x, b, ldb, alpha, beta)
 }

@@ -195,14 +195,17 @@ func TestPackTwin(t *testing.T) {
 			packWholeGo(want, b, 51, k, panels, ps)
 			sameBits(t, "panels", got, want)
 		}
-		mr := tileRows()
-		for w := 1; w <= mr; w++ {
+		rows := tileRows()
+		for w := 1; w <= 3*rows; w++ {
 			a := random(1, 40*40)
-			got, want := make([]float32, k*mr), make([]float32, k*mr)
-			packRows(got, a, 37, k, w)
-			packRowsGo(want, a, 37, k, w)
-			for p := range k {
-				sameBits(t, "rows", got[p*mr:p*mr+w], want[p*mr:p*mr+w])
+			got := make([]float32, k*roundUp(w, rows))
+			packA(got, a, 37, w, k)
+			for i := range w {
+				for p := range k {
+					if v := got[i/rows*rows*k+p*rows+i%rows]; v != a[p*37+i] {
+						t.Fatalf("row %d term %d of %d rows is %v, want %v", i, p, w, v, a[p*37+i])
+					}
+				}
 			}
 		}
 	}

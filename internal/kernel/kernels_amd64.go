@@ -306,15 +306,17 @@ func microz4x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs i
 //go:noescape
 func packPanels(dst *float32, b *float32, ldb int, rows int, panels int, ps int)
 
-// packRows6 copies k rows of 6 elements, ld bytes apart, one behind the other.
+// packRows6 copies k rows of 6·panels elements, ld bytes apart, into panels that are ps
+// bytes apart.
 //
 //go:noescape
-func packRows6(dst *float32, a *float32, ld int, k int)
+func packRows6(dst *float32, a *float32, ld int, k int, panels int, ps int)
 
-// packRows12 copies k rows of 12 elements, ld bytes apart, one behind the other.
+// packRows12 copies k rows of 12·panels elements, ld bytes apart, into panels that are ps
+// bytes apart.
 //
 //go:noescape
-func packRows12(dst *float32, a *float32, ld int, k int)
+func packRows12(dst *float32, a *float32, ld int, k int, panels int, ps int)
 
 // packT8 transposes 8 rows, ldb bytes apart, of k elements (a multiple of 8, not 0)
 // into 8 of the 16 columns of a panel.

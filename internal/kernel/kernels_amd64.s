@@ -7373,43 +7373,67 @@ row:
 	VZEROUPPER
 	RET
 
-// func packRows6(dst *float32, a *float32, ld int, k int)
-// Requires: AVX
-TEXT ·packRows6(SB), NOSPLIT, $0-32
+// func packRows6(dst *float32, a *float32, ld int, k int, panels int, ps int)
+// Requires: AVX, MMX+
+TEXT ·packRows6(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ ld+16(FP), DX
 	MOVQ k+24(FP), BX
+	MOVQ panels+32(FP), SI
+	MOVQ ps+40(FP), DI
 
 row:
-	VMOVUPS (CX), X0
-	MOVQ    16(CX), SI
-	VMOVUPS X0, (AX)
-	MOVQ    SI, 16(AX)
-	ADDQ    DX, CX
-	ADDQ    $0x18, AX
-	DECQ    BX
-	JNZ     row
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ SI, R10
+
+panel:
+	PREFETCHT0 (R8)(DX*8)
+	VMOVUPS    (R8), X0
+	MOVQ       16(R8), R11
+	VMOVUPS    X0, (R9)
+	MOVQ       R11, 16(R9)
+	ADDQ       $0x18, R8
+	ADDQ       DI, R9
+	DECQ       R10
+	JNZ        panel
+	ADDQ       DX, CX
+	ADDQ       $0x18, AX
+	DECQ       BX
+	JNZ        row
 	VZEROUPPER
 	RET
 
-// func packRows12(dst *float32, a *float32, ld int, k int)
-// Requires: AVX
-TEXT ·packRows12(SB), NOSPLIT, $0-32
+// func packRows12(dst *float32, a *float32, ld int, k int, panels int, ps int)
+// Requires: AVX, MMX+
+TEXT ·packRows12(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ ld+16(FP), DX
 	MOVQ k+24(FP), BX
+	MOVQ panels+32(FP), SI
+	MOVQ ps+40(FP), DI
 
 row:
-	VMOVUPS (CX), Y1
-	VMOVUPS 32(CX), X0
-	VMOVUPS Y1, (AX)
-	VMOVUPS X0, 32(AX)
-	ADDQ    DX, CX
-	ADDQ    $0x30, AX
-	DECQ    BX
-	JNZ     row
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ SI, R10
+
+panel:
+	PREFETCHT0 (R8)(DX*8)
+	VMOVUPS    (R8), Y1
+	VMOVUPS    32(R8), X0
+	VMOVUPS    Y1, (R9)
+	VMOVUPS    X0, 32(R9)
+	ADDQ       $0x30, R8
+	ADDQ       DI, R9
+	DECQ       R10
+	JNZ        panel
+	ADDQ       DX, CX
+	ADDQ       $0x30, AX
+	DECQ       BX
+	JNZ        row
 	VZEROUPPER
 	RET
 

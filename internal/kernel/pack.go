@@ -149,22 +149,21 @@ func packColumnsTGo(dst, b []float32, ldb, k, w int) {
 // tileRows rows: panel, then p, then row. Rows beyond m in the last panel are
 // left as they were, because no kernel reads them.
 func packA(dst, a []float32, ld, m, k int) {
-	// So many rows of A at a time that the cache lines which neighbouring
-	// panels share are still there for the next.
-	const some = 64
 	rows := tileRows()
-	for p := 0; p < k; p += some {
-		h := min(some, k-p)
-		for i := 0; i < m; i += rows {
-			packRows(dst[i*k+p*rows:], a[p*ld+i:], ld, h, min(rows, m-i))
-		}
+	whole := m / rows
+	if whole > 0 {
+		packRows(dst, a, ld, k, whole)
+	}
+	if i := whole * rows; i < m {
+		packRowsGo(dst[i*k:], a[i:], ld, k, m-i)
 	}
 }
 
+// packRowsGo makes one panel of w ≤ tileRows rows.
 func packRowsGo(dst, a []float32, ld, k, w int) {
-	mr := tileRows()
+	rows := tileRows()
 	for p := range k {
-		copy(dst[p*mr:p*mr+w], a[p*ld:p*ld+w])
+		copy(dst[p*rows:p*rows+w], a[p*ld:p*ld+w])
 	}
 }
 
