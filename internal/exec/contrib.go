@@ -13,20 +13,9 @@ func skipLayerNorm(c *call) error {
 	if len(x.Shape) == 0 {
 		return fmt.Errorf("the input is a scalar")
 	}
-	add := addOp()
-	if err := add.apply(c, x, c.in[1], false); err != nil {
+	sum, err := c.skipSum(4)
+	if err != nil {
 		return err
-	}
-	sum := c.out[0]
-	if b := c.arg(4); b != nil {
-		if err := add.apply(c, sum, b, false); err != nil {
-			return err
-		}
-		c.mem.release(sum)
-		sum = c.out[0]
-	}
-	if !sameShape(sum.Shape, x.Shape) {
-		return fmt.Errorf("skip of shape %v and bias do not fit %v", c.in[1].Shape, x.Shape)
 	}
 	inner := *c
 	inner.in = []*Tensor{sum}

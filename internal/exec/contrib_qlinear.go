@@ -9,11 +9,11 @@ import (
 // qLinearSum and qLinearProduct are QLinearAdd and QLinearMul of 8-bit values.
 // They are computed in the order of ONNX Runtime's kernels for x86, since
 // scales that are multiples of each other put many results on the middle
-// between two steps: the sum is rounded with its zero point, the product without.
+// between two steps, and both are rounded with their zero point.
 
 // quantizedPair is what both work with: (a − za)·sa and (b − zb)·sb in units of sy.
 type quantizedPair struct {
-	a, b, y    *Tensor
+	a, b       *Tensor
 	za, zb, zy float32
 	sa, sb, sy float32
 }
@@ -109,18 +109,51 @@ func qLinearSum(c *call) error {
 	})
 }
 
-// qLinearProduct rounds before it adds the zero point.
+// qLinearProduct multiplies what is left of both without their zero points.
 func qLinearProduct(c *call) error {
 	p, err := c.quantizedPair()
 	if err != nil {
 		return err
 	}
 	ratio := float32(p.sa*p.sb) / p.sy
-	lo, hi := bounds(p.a.Type)
 	return p.apply(c, func(dst, a, b []float32, sa, sb int) {
 		for i := range dst {
-			v := float32((a[i*sa]-p.za)*(b[i*sb]-p.zb)) * ratio
-			dst[i] = float32(round(float64(v), int32(p.zy), float64(lo), float64(hi)))
+			dst[i] = float32(float32((a[i*sa]-p.za)*(b[i*sb]-p.zb))*ratio) + p.zy
 		}
 	})
+}
+
+// qLinearAveragePool sums in float32 and rounds with the zero point, for the
+// same reason: means of few values lie between two steps often.
+func qLinearAveragePool(c *call) error {
+	x, err := c.dequantized(c.in[0], c.arg(1), c.arg(2), 1)
+	if err != nil {
+		return err
+	}
+	defer c.mem.release(x)
+	in := c.inner(c.node, x)
+	if err := averagePool[float32, float32](in); err != nil {
+		return err
+	}
+	y := in.out[0]
+	defer c.mem.release(y)
+	scale, err := c.bias(3, 1)
+	if err != nil || scale == nil {
+		return fmt.Errorf("input 3 is not a scale of one float (%v)", err)
+	}
+	zero, err := zeroPoints(c.arg(4), 1)
+	if err != nil {
+		return err
+	}
+	out, err := c.output(0, c.in[0].Type, y.Shape...)
+	if err != nil {
+		return err
+	}
+	if out.Type != onnx.Uint8 && out.Type != onnx.Int8 {
+		return errType(out.Type)
+	}
+	for i, v := range y.F32 {
+		out.requantize(i, float64(float32(v/scale[0])+float32(zero[0])), 0)
+	}
+	return nil
 }

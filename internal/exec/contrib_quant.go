@@ -14,25 +14,29 @@ import (
 func microsoftQuantOps() map[string]operator {
 	ops := map[string]operator{
 		"QLinearConcat": {run: qLinearConcat, inputs: 5}, "QLinearWhere": {run: qLinearWhere, inputs: 9},
-		"QLinearConv": {run: channelsFirst(qLinearConv), inputs: 8}, "QGemm": {run: qGemm, inputs: 6},
+		"QLinearConv": {run: eitherLayout(qLinearConv), inputs: 8}, "QGemm": {run: qGemm, inputs: 6},
 		"MatMulNBits": {run: matMulNBits, prepare: prepareNBits, inputs: 3}, "GemmFastGelu": {run: gemmFastGelu, prepare: prepareMatMul, inputs: 2},
 	}
 	ops["QAttention"] = operator{run: qAttention, refuse: attentionAttrs, inputs: 5}
+	ops["QLinearAveragePool"] = operator{run: eitherLayout(qLinearAveragePool), inputs: 2}
 	ops["QLinearAdd"] = operator{run: qLinearSum, inputs: 2}
 	ops["QLinearMul"] = operator{run: qLinearProduct, inputs: 2}
 	for name, run := range map[string]func(*call) error{
 		"QLinearSigmoid": float(sigmoid), "QLinearLeakyRelu": withAlpha("alpha", 0.01, leakyRelu), "QLinearSoftmax": qSoftmax,
-		"QLinearGlobalAveragePool": channelsFirst(globalPool[float32](averageOf)), "QLinearAveragePool": channelsFirst(averagePool[float32]),
+		"QLinearGlobalAveragePool": eitherLayout(globalPool[float32](averageOf)),
 	} {
 		ops[name] = operator{run: qLinear(run), inputs: 2}
 	}
 	return ops
 }
 
-func channelsFirst(run func(*call) error) func(*call) error {
+// eitherLayout runs an operator on [N, C, d…], or with the attribute
+// channels_last on [N, d…, C].
+func eitherLayout(run func(*call) error) func(*call) error {
+	other := channelsLast(run)
 	return func(c *call) error {
 		if c.node.Int("channels_last", 0) != 0 {
-			return fmt.Errorf("channels_last: %w", ErrType)
+			return other(c)
 		}
 		return run(c)
 	}

@@ -22,7 +22,7 @@ func operators() map[kind]*operator {
 		"":         standard(),
 		liteDomain: fused(),
 		ownDomain:  merge(lowered(), packedOps()),
-		msDomain:   merge(microsoft(), microsoftQuantOps()),
+		msDomain:   merge(microsoft(), microsoftQuantOps(), microsoftMoreOps()),
 	} {
 		for name, op := range ops {
 			table[kind{domain, name}] = &op
@@ -123,7 +123,7 @@ func matrixOps() map[string]operator {
 	return map[string]operator{
 		"Einsum": {run: einsum, inputs: 1}, "MatMul": {run: matmul, prepare: prepareMatMul, inputs: 2}, "Gemm": {run: gemm, prepare: prepareGemm, inputs: 2},
 		"Softmax": {run: softmax(false), inputs: 1}, "LogSoftmax": {run: softmax(true), inputs: 1},
-		"LayerNormalization":    {run: layerNormalization, inputs: 2},
+		"LayerNormalization": {run: layerNormalization, inputs: 2}, "SimplifiedLayerNormalization": simplifiedNorm(),
 		"DynamicQuantizeLinear": {run: dynamicQuantize, inputs: 1},
 		"QuantizeLinear":        {run: quantizeLinear, inputs: 2}, "DequantizeLinear": {run: dequantizeLinear, inputs: 2},
 		"MatMulInteger": {run: matMulInteger, prepare: prepare8(1, 3, ""), inputs: 2},

@@ -12,7 +12,7 @@ import (
 func poolOps() map[string]operator {
 	return map[string]operator{
 		"MaxPool":           {run: maxPool, inputs: 1},
-		"AveragePool":       {run: byReal(averagePool[float32], averagePool[float64]), inputs: 1},
+		"AveragePool":       {run: byReal(averagePool[float32, float64], averagePool[float64, float64]), inputs: 1},
 		"LpPool":            {run: byReal(lpPool[float32], lpPool[float64]), inputs: 1},
 		"MaxUnpool":         {run: byReal(maxUnpool[float32], maxUnpool[float64]), inputs: 2},
 		"GlobalAveragePool": {run: byReal(globalPool[float32](averageOf), globalPool[float64](averageOf)), inputs: 1},
@@ -144,8 +144,8 @@ func largest[T number](w *sliding, dst, src []T, where []int64, least T, columns
 
 // averagePool is AveragePool (opset 1, 7, 10, 11, 19, 22): the mean of the
 // elements under the window; with count_include_pad the zeros of the pads
-// count too, but not what ceil_mode adds beyond them.
-func averagePool[T real](c *call) error {
+// count too, but not what ceil_mode adds beyond them. Sums are of type S.
+func averagePool[T, S real](c *call) error {
 	w, out, err := c.pooling()
 	if err != nil || out.Len() == 0 {
 		return err
@@ -165,9 +165,9 @@ func averagePool[T real](c *call) error {
 	w.perChannel(len(dst)/w.outVolume, func(ch int) {
 		x := src[ch*w.inSize : (ch+1)*w.inSize]
 		w.each(func(at int, visit func(func(int))) {
-			sum := 0.0
-			visit(func(from int) { sum += float64(x[from]) })
-			dst[ch*w.outVolume+at] = T(sum / float64(counts[at]))
+			var sum S
+			visit(func(from int) { sum += S(x[from]) })
+			dst[ch*w.outVolume+at] = T(sum / S(counts[at]))
 		})
 	})
 	return nil
