@@ -13,11 +13,13 @@
 //
 // The vector primitives exist twice: as AVX2+FMA assembly (see the gen folder)
 // and as plain Go, which every other machine uses and which the build tag
-// noasm forces. [Class] tells which one runs. Within one class every function
-// returns the same bits for the same input, whatever the number of threads,
-// the number of cores or the alignment of the slices: work is cut into chunks
-// whose bounds follow from the problem's size alone, and every sum has one
-// order. The int8 functions are exact, so they agree between classes too.
+// noasm forces; arm64 has NEON matrix products. [Class] tells which one runs, and
+// [Path] which instructions the matrix products use: wider ones that give the
+// same bits are no class. Within one class every function returns the same bits
+// for the same input, whatever the number of threads, the number of cores or the
+// alignment of the slices: every sum has one order, which follows from the
+// problem's size alone. The int8 functions are exact, so they agree between
+// classes too.
 //
 // # Contract
 //
