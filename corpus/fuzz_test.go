@@ -17,6 +17,7 @@ func FuzzRead(f *testing.F) {
 		{"txt", "One.\n\n二。"},
 		{"tsv", "sentence\tlabel\na\t1\n"},
 		{"tsv", "text_a\tlabel\n北 京\tB-LOC I-LOC\n"},
+		{"tsv", "\tlABel\n㌗ 0\tB-0 B-\f"},
 		{"csv", "a,\"b\nc\",1\n"},
 		{"jsonl", `{"text":"é北","ents":[{"start":1,"end":2,"label":"X"}],"tokens":[{"start":0,"end":1,"pos":"X","ner":"I-X"},{"start":1,"end":2}],"sents":[{"start":0,"end":2}],"label":1}`},
 		{"jsonl", `[{"tokens":["a","b"],"ner_tags":["O","B-X"]}]`},

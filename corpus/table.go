@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/litekit/lite/corpus/tokenizer"
@@ -238,9 +239,9 @@ func taggedColumns(rows []row, c columns) bool {
 	return many
 }
 
-// splitTagged splits at spaces, or at the \x02 of some distributions.
+// splitTagged splits at white space, or at the \x02 of some distributions.
 func splitTagged(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\x02' })
+	return strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '\x02' })
 }
 
 // fromWords joins words to a text: with spaces between, except beside Chinese,

@@ -10,11 +10,11 @@ import (
 // from a recording of the first run of that shape.
 type layout struct {
 	places []spot // in the order in which memory is asked for
-	first  []int   // by step of the plan: its first place; one more at the end
-	size   int     // of the slab
-	values int     // the most bytes that the values between the steps take at one time
-	result int     // bytes handed to the caller
-	used   int64   // when, by the plan's clock
+	first  []int  // by step of the plan: its first place; one more at the end
+	size   int    // of the slab
+	values int    // the most bytes that the values between the steps take at one time
+	result int    // bytes handed to the caller
+	used   int64  // when, by the plan's clock
 }
 
 // spot is where one piece of memory lies; at is ownHeap where it is handed to

@@ -37,7 +37,7 @@ type memory struct {
 	flags   vectors[bool]
 
 	plan      *layout // where values go, nil where the shape is new
-	pending   []spot // of the current step
+	pending   []spot  // of the current step
 	recording *recording
 }
 
