@@ -67,61 +67,6 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-func FuzzEncode(f *testing.F) {
-	tok, err := corpus.TrainWordPiece(slices.Values([]string{strings.Repeat("the cat sat on the mat, 中文分词。 Ünïcode ΑΣ ", 3)}), 120, corpus.TrainOptions{Lowercase: true})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add("The cat[MASK] sat", "İstanbul ΑΣ")
-	f.Add("中文\x00\xff \u200d e\u0301", "")
-	f.Fuzz(func(t *testing.T, a, b string) {
-		for _, e := range []corpus.Encoding{tok.Encode(a), tok.EncodePair(a, b), tok.EncodeMax(a, b, 8)} {
-			for i, id := range e.IDs {
-				if id < 0 || id >= int64(tok.VocabSize()) || tok.Token(id) != e.Tokens[i] {
-					t.Fatalf("token %d has id %d and name %q", i, id, e.Tokens[i])
-				}
-				text := a
-				if e.Seq[i] == 1 {
-					text = b
-				}
-				if s := e.Offsets[i]; s.Start < 0 || s.End < s.Start || s.End > len(text) {
-					t.Fatalf("token %d has span %v in a text of %d bytes", i, s, len(text))
-				}
-			}
-		}
-		if n := tok.EncodeMax(a, b, 8); n.Len() > 8 {
-			t.Fatalf("%d tokens, want at most 8", n.Len())
-		}
-	})
-}
-
-func FuzzLoadTokenizer(f *testing.F) {
-	tok, err := corpus.NewWordPiece([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b"}, true)
-	if err != nil {
-		f.Fatal(err)
-	}
-	files := tok.Files()
-	f.Add(files["tokenizer.json"], files["tokenizer_config.json"], files["vocab.txt"])
-	f.Add([]byte(nil), []byte(`{"added_tokens_decoder":{"1":{"content":"[UNK]"}}}`), []byte("[UNK]\na\n"))
-	f.Fuzz(func(t *testing.T, j, config, vocab []byte) {
-		in := map[string][]byte{"vocab.txt": vocab}
-		if len(j) > 0 {
-			in["tokenizer.json"] = j
-		}
-		if len(config) > 0 {
-			in["tokenizer_config.json"] = config
-		}
-		tok, err := corpus.LoadTokenizer(in)
-		if err != nil {
-			return
-		}
-		_ = tok.EncodePair("ab a [MASK]", "中b")
-		if len(tok.Files()) != 4 {
-			t.Fatal("a tokenizer has four files")
-		}
-	})
-}
-
 func FuzzChinese(f *testing.F) {
 	a := chinese(f)
 	f.Add("小明在北京大学学习3.5年。卡洛斯·阿马特……")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,15 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/shared"
 )
+
+// goldens is the folder of golden cases: LITE_GOLDENS, else the shared one. It
+// holds NAME/ with a tokenizer's files and NAME.jsonl with texts, ids and tokens.
+func goldens(t testing.TB) string {
+	if dir := os.Getenv("LITE_GOLDENS"); dir != "" {
+		return dir
+	}
+	return shared.Path(t, "tokenizer")
+}
 
 func openTokenizer(t testing.TB, name string) *corpus.Tokenizer {
 	t.Helper()
@@ -24,7 +34,7 @@ func openTokenizer(t testing.TB, name string) *corpus.Tokenizer {
 
 func golden(t *testing.T, name string, f func(text string, ids []int64, tokens []string)) {
 	t.Helper()
-	file, err := os.Open(shared.Path(t, "tokenizer/"+name+".jsonl"))
+	file, err := os.Open(filepath.Join(goldens(t), name+".jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,35 +54,36 @@ func golden(t *testing.T, name string, f func(text string, ids []int64, tokens [
 		f(c.Text, c.IDs, c.Tokens)
 		n++
 	}
-	if n != 302 {
-		t.Errorf("%d golden cases, want 302", n)
+	if n == 0 {
+		t.Error("no golden cases")
 	}
 }
 
 func TestGoldens(t *testing.T) {
-	for _, name := range []string{"uncased-en", "zh"} {
+	cases, err := filepath.Glob(filepath.Join(goldens(t), "*.jsonl"))
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("no golden cases in %s: %v", goldens(t), err)
+	}
+	for _, path := range cases {
+		name := strings.TrimSuffix(filepath.Base(path), ".jsonl")
 		t.Run(name, func(t *testing.T) {
-			tok := openTokenizer(t, name)
-			// What Files writes must behave the same, with and without tokenizer.json.
-			files := tok.Files()
-			made, err := corpus.NewWordPiece(strings.Split(strings.TrimSuffix(string(files["vocab.txt"]), "\n"), "\n"), tok.Lowercase())
+			tok, err := corpus.OpenTokenizer(filepath.Join(goldens(t), name))
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := corpus.LoadTokenizer(made.Files())
+			all := map[string]*corpus.Tokenizer{"as it is": tok}
+			again, err := corpus.LoadTokenizer(tok.Files())
 			if err != nil {
 				t.Fatal(err)
 			}
-			withoutJSON := made.Files()
-			delete(withoutJSON, "tokenizer.json")
-			vocab, err := corpus.LoadTokenizer(withoutJSON)
-			if err != nil {
-				t.Fatal(err)
+			all["written and read"] = again
+			if tok.Kind() == "WordPiece" {
+				fromVocab(t, tok, all)
 			}
 			golden(t, name, func(text string, ids []int64, tokens []string) {
-				for kind, tok := range map[string]*corpus.Tokenizer{"tokenizer.json": tok, "NewWordPiece": made, "written and read": again, "vocab.txt": vocab} {
+				for kind, tok := range all {
 					e := tok.Encode(text)
-					if !slices.Equal(e.IDs, ids) || !slices.Equal(e.Tokens, tokens) {
+					if !slices.Equal(e.IDs, ids) || tokens != nil && !slices.Equal(e.Tokens, tokens) {
 						t.Errorf("%s: %q:\n got %v\nwant %v", kind, text, e.Tokens, tokens)
 					}
 					if err := checkOffsets(text, e); err != nil {
@@ -82,6 +93,22 @@ func TestGoldens(t *testing.T) {
 			})
 		})
 	}
+}
+
+// fromVocab adds the tokenizers that are made of vocab.txt alone: what Files
+// writes must behave the same, with and without tokenizer.json.
+func fromVocab(t *testing.T, tok *corpus.Tokenizer, all map[string]*corpus.Tokenizer) {
+	made, err := corpus.NewWordPiece(strings.Split(strings.TrimSuffix(string(tok.Files()["vocab.txt"]), "\n"), "\n"), tok.Lowercase())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := made.Files()
+	delete(files, "tokenizer.json")
+	vocab, err := corpus.LoadTokenizer(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["NewWordPiece"], all["vocab.txt"] = made, vocab
 }
 
 // checkOffsets reports offsets that leave the text or go backwards.
