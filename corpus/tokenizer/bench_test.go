@@ -19,7 +19,7 @@ func BenchmarkEncode(b *testing.B) {
 	for line := range strings.Lines(string(data)) {
 		lines = append(lines, line)
 	}
-	part := strings.Lines(string(data[:len(data)/4]))
+	part := func(yield func(string) bool) { strings.Lines(string(data[:len(data)/4]))(yield) }
 	for kind, open := range map[string]func() (*tokenizer.Tokenizer, error){
 		"WordPiece": func() (*tokenizer.Tokenizer, error) { return tokenizer.Open(shared.Path(b, "tokenizer/uncased-en")) },
 		"BPE":       func() (*tokenizer.Tokenizer, error) { return tokenizer.TrainBPE(part, 8000, tokenizer.TrainOptions{}) },
