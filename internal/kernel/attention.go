@@ -94,13 +94,20 @@ func Attention(out, q, k, v []float32, bias Bias, sh AttentionShape, lse []float
 	keysSeen(keys.n, &sh, bias, q, k)
 	t := attentionTasks.get()
 	*t = attentionTask{AttentionShape: sh, out: out, q: q, k: k, v: v, lse: lse, bias: bias, parts: tiles(sh.Sq, attnTask), keys: keys.n}
-	parallel(sh.B*sh.A*t.parts, attentionGrain(&sh), t)
+	parallel(sh.B*sh.A*t.parts, attentionGrain(&sh, t.parts), t)
 	attentionTasks.put(t)
 	keyCounts.put(keys)
 }
 
-func attentionGrain(sh *AttentionShape) int {
-	return rowGrain(min(sh.Sq, attnTask)*sh.Sk*(sh.D+8), 1<<15)
+// attentionGrain is how many heads, or parts of one, a task takes: enough work,
+// and, where there are many sequences, all heads of one, which lie in the same
+// cache lines.
+func attentionGrain(sh *AttentionShape, parts int) int {
+	enough := rowGrain(min(sh.Sq, attnTask)*sh.Sk*(sh.D+8), 1<<15)
+	if sh.B >= 16 {
+		return roundUp(enough, sh.A*parts)
+	}
+	return max(enough, sh.A*parts*sh.B/32)
 }
 
 func (t *attentionTask) run(lo, hi int) {
@@ -124,7 +131,7 @@ func (t *attentionTask) run(lo, hi int) {
 type attnWork struct {
 	d, dp           int
 	buf             *buffer
-	mask            []float32 // dp words, of which the first d are all ones
+	mask            []float32 // 2·dp words, of which the first d are all ones
 	row             []float32 // attnCols gathered rows
 	kt, vt, kc, vc  []float32 // a block of keys and values, transposed and not
 	bias            []float32 // attnRows rows of attnStride
@@ -139,14 +146,14 @@ func newAttnWork(d, keys int) *attnWork {
 	w := attnWorks.get()
 	w.d, w.dp = d, roundUp(d, attnCols)
 	block := keys * w.dp
-	w.buf = getBuffer(w.dp + attnCols*w.dp + 4*block + 2*attnRows*attnStride)
+	w.buf = getBuffer(2*w.dp + attnCols*w.dp + 4*block + 2*attnRows*attnStride)
 	rest := w.buf.f
 	cut := func(n int) []float32 {
 		part := rest[:n:n]
 		rest = rest[n:]
 		return part
 	}
-	w.mask, w.row = cut(w.dp), cut(attnCols*w.dp)
+	w.mask, w.row = cut(2*w.dp), cut(attnCols*w.dp)
 	w.kt, w.vc, w.vt, w.kc = cut(block), cut(block), cut(block), cut(block)
 	w.bias, w.s = cut(attnRows*attnStride), cut(attnRows*attnStride)
 	set := math.Float32frombits(math.MaxUint32)

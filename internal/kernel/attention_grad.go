@@ -31,7 +31,7 @@ func AttentionGrad(dq, dk, dv, dout, out, q, k, v []float32, bias Bias, lse []fl
 	keysSeen(keys.n, &sh, bias, q, k)
 	t := attentionGradTasks.get()
 	*t = attentionGradTask{AttentionShape: sh, dq: dq, dk: dk, dv: dv, dout: dout, out: out, q: q, k: k, v: v, lse: lse, bias: bias, keys: keys.n}
-	parallel(sh.B*sh.A, attentionGrain(&sh), t)
+	parallel(sh.B*sh.A, attentionGrain(&sh, 1), t)
 	attentionGradTasks.put(t)
 	keyCounts.put(keys)
 }

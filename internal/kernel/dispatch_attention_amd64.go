@@ -105,7 +105,7 @@ func vAttnGather(dst, src []float32, ld, rows, d int, mask []float32, scale floa
 		attnGatherGo(dst, src, ld, rows, d, scale)
 		return
 	}
-	attnGather(ptr(dst), len(mask), ptr(src), ld*floatSize, rows, ptr(mask), scale)
+	attnGather(ptr(dst), len(dst)/rows, ptr(src), ld*floatSize, rows, ptr(mask), scale)
 }
 
 func vAttnScatter(dst []float32, ld int, src []float32, rows, d int, mask, scale []float32, step int) {
@@ -113,7 +113,7 @@ func vAttnScatter(dst []float32, ld int, src []float32, rows, d int, mask, scale
 		attnScatterGo(dst, ld, src, rows, d, scale, step)
 		return
 	}
-	attnScatter(ptr(dst), ld*floatSize, ptr(src), len(mask), rows, ptr(mask), ptr(scale), step*floatSize)
+	attnScatter(ptr(dst), ld*floatSize, ptr(src), len(src)/rows, d, rows, ptr(mask), ptr(scale), step*floatSize)
 }
 
 func vAttnTranspose(dst, src []float32, n int) {

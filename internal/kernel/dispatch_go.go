@@ -22,11 +22,14 @@ func vecMat(y, x, b []float32, ldb int, alpha, beta float32) {
 	vecMatGo(y, x, b, ldb, alpha, beta)
 }
 
-func vAdd(dst, a, b []float32)                           { addGo(dst, a, b) }
-func vMul(dst, a, b []float32)                           { mulGo(dst, a, b) }
-func vExpScale(y, x []float32, top, scale, c float32)    { expScaleGo(y, x, top, scale, c) }
-func vExpAdd(y, x []float32, top, scale, c float32)      { expAddGo(y, x, top, scale, c) }
-func vActBoth(act Act, y, g, x []float32)                { actBothGo(act, y, g, x) }
+func vAdd(dst, a, b []float32)                        { addGo(dst, a, b) }
+func vMul(dst, a, b []float32)                        { mulGo(dst, a, b) }
+func vExpScale(y, x []float32, top, scale, c float32) { expScaleGo(y, x, top, scale, c) }
+func vExpAdd(y, x []float32, top, scale, c float32)   { expAddGo(y, x, top, scale, c) }
+func vActBoth(act Act, y, g, x []float32)             { actBothGo(act, y, g, x) }
+func vDropout(y, x []float32, from, key0, key1, limit uint32, scale float32) {
+	dropoutGo(y, x, from, key0, key1, limit, scale)
+}
 func vAxpy(alpha float32, x, y []float32)                { axpyGo(alpha, x, y) }
 func vScale(alpha float32, x []float32)                  { scaleGo(alpha, x) }
 func vAffine(alpha, beta float32, x []float32)           { affineGo(alpha, beta, x) }

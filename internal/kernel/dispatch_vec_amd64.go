@@ -21,6 +21,14 @@ func vMul(dst, a, b []float32) {
 	mulGo(dst, a, b)
 }
 
+func vDropout(y, x []float32, from, key0, key1, limit uint32, scale float32) {
+	if useAVX2 {
+		dropoutAVX2(ptr(y), ptr(x), len(x), from, key0, key1, limit, scale)
+		return
+	}
+	dropoutGo(y, x, from, key0, key1, limit, scale)
+}
+
 func vAxpy(alpha float32, x, y []float32) {
 	if useAVX2 {
 		axpyAVX2(ptr(x), ptr(y), len(x), alpha)

@@ -379,6 +379,11 @@ func shiftAVX2(y *float32, x *float32, n int, a float32, b float32)
 //go:noescape
 func blendAVX2(y *float32, x *float32, n int, alpha float32, beta float32)
 
+// dropoutAVX2 sets y to 0 where the hash of from + i is below limit, elsewhere to scale·x.
+//
+//go:noescape
+func dropoutAVX2(y *float32, x *float32, n int, from uint32, key0 uint32, key1 uint32, limit uint32, scale float32)
+
 // sumAVX2 returns Σ x.
 //
 //go:noescape
@@ -674,11 +679,12 @@ func attnMul6(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32
 //go:noescape
 func attnGather(dst *float32, n int, src *float32, ld int, rows int, mask *float32, scale float32)
 
-// attnScatter sets rows of dst, ld bytes apart, to src[rows,n] times scale where mask[n] is
-// set; scale is step bytes further for each row, n a multiple of 8.
+// attnScatter sets d elements of rows of dst, ld bytes apart, to src[rows,n] times scale, which
+// is step bytes further for each row. mask is set for the elements beyond the last
+// full vector.
 //
 //go:noescape
-func attnScatter(dst *float32, ld int, src *float32, n int, rows int, mask *float32, scale *float32, step int)
+func attnScatter(dst *float32, ld int, src *float32, n int, d int, rows int, mask *float32, scale *float32, step int)
 
 // attnTranspose sets dst[n,16] to the transpose of src[16,n]; n is a multiple of 8.
 //

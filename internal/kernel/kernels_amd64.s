@@ -8014,6 +8014,164 @@ done:
 	VZEROUPPER
 	RET
 
+DATA lane_numbers<>+0(SB)/4, $0x00000000
+DATA lane_numbers<>+4(SB)/4, $0x00000001
+DATA lane_numbers<>+8(SB)/4, $0x00000002
+DATA lane_numbers<>+12(SB)/4, $0x00000003
+DATA lane_numbers<>+16(SB)/4, $0x00000004
+DATA lane_numbers<>+20(SB)/4, $0x00000005
+DATA lane_numbers<>+24(SB)/4, $0x00000006
+DATA lane_numbers<>+28(SB)/4, $0x00000007
+GLOBL lane_numbers<>(SB), RODATA|NOPTR, $32
+
+// func dropoutAVX2(y *float32, x *float32, n int, from uint32, key0 uint32, key1 uint32, limit uint32, scale float32)
+// Requires: AVX, AVX2
+TEXT ·dropoutAVX2(SB), NOSPLIT, $0-44
+	MOVL         from+24(FP), AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         key0+28(FP), AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         key1+32(FP), AX
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         limit+36(FP), AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+	VBROADCASTSS scale+40(FP), Y4
+	VPADDD       lane_numbers<>+0(SB), Y0, Y0
+	MOVQ         x+8(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           unrolled
+
+wide:
+	VMOVUPS  (AX)(BX*1), Y5
+	VPXOR    Y1, Y0, Y6
+	VPADDD   const_00000008<>+0(SB), Y0, Y0
+	VPSRLD   $0x10, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPMULLD  const_7feb352d<>+0(SB), Y6, Y6
+	VPSRLD   $0x0f, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPXOR    Y2, Y6, Y6
+	VPMULLD  const_846ca68b<>+0(SB), Y6, Y6
+	VPSRLD   $0x10, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPSRLD   $0x01, Y6, Y6
+	VPCMPGTD Y6, Y3, Y7
+	VMULPS   Y4, Y5, Y5
+	VANDNPS  Y5, Y7, Y5
+	VMOVUPS  Y5, (CX)(BX*1)
+	VMOVUPS  32(AX)(BX*1), Y5
+	VPXOR    Y1, Y0, Y6
+	VPADDD   const_00000008<>+0(SB), Y0, Y0
+	VPSRLD   $0x10, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPMULLD  const_7feb352d<>+0(SB), Y6, Y6
+	VPSRLD   $0x0f, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPXOR    Y2, Y6, Y6
+	VPMULLD  const_846ca68b<>+0(SB), Y6, Y6
+	VPSRLD   $0x10, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPSRLD   $0x01, Y6, Y6
+	VPCMPGTD Y6, Y3, Y7
+	VMULPS   Y4, Y5, Y5
+	VANDNPS  Y5, Y7, Y5
+	VMOVUPS  Y5, 32(CX)(BX*1)
+	ADDQ     $0x00000040, BX
+	SUBQ     $0x10, DX
+	JGE      wide
+
+unrolled:
+	ADDQ $0x10, DX
+	SUBQ $0x08, DX
+	JL   vectors
+
+single:
+	VMOVUPS  (AX)(BX*1), Y5
+	VPXOR    Y1, Y0, Y6
+	VPADDD   const_00000008<>+0(SB), Y0, Y0
+	VPSRLD   $0x10, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPMULLD  const_7feb352d<>+0(SB), Y6, Y6
+	VPSRLD   $0x0f, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPXOR    Y2, Y6, Y6
+	VPMULLD  const_846ca68b<>+0(SB), Y6, Y6
+	VPSRLD   $0x10, Y6, Y7
+	VPXOR    Y7, Y6, Y6
+	VPSRLD   $0x01, Y6, Y6
+	VPCMPGTD Y6, Y3, Y7
+	VMULPS   Y4, Y5, Y5
+	VANDNPS  Y5, Y7, Y5
+	VMOVUPS  Y5, (CX)(BX*1)
+	ADDQ     $0x20, BX
+	SUBQ     $0x08, DX
+	JGE      single
+
+vectors:
+	ADDQ       $0x08, DX
+	JZ         done
+	LEAQ       tail_masks<>+0(SB), SI
+	NEGQ       DX
+	VMOVUPS    32(SI)(DX*4), Y5
+	VMASKMOVPS (AX)(BX*1), Y5, Y6
+	VPXOR      Y1, Y0, Y1
+	VPADDD     const_00000008<>+0(SB), Y0, Y0
+	VPSRLD     $0x10, Y1, Y0
+	VPXOR      Y0, Y1, Y1
+	VPMULLD    const_7feb352d<>+0(SB), Y1, Y1
+	VPSRLD     $0x0f, Y1, Y0
+	VPXOR      Y0, Y1, Y1
+	VPXOR      Y2, Y1, Y1
+	VPMULLD    const_846ca68b<>+0(SB), Y1, Y1
+	VPSRLD     $0x10, Y1, Y0
+	VPXOR      Y0, Y1, Y1
+	VPSRLD     $0x01, Y1, Y1
+	VPCMPGTD   Y1, Y3, Y0
+	VMULPS     Y4, Y6, Y6
+	VANDNPS    Y6, Y0, Y6
+	VMASKMOVPS Y6, Y5, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+DATA const_00000008<>+0(SB)/4, $0x00000008
+DATA const_00000008<>+4(SB)/4, $0x00000008
+DATA const_00000008<>+8(SB)/4, $0x00000008
+DATA const_00000008<>+12(SB)/4, $0x00000008
+DATA const_00000008<>+16(SB)/4, $0x00000008
+DATA const_00000008<>+20(SB)/4, $0x00000008
+DATA const_00000008<>+24(SB)/4, $0x00000008
+DATA const_00000008<>+28(SB)/4, $0x00000008
+GLOBL const_00000008<>(SB), RODATA|NOPTR, $32
+
+DATA const_7feb352d<>+0(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+4(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+8(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+12(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+16(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+20(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+24(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+28(SB)/4, $0x7feb352d
+GLOBL const_7feb352d<>(SB), RODATA|NOPTR, $32
+
+DATA const_846ca68b<>+0(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+4(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+8(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+12(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+16(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+20(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+24(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+28(SB)/4, $0x846ca68b
+GLOBL const_846ca68b<>(SB), RODATA|NOPTR, $32
+
 // func sumAVX2(x *float32, n int) float32
 // Requires: AVX, SSE
 TEXT ·sumAVX2(SB), NOSPLIT, $0-20
@@ -15824,35 +15982,48 @@ vector:
 	VZEROUPPER
 	RET
 
-// func attnScatter(dst *float32, ld int, src *float32, n int, rows int, mask *float32, scale *float32, step int)
+// func attnScatter(dst *float32, ld int, src *float32, n int, d int, rows int, mask *float32, scale *float32, step int)
 // Requires: AVX
-TEXT ·attnScatter(SB), NOSPLIT, $0-64
-	MOVQ dst+0(FP), AX
-	MOVQ ld+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ n+24(FP), BX
-	MOVQ rows+32(FP), SI
-	MOVQ mask+40(FP), DI
-	MOVQ scale+48(FP), R8
-	MOVQ step+56(FP), R9
-	SHLQ $0x02, BX
+TEXT ·attnScatter(SB), NOSPLIT, $0-72
+	MOVQ    dst+0(FP), AX
+	MOVQ    ld+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    rows+40(FP), DI
+	MOVQ    mask+48(FP), R8
+	MOVQ    scale+56(FP), R9
+	MOVQ    step+64(FP), R10
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, SI
+	MOVQ    SI, R11
+	ANDQ    $-32, R11
+	VMOVUPS (R8)(R11*1), Y0
 
 row:
-	XORQ         R10, R10
-	VBROADCASTSS (R8), Y0
+	XORQ         R8, R8
+	VBROADCASTSS (R9), Y1
+	JMP          test
 
 vector:
-	VMOVUPS    (DI)(R10*1), Y1
-	VMULPS     (DX)(R10*1), Y0, Y2
-	VMASKMOVPS Y2, Y1, (AX)(R10*1)
-	ADDQ       $0x20, R10
-	CMPQ       R10, BX
+	VMULPS  (DX)(R8*1), Y1, Y2
+	VMOVUPS Y2, (AX)(R8*1)
+	ADDQ    $0x20, R8
+
+test:
+	CMPQ       R8, R11
 	JL         vector
-	ADDQ       BX, DX
-	ADDQ       CX, AX
-	ADDQ       R9, R8
-	DECQ       SI
-	JNZ        row
+	CMPQ       R8, SI
+	JGE        next
+	VMULPS     (DX)(R8*1), Y1, Y2
+	VMASKMOVPS Y2, Y0, (AX)(R8*1)
+
+next:
+	ADDQ BX, DX
+	ADDQ CX, AX
+	ADDQ R10, R9
+	DECQ DI
+	JNZ  row
 	VZEROUPPER
 	RET
 

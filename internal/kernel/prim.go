@@ -20,6 +20,24 @@ func mulGo(dst, a, b []float32) {
 	}
 }
 
+// dropoutGo sets y[i] to 0 where a hash of from+i and the keys, a number below
+// 2^31, is below limit, and elsewhere to scale·x[i]. The hash is Wellons's
+// lowbias32 with one key before and one between its multiplications.
+func dropoutGo(y, x []float32, from, key0, key1, limit uint32, scale float32) {
+	y = y[:len(x)]
+	for i, v := range x {
+		h := (from + uint32(i)) ^ key0
+		h = (h ^ h>>16) * 0x7feb352d
+		h = (h ^ h>>15 ^ key1) * 0x846ca68b
+		h = (h ^ h>>16) >> 1
+		if h < limit {
+			y[i] = 0
+		} else {
+			y[i] = scale * v
+		}
+	}
+}
+
 func axpyGo(alpha float32, x, y []float32) {
 	y = y[:len(x)]
 	for i, v := range x {

@@ -23,6 +23,7 @@ func main() {
 	packing()
 	vecMat()
 	plainLoops()
+	dropout()
 	reductions()
 	functions()
 	normLoops()

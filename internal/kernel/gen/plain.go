@@ -67,6 +67,47 @@ func plainLoops() {
 	finish()
 }
 
+// dropout zeroes elements by a hash of their place; see dropoutGo.
+func dropout() {
+	steps := GLOBL("lane_numbers", 8|16)
+	for i := range 8 {
+		DATA(4*i, U32(uint32(i)))
+	}
+	function("dropoutAVX2", "func(y, x *float32, n int, from, key0, key1, limit uint32, scale float32)", "sets y to 0 where the hash of from + i is below limit, elsewhere to scale·x.")
+	word := func(name string) VecVirtual {
+		y := YMM()
+		VMOVD(Load(Param(name), GP32()), y.AsX())
+		VPBROADCASTD(y.AsX(), y)
+		return y
+	}
+	i, key0, key1, limit, scale := word("from"), word("key0"), word("key1"), word("limit"), scalar("scale")
+	VPADDD(steps, i, i)
+	loop{in: []string{"x"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		h, t := YMM(), YMM()
+		mix := func(shift uint64) {
+			VPSRLD(Imm(shift), h, t)
+			VPXOR(t, h, h)
+		}
+		VPXOR(key0, i, h)
+		VPADDD(constantBits(8), i, i)
+		mix(16)
+		VPMULLD(constantBits(dropoutMul0), h, h)
+		mix(15)
+		VPXOR(key1, h, h)
+		VPMULLD(constantBits(dropoutMul1), h, h)
+		mix(16)
+		VPSRLD(Imm(1), h, h)
+		VPCMPGTD(h, limit, t)
+		VMULPS(scale, in[0], in[0])
+		VANDNPS(in[0], t, in[0])
+		return in
+	}}.emit()
+	finish()
+}
+
+// The multipliers of lowbias32 (Wellons 2018).
+const dropoutMul0, dropoutMul1 = 0x7feb352d, 0x846ca68b
+
 // reductions writes the loops that return a number. Each keeps four vectors of
 // partial results, folded in one order.
 func reductions() {
