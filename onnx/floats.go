@@ -14,30 +14,69 @@ var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 // as float32. The slice of a float32 tensor may be its own bytes: it must not be
 // written to.
 func (t *Tensor) Floats() ([]float32, error) {
-	if err := t.checkSize(); err != nil {
-		return nil, fmt.Errorf("onnx: tensor %q: %w", t.Name, err)
+	if err := t.checkFloats(); err != nil {
+		return nil, err
 	}
-	size := t.Type.Size()
-	switch t.Type {
-	case Float, Float16, BFloat16, Double:
-	default:
-		return nil, fmt.Errorf("onnx: tensor %q holds %v, not floating-point numbers", t.Name, t.Type)
-	}
-	n := len(t.Raw) / size
-	if n == 0 {
-		return []float32{}, nil
-	}
-	if t.Type == Float && littleEndian {
-		if p := unsafe.Pointer(&t.Raw[0]); uintptr(p)%4 == 0 {
-			return unsafe.Slice((*float32)(p), n)[:n:n], nil
-		}
-		out := make([]float32, n)
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&out[0])), 4*n), t.Raw)
-		return out, nil
+	n := len(t.Raw) / t.Type.Size()
+	if v := t.floatView(0, n); v != nil {
+		return v, nil
 	}
 	out := make([]float32, n)
+	t.widen(out, 0)
+	return out, nil
+}
+
+// FloatsAt is Floats of the len(buf) elements from first on, for reading a large
+// tensor piece by piece: it is a view of the tensor's bytes or, where that cannot
+// be, buf.
+func (t *Tensor) FloatsAt(first int, buf []float32) ([]float32, error) {
+	if err := t.checkFloats(); err != nil {
+		return nil, err
+	}
+	if n := len(t.Raw) / t.Type.Size(); first < 0 || first > n || len(buf) > n-first {
+		return nil, fmt.Errorf("onnx: tensor %q: elements %d to %d of %d", t.Name, first, first+len(buf), n)
+	}
+	if v := t.floatView(first, len(buf)); v != nil {
+		return v, nil
+	}
+	t.widen(buf, first)
+	return buf, nil
+}
+
+func (t *Tensor) checkFloats() error {
+	if err := t.checkSize(); err != nil {
+		return fmt.Errorf("onnx: tensor %q: %w", t.Name, err)
+	}
+	switch t.Type {
+	case Float, Float16, BFloat16, Double:
+		return nil
+	}
+	return fmt.Errorf("onnx: tensor %q holds %v, not floating-point numbers", t.Name, t.Type)
+}
+
+// floatView is n elements where they lie, nil where they must be copied.
+func (t *Tensor) floatView(first, n int) []float32 {
+	if n == 0 {
+		return []float32{}
+	}
+	if t.Type == Float && littleEndian {
+		if p := unsafe.Pointer(&t.Raw[4*first]); uintptr(p)%4 == 0 {
+			return unsafe.Slice((*float32)(p), n)[:n:n]
+		}
+	}
+	return nil
+}
+
+// widen fills out with the elements from first on.
+func (t *Tensor) widen(out []float32, first int) {
+	size := t.Type.Size()
+	raw := t.Raw[size*first:][:size*len(out)]
+	if t.Type == Float && littleEndian {
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(out))), len(raw)), raw)
+		return
+	}
 	for i := range out {
-		b := t.Raw[size*i:]
+		b := raw[size*i:]
 		switch t.Type {
 		case Float:
 			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b))
@@ -49,7 +88,18 @@ func (t *Tensor) Floats() ([]float32, error) {
 			out[i] = BFloat16ToFloat32(binary.LittleEndian.Uint16(b))
 		}
 	}
-	return out, nil
+}
+
+// Forget tells the system that the tensor's bytes will not be read soon. Where
+// they are mapped from a file they then take no memory until they are read again;
+// elsewhere it does nothing.
+func (t *Tensor) Forget() {
+	if len(t.Raw) < 1<<16 {
+		return
+	}
+	if _, ok := mappings.find(uintptr(unsafe.Pointer(unsafe.SliceData(t.Raw)))); ok {
+		forget(t.Raw)
+	}
 }
 
 // Float16ToFloat32 widens the bits of an IEEE 754 binary16 number; every value is exact.

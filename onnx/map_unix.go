@@ -5,6 +5,7 @@ package onnx
 import (
 	"fmt"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,4 +59,14 @@ func mapWhole(path string) (b []byte, mapped bool, err error) {
 	}
 	mappings.add(b, path)
 	return b, true, nil
+}
+
+// forget gives up the pages that lie within b, which is mapped from a file.
+func forget(b []byte) {
+	page := uintptr(os.Getpagesize())
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	skip, end := -start&(page-1), (start+uintptr(len(b)))&^(page-1)
+	if start+skip < end {
+		_ = unix.Madvise(b[skip:end-start], unix.MADV_DONTNEED) // advice: nothing is lost where it is not taken
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"github.com/litekit/lite/onnx"
 )
@@ -219,12 +220,9 @@ func (b *builder) channelDims(n int) []int64 {
 	return nil
 }
 
+// bytesOf is the bytes of v where they lie.
 func bytesOf(v []int8) []byte {
-	raw := make([]byte, len(v))
-	for i, x := range v {
-		raw[i] = byte(x)
-	}
-	return raw
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v))
 }
 
 // dynamic writes what ONNX Runtime's own quantizer writes for

@@ -202,20 +202,14 @@ func (p *plan) quantized(k weightKey) (*Quantized, error) {
 	if q != nil {
 		return q, nil
 	}
-	x, err := k.tensor.Floats()
+	s := Scheme{PerChannel: p.config.PerChannel, Asymmetric: p.config.Asymmetric && !k.table, ReduceRange: p.config.ReduceRange}
+	q, err := s.quantizeTensor(k.tensor, k.rows || k.flip)
 	if err != nil {
 		return nil, fmt.Errorf("quantize: weight %s: %w", k.tensor.Name, err)
 	}
-	s := Scheme{PerChannel: p.config.PerChannel, Asymmetric: p.config.Asymmetric && !k.table, ReduceRange: p.config.ReduceRange}
-	rows, cols := int(k.tensor.Dims[0]), int(k.tensor.Dims[1])
-	switch {
-	case k.rows:
-		q = s.Quantize(x, 1, rows, cols)
-	case k.flip:
-		q = s.Quantize(x, 1, rows, cols)
-		q.Q = transpose(q.Q, rows, cols)
-	default:
-		q = s.Quantize(x, rows, cols, 1)
+	k.tensor.Forget()
+	if k.flip {
+		q.Q = transpose(q.Q, int(k.tensor.Dims[0]), int(k.tensor.Dims[1]))
 	}
 	p.mu.Lock()
 	p.weights[k] = q

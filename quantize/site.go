@@ -2,7 +2,6 @@ package quantize
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/litekit/lite/onnx"
@@ -170,12 +169,18 @@ func unfit(t *onnx.Tensor) string {
 	if t.Len() == 0 {
 		return fmt.Sprintf("its shape %v is empty", t.Dims)
 	}
-	x, err := t.Floats()
-	if err != nil {
-		return err.Error()
-	}
-	if i := slices.IndexFunc(x, func(v float32) bool { return v != v || math.IsInf(float64(v), 0) }); i >= 0 {
-		return fmt.Sprintf("element %d is %v", i, x[i])
+	defer t.Forget() // it is read again when it is quantized
+	at := 0
+	for x, err := range pieces(t, 1) {
+		if err != nil {
+			return err.Error()
+		}
+		for i, v := range x {
+			if v-v != 0 { // NaN, or infinite
+				return fmt.Sprintf("element %d is %v", at+i, v)
+			}
+		}
+		at += len(x)
 	}
 	return ""
 }
