@@ -342,7 +342,7 @@ func (op binaryOp) apply(c *call, x, y *Tensor, reuse bool) error {
 	if op.divides && hasZero(y) {
 		return fmt.Errorf("division of %s by zero", typeName(y.Type))
 	}
-	b, err := newBroadcast(x.Shape, y.Shape)
+	b, err := c.broadcast(x.Shape, y.Shape)
 	if err != nil {
 		return err
 	}
@@ -398,14 +398,6 @@ func (op binaryOp) applyWide(b *broadcast, out, x, y *Tensor) {
 
 func divBits(x, y int64) int64 { return int64(uint64(x) / uint64(y)) }
 func modBits(x, y int64) int64 { return int64(uint64(x) % uint64(y)) }
-
-// walk applies a run to every row of a broadcast.
-func walk[T, R any](b *broadcast, f row[T, R], dst []R, x, y []T) {
-	sa, sb := b.inner(0), b.inner(1)
-	b.rows(func(at, n int, pos []int) {
-		f(dst[at:at+n], x[pos[0]:], y[pos[1]:], sa, sb)
-	})
-}
 
 func hasZero(t *Tensor) bool {
 	switch storage(t.Type) {

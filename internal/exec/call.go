@@ -93,6 +93,15 @@ func errSize(t onnx.DataType, shape []int, limit int) error {
 	return fmt.Errorf("a value of shape %v (%s) is over the limit of %d MiB; see Options.MaxBytes", shape, typeName(t), limit>>20)
 }
 
+// temp is new that is released by itself after the step.
+func (c *call) temp(t onnx.DataType, shape ...int) (*Tensor, error) {
+	s, err := c.new(t, shape...)
+	if err == nil {
+		c.mem.temps = append(c.mem.temps, s)
+	}
+	return s, err
+}
+
 // output makes output i.
 func (c *call) output(i int, t onnx.DataType, shape ...int) (*Tensor, error) {
 	o, err := c.new(t, shape...)
@@ -129,9 +138,11 @@ func (c *call) newShape(rank int) []int { return c.mem.sizes.next(rank) }
 
 // stopped reports whether the run is to end. An operator that takes long asks
 // now and then, and may leave its outputs as they are when it is.
-func (c *call) stopped() bool {
+func (c *call) stopped() bool { return closed(c.mem.done) }
+
+func closed(done <-chan struct{}) bool {
 	select {
-	case <-c.mem.done:
+	case <-done:
 		return true
 	default:
 		return false
@@ -186,11 +197,14 @@ func (c *call) ints(i int) ([]int64, error) {
 	case onnx.Int64:
 		return t.I64, nil
 	case onnx.Int32:
-		out := make([]int64, len(t.I32))
-		for j, v := range t.I32 {
-			out[j] = int64(v)
+		out, err := c.temp(onnx.Int64, len(t.I32))
+		if err != nil {
+			return nil, err
 		}
-		return out, nil
+		for j, v := range t.I32 {
+			out.I64[j] = int64(v)
+		}
+		return out.I64, nil
 	}
 	if wideInt(t.Type) && t.Type != onnx.Uint64 {
 		return t.I64, nil
@@ -239,7 +253,15 @@ func axis(a int64, rank int) (int, error) {
 
 // axes normalises a list of axes, sorted, and refuses duplicates.
 func axes(list []int64, rank int) ([]int, error) {
-	out := make([]int, len(list))
+	return axesInto(make([]int, len(list)), list, rank)
+}
+
+// axes is the same in a slice that lasts as long as the run.
+func (c *call) axes(list []int64, rank int) ([]int, error) {
+	return axesInto(c.newShape(len(list)), list, rank)
+}
+
+func axesInto(out []int, list []int64, rank int) ([]int, error) {
 	for i, a := range list {
 		v, err := axis(a, rank)
 		if err != nil {

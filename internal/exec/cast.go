@@ -3,6 +3,7 @@ package exec
 import (
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
@@ -46,13 +47,12 @@ func castInto(out, x *Tensor) error {
 	case onnx.Int8:
 		return convertFrom(out, x.I8)
 	}
-	bits := make([]uint8, len(x.Bool))
-	for i, b := range x.Bool {
-		if b {
-			bits[i] = 1
-		}
-	}
-	return convertFrom(out, bits)
+	return convertFrom(out, bytesOf(x.Bool))
+}
+
+// bytesOf reads bools as the bytes 0 and 1 that they are.
+func bytesOf(b []bool) []uint8 {
+	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
 }
 
 // unsigned64 reads the bits of uint64 as real numbers, which hold their upper 53 bits.
@@ -131,11 +131,21 @@ func roundFloats(out *Tensor, src []float32, mode string, saturate bool) {
 }
 
 func convert[D, S number](dst []D, src []S) {
-	kernel.Parallel(len(src), grain, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			dst[i] = D(src[i])
-		}
-	})
+	t := borrow[convertTask[D, S]]()
+	t.dst, t.src = dst, src
+	kernel.Run(len(src), grain, t)
+	giveBack(t)
+}
+
+type convertTask[D, S number] struct {
+	dst []D
+	src []S
+}
+
+func (t *convertTask[D, S]) Run(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		t.dst[i] = D(t.src[i])
+	}
 }
 
 // convertSmall goes through int64, so that a float wraps the same way on every machine.

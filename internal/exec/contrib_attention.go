@@ -119,7 +119,7 @@ func (c *call) attend(h headAttention) error {
 		return err
 	}
 	if width == last.size {
-		kernel.Attention(out.F32, data[0], data[1], data[2], mask, sh, nil)
+		attendFloats(c.mem.done, out.F32, data[0], data[1], data[2], mask, sh)
 		return nil
 	}
 	wide, err := c.new(onnx.Float, q.batch, q.length, q.heads*width)
@@ -127,7 +127,7 @@ func (c *call) attend(h headAttention) error {
 		return err
 	}
 	defer c.mem.release(wide)
-	kernel.Attention(wide.F32, data[0], data[1], data[2], mask, sh, nil)
+	attendFloats(c.mem.done, wide.F32, data[0], data[1], data[2], mask, sh)
 	for i := range q.batch * q.length * q.heads {
 		copy(out.F32[i*last.size:(i+1)*last.size], wide.F32[i*width:])
 	}
@@ -186,9 +186,9 @@ func packedAttention(c *call) error {
 		return err
 	}
 	if packed, ok := c.prep.(*kernel.Packed); ok {
-		kernel.GemmPacked(b*s, x.F32, x.Shape[2], packed, bias, kernel.ActNone, qkv.F32, n)
+		gemmPacked(c.mem.done, b*s, x.F32, x.Shape[2], packed, bias, kernel.ActNone, qkv.F32, n)
 	} else {
-		kernel.Gemm(false, false, b*s, n, x.Shape[2], 1, x.F32, x.Shape[2], w.F32, n, 0, qkv.F32, n)
+		gemmFloats(c.mem.done, false, false, b*s, n, x.Shape[2], 1, x.F32, x.Shape[2], w.F32, n, 0, qkv.F32, n)
 		if bias != nil {
 			kernel.BiasAct(qkv.F32, b*s, n, bias, kernel.ActNone)
 		}
@@ -367,7 +367,7 @@ func (c *call) addHeadBias(parts ...*stretch) (scratch []*Tensor, err error) {
 
 // attentionMask adds up the mask of keys, causality and the additive bias.
 func (c *call) attentionMask(h headAttention, sh kernel.AttentionShape) (kernel.Bias, error) {
-	extra, err := attentionBias(c.arg(h.bias), sh)
+	extra, err := c.attentionBias(c.arg(h.bias), sh)
 	if err != nil {
 		return kernel.Bias{}, err
 	}

@@ -40,7 +40,7 @@ func (c *call) quantizedPair() (p quantizedPair, err error) {
 		if t != nil && t.Type != p.a.Type {
 			return p, fmt.Errorf("a zero point is %s; the operands are %s", typeName(t.Type), typeName(p.a.Type))
 		}
-		v, err := zeroPoints(t, 1)
+		v, err := c.zeroPoints(t, 1)
 		if err != nil {
 			return p, err
 		}
@@ -53,8 +53,8 @@ func (c *call) quantizedPair() (p quantizedPair, err error) {
 }
 
 // apply computes every element; one is given the run's raw elements and their strides, 0 or 1.
-func (p quantizedPair) apply(c *call, one func(dst, a, b []float32, sa, sb int)) error {
-	bc, err := newBroadcast(p.a.Shape, p.b.Shape)
+func (p quantizedPair) apply(c *call, one row[float32, float32]) error {
+	bc, err := c.broadcast(p.a.Shape, p.b.Shape)
 	if err != nil {
 		return err
 	}
@@ -69,14 +69,14 @@ func (p quantizedPair) apply(c *call, one func(dst, a, b []float32, sa, sb int))
 	if err != nil || out.Len() == 0 {
 		return err
 	}
-	sa, sb := bc.inner(0), bc.inner(1)
-	bc.rows(func(at, n int, pos []int) {
-		row := make([]float32, n)
-		one(row, wide[0].F32[pos[0]:], wide[1].F32[pos[1]:], sa, sb)
-		for i, v := range row {
-			out.requantize(at+i, float64(v), 0)
-		}
-	})
+	result, err := c.temp(onnx.Float, bc.shape...)
+	if err != nil {
+		return err
+	}
+	walk(bc, one, result.F32, wide[0].F32, wide[1].F32)
+	for i, v := range result.F32 {
+		out.requantize(i, float64(v), 0)
+	}
 	return nil
 }
 
@@ -141,7 +141,7 @@ func qLinearAveragePool(c *call) error {
 	if err != nil || scale == nil {
 		return fmt.Errorf("input 3 is not a scale of one float (%v)", err)
 	}
-	zero, err := zeroPoints(c.arg(4), 1)
+	zero, err := c.zeroPoints(c.arg(4), 1)
 	if err != nil {
 		return err
 	}

@@ -297,7 +297,7 @@ func matMulNBits(c *call) error {
 	if err != nil {
 		return err
 	}
-	m, shape, err := rowsOf(c.in[0].Shape, w.k, w.n)
+	m, shape, err := c.rowsOf(c.in[0].Shape, w.k, w.n)
 	if err != nil {
 		return err
 	}
@@ -310,9 +310,11 @@ func matMulNBits(c *call) error {
 		return err
 	}
 	if w.fours != nil {
-		kernel.GemmPacked4(m, x, w.k, w.fours, bias, kernel.ActNone, out.F32, w.n)
+		parts(c.mem.done, m, rowsAt(w.n*w.k), func(lo, hi int) {
+			kernel.GemmPacked4(hi-lo, x[lo*w.k:], w.k, w.fours, bias, kernel.ActNone, out.F32[lo*w.n:], w.n)
+		})
 	} else {
-		kernel.GemmPacked(m, x, w.k, w.packed, bias, kernel.ActNone, out.F32, w.n)
+		gemmPacked(c.mem.done, m, x, w.k, w.packed, bias, kernel.ActNone, out.F32, w.n)
 	}
 	return nil
 }

@@ -287,12 +287,12 @@ func (c *call) stack(o int, s *stacks, i int, a int64, back bool) error {
 	if err != nil {
 		return err
 	}
-	inner, dst := product(shape[d:]), out.elems()
+	inner, dst := product(shape[d:]), out
 	for k, row := range list {
 		if back {
 			k = len(list) - 1 - k
 		}
-		src := row.elems()
+		src := row
 		for r := range product(shape[:d]) {
 			dst.blit((r*len(list)+k)*inner, src, r*inner, inner, 1)
 		}
@@ -364,7 +364,7 @@ func sliceAt(x *Tensor, d, s int) *Tensor {
 	inner, outer := product(x.Shape[d+1:]), product(x.Shape[:d])
 	out := &Tensor{Type: x.Type, Shape: shape}
 	out.allocate(outer * inner)
-	dst, src := out.elems(), x.elems()
+	dst, src := out, x
 	for o := range outer {
 		dst.blit(o*inner, src, (o*x.Shape[d]+s)*inner, inner, 1)
 	}

@@ -157,7 +157,7 @@ func qLinearConv(c *call) error {
 	if yz.Type != onnx.Uint8 && yz.Type != onnx.Int8 {
 		return errType(yz.Type)
 	}
-	z, err := zeroPoints(yz, 1)
+	z, err := c.zeroPoints(yz, 1)
 	if err != nil {
 		return err
 	}

@@ -249,7 +249,7 @@ func (eq *equation) multiply(c *call, dst []float32) error {
 		defer c.mem.release(t)
 		mats[i] = t
 		if i < 2 {
-			copyStrided(slab[float32](t.F32), 0, slab[float32](c.in[i].F32), 0, t.Shape, eq.along(i, c.in[i].Shape, order[i]))
+			copyStrided(Floats(t.F32), 0, c.in[i], 0, t.Shape, eq.along(i, c.in[i].Shape, order[i]))
 		}
 	}
 	for b := range nb {
@@ -260,6 +260,6 @@ func (eq *equation) multiply(c *call, dst []float32) error {
 	for i, l := range eq.out {
 		at[i] = own[slices.Index(order[2], l)]
 	}
-	copyStrided(slab[float32](dst), 0, slab[float32](mats[2].F32), 0, eq.dims(eq.out), at)
+	copyStrided(Floats(dst), 0, mats[2], 0, eq.dims(eq.out), at)
 	return nil
 }

@@ -2,7 +2,6 @@ package exec
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
@@ -10,7 +9,11 @@ import (
 
 // actOf reads the act attribute of a fused node.
 func actOf(n *onnx.Node) (kernel.Act, error) {
-	switch s := n.Str("act", ""); s {
+	a := n.Attr("act")
+	if a == nil {
+		return kernel.ActNone, nil
+	}
+	switch string(a.String) {
 	case "":
 		return kernel.ActNone, nil
 	case "gelu":
@@ -22,7 +25,7 @@ func actOf(n *onnx.Node) (kernel.Act, error) {
 	case "tanh":
 		return kernel.ActTanh, nil
 	default:
-		return 0, fmt.Errorf("activation %q is unknown", s)
+		return 0, fmt.Errorf("activation %q is unknown", a.String)
 	}
 }
 
@@ -49,7 +52,7 @@ func linear(c *call) error {
 	if trans {
 		k, n = n, k
 	}
-	m, shape, err := rowsOf(c.in[0].Shape, k, n)
+	m, shape, err := c.rowsOf(c.in[0].Shape, k, n)
 	if err != nil {
 		return err
 	}
@@ -65,10 +68,10 @@ func linear(c *call) error {
 		return nil
 	}
 	if packed, ok := c.prep.(*kernel.Packed); ok {
-		kernel.GemmPacked(m, x, k, packed, bias, act, out.F32, n)
+		gemmPacked(c.mem.done, m, x, k, packed, bias, act, out.F32, n)
 		return nil
 	}
-	kernel.Gemm(false, trans, m, n, k, 1, x, k, w, ws[1], 0, out.F32, n)
+	gemmFloats(c.mem.done, false, trans, m, n, k, 1, x, k, w, ws[1], 0, out.F32, n)
 	if bias != nil || act != kernel.ActNone {
 		kernel.BiasAct(out.F32, m, n, bias, act)
 	}
@@ -76,11 +79,11 @@ func linear(c *call) error {
 }
 
 // rowsOf views X [..., in] as a matrix: its rows and the result's shape.
-func rowsOf(x []int, k, n int) (int, []int, error) {
+func (c *call) rowsOf(x []int, k, n int) (int, []int, error) {
 	if len(x) == 0 || x[len(x)-1] != k {
 		return 0, nil, fmt.Errorf("the input has shape %v; its last dimension must be the weight's %d", x, k)
 	}
-	shape := slices.Clone(x)
+	shape := c.mem.shape(x)
 	shape[len(shape)-1] = n
 	return product(x[:len(x)-1]), shape, nil
 }
@@ -95,9 +98,12 @@ func (c *call) bias(i, n int) ([]float32, error) {
 		return nil, err
 	}
 	if len(b) == 1 && n > 1 {
-		v := make([]float32, n)
-		fill(v, b[0])
-		return v, nil
+		v, err := c.temp(onnx.Float, n)
+		if err != nil {
+			return nil, err
+		}
+		fill(v.F32, b[0])
+		return v.F32, nil
 	}
 	if len(b) != n {
 		return nil, fmt.Errorf("the bias has shape %v; %d elements are needed", c.in[i].Shape, n)
@@ -124,11 +130,10 @@ func fusedLayerNorm(c *call) error {
 			}
 			total := c.out[0]
 			defer c.mem.release(total)
-			in := slices.Clone(c.in)
-			in[0], in[3] = total, nil
-			inner := *c
-			inner.in = in
-			return fusedLayerNorm(&inner)
+			inner := c.inner(c.node, total, c.arg(1), c.arg(2))
+			err := fusedLayerNorm(inner)
+			copy(c.out, inner.out)
+			return err
 		}
 		residual = r.F32
 	}
@@ -154,7 +159,7 @@ func attention(c *call) error {
 	if err != nil {
 		return err
 	}
-	bias, err := attentionBias(mask, sh)
+	bias, err := c.attentionBias(mask, sh)
 	if err != nil {
 		return err
 	}
@@ -169,7 +174,7 @@ func attention(c *call) error {
 		clear(out.F32)
 		return nil
 	}
-	kernel.Attention(out.F32, q.F32, k.F32, v.F32, bias, sh, nil)
+	attendFloats(c.mem.done, out.F32, q.F32, k.F32, v.F32, bias, sh)
 	return nil
 }
 
@@ -185,24 +190,28 @@ func (c *call) queryRow(t *Tensor) (*Tensor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("position %d of a bias of shape %v", a.Int, t.Shape)
 	}
-	shape := slices.Clone(t.Shape)
+	shape := c.mem.shape(t.Shape)
 	shape[d] = 1
-	out := &Tensor{Type: t.Type, Shape: shape, F32: make([]float32, product(shape))}
-	copyStrided(out.elems(), 0, t.elems(), row*t.Shape[d+1], shape, strides(t.Shape))
+	out, err := c.temp(t.Type, shape...)
+	if err != nil {
+		return nil, err
+	}
+	copyStrided(out, 0, t, row*t.Shape[d+1], shape, c.strides(t.Shape))
 	return out, nil
 }
 
 // attentionBias reads an additive bias that broadcasts to [B, A, Sq, Sk].
-func attentionBias(t *Tensor, sh kernel.AttentionShape) (kernel.Bias, error) {
+func (c *call) attentionBias(t *Tensor, sh kernel.AttentionShape) (kernel.Bias, error) {
 	if t == nil {
 		return kernel.Bias{}, nil
 	}
-	full := []int{sh.B, sh.A, sh.Sq, sh.Sk}
-	got, err := broadcastShape(t.Shape, full)
+	full := c.newShape(4)
+	full[0], full[1], full[2], full[3] = sh.B, sh.A, sh.Sq, sh.Sk
+	got, err := c.broadcastShape(t.Shape, full)
 	if err != nil || !sameShape(got, full) || t.Type != onnx.Float {
 		return kernel.Bias{}, fmt.Errorf("the bias is %s %v; it must be float and broadcast to %v", typeName(t.Type), t.Shape, full)
 	}
-	s := broadcastStrides(t.Shape, full)
+	s := c.broadcastStrides(t.Shape, full)
 	return kernel.Bias{Data: t.F32, SB: s[0], SA: s[1], SQ: s[2], SK: s[3]}, nil
 }
 

@@ -21,7 +21,12 @@ func (c *call) indices(i, dim int) ([]int64, error) {
 		}
 		if v < 0 {
 			if !copied {
-				raw, copied = slices.Clone(raw), true
+				own, err := c.temp(onnx.Int64, len(raw))
+				if err != nil {
+					return nil, err
+				}
+				copy(own.I64, raw)
+				raw, copied = own.I64, true
 			}
 			raw[k] = v + int64(dim)
 		}
@@ -39,7 +44,8 @@ func gather(c *call) error {
 	if err != nil {
 		return err
 	}
-	shape := slices.Concat(x.Shape[:d], c.in[1].Shape, x.Shape[d+1:])
+	shape := c.newShape(len(x.Shape) + len(c.in[1].Shape) - 1)[:0]
+	shape = append(append(append(shape, x.Shape[:d]...), c.in[1].Shape...), x.Shape[d+1:]...)
 	out, err := c.output(0, x.Type, shape...)
 	if err != nil {
 		return err
@@ -48,14 +54,25 @@ func gather(c *call) error {
 	if inner == 0 {
 		return nil
 	}
-	dst, src := out.elems(), x.elems()
-	n := len(ids)
-	kernel.Parallel(outer*n, max(1, grain/inner), func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			dst.blit(r*inner, src, (r/n*x.Shape[d]+int(ids[r%n]))*inner, inner, 1)
-		}
-	})
+	t := borrow[gatherTask]()
+	*t = gatherTask{dst: out, src: x, ids: ids, dim: x.Shape[d], inner: inner}
+	kernel.Run(outer*len(ids), max(1, grain/inner), t)
+	giveBack(t)
 	return nil
+}
+
+// gatherTask copies the blocks of inner elements that ids name.
+type gatherTask struct {
+	dst, src   *Tensor
+	ids        []int64
+	dim, inner int
+}
+
+func (t *gatherTask) Run(lo, hi int) {
+	n := len(t.ids)
+	for r := lo; r < hi; r++ {
+		t.dst.blit(r*t.inner, t.src, (r/n*t.dim+int(t.ids[r%n]))*t.inner, t.inner, 1)
+	}
 }
 
 func gatherElements(c *call) error {
@@ -75,7 +92,7 @@ func gatherElements(c *call) error {
 	if err != nil {
 		return err
 	}
-	dst, src := out.elems(), x.elems()
+	dst, src := out, x
 	elementwise(idx.Shape, x.Shape, d, func(i, base, step int) { dst.blit(i, src, base+int(ids[i])*step, 1, 1) })
 	return nil
 }
@@ -137,7 +154,7 @@ func (c *call) copyOf(x *Tensor) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.elems().blit(0, x.elems(), 0, x.Len(), 1)
+	out.blit(0, x, 0, x.Len(), 1)
 	return out, nil
 }
 
@@ -147,7 +164,7 @@ func scatterer(c *call, out, up *Tensor) (func(at, i, n int), error) {
 	var op binaryOp
 	switch r := c.node.Str("reduction", "none"); r {
 	case "none":
-		dst, src := out.elems(), up.elems()
+		dst, src := out, up
 		return func(at, i, n int) { dst.blit(at, src, i, n, 1) }, nil
 	case "add":
 		op = addOp()
@@ -241,7 +258,7 @@ func gatherND(c *call) error {
 		return nil
 	}
 	per := len(at) / batch
-	dst, src := out.elems(), x.elems()
+	dst, src := out, x
 	for t, from := range at {
 		dst.blit(t*inner, src, t/per*size+from, inner, 1)
 	}

@@ -12,17 +12,14 @@ func constantOfShape(c *call) error {
 	if err != nil {
 		return err
 	}
-	shape := make([]int, len(dims))
+	shape := c.newShape(len(dims))
 	for i, d := range dims {
 		shape[i] = int(d)
 	}
-	value := Floats([]float32{0}, 1)
-	if a := c.node.Attr("value"); a != nil && a.Tensor != nil {
-		if value, err = FromONNX(a.Tensor); err != nil {
+	value, ok := c.prep.(*Tensor)
+	if !ok { // not prepared: run to fold a constant
+		if value, err = filler(c.node); err != nil {
 			return err
-		}
-		if value.dataLen() != 1 {
-			return fmt.Errorf("attribute value has %d elements; one is needed", value.dataLen())
 		}
 	}
 	out, err := c.invent(0, value.Type, shape...)
@@ -30,9 +27,30 @@ func constantOfShape(c *call) error {
 		return err
 	}
 	if n := out.Len(); n > 0 {
-		out.elems().blit(0, value.elems(), 0, n, 0)
+		out.blit(0, value, 0, n, 0)
 	}
 	return nil
+}
+
+// filler is what ConstantOfShape fills with.
+func filler(n *onnx.Node) (*Tensor, error) {
+	a := n.Attr("value")
+	if a == nil || a.Tensor == nil {
+		return Floats([]float32{0}, 1), nil
+	}
+	value, err := FromONNX(a.Tensor)
+	if err == nil && value.dataLen() != 1 {
+		err = fmt.Errorf("attribute value has %d elements; one is needed", value.dataLen())
+	}
+	return value, err
+}
+
+// prepareFiller reads the filler once; what is wrong with it is the run's to say.
+func prepareFiller(_ *compiler, st *step) (any, error) {
+	if v, err := filler(st.node); err == nil {
+		return v, nil
+	}
+	return nil, nil
 }
 
 // constant is a Constant node in any of its spellings.
@@ -132,9 +150,9 @@ func pad(c *call) error {
 	} else if v := c.node.Float("value", 0); v != 0 && x.Type == onnx.Float {
 		value = Floats([]float32{v})
 	}
-	dst := out.elems()
+	dst := out
 	if n := out.Len(); n > 0 {
-		dst.blit(0, value.elems(), 0, n, 0)
+		dst.blit(0, value, 0, n, 0)
 	}
 	if product(core) == 0 {
 		return nil
@@ -142,12 +160,12 @@ func pad(c *call) error {
 	for d, s := range strides(shape) {
 		at += max(0, before[d]) * s
 	}
-	placeStrided(dst, at, strides(shape), x.elems(), from, strides(x.Shape), core)
+	placeStrided(dst, at, strides(shape), x, from, strides(x.Shape), core)
 	return nil
 }
 
 // placeStrided copies a box between two tensors with strides of their own.
-func placeStrided(dst elems, at int, to []int, src elems, from int, own, shape []int) {
+func placeStrided(dst *Tensor, at int, to []int, src *Tensor, from int, own, shape []int) {
 	last := len(shape) - 1
 	if last < 0 {
 		dst.blit(at, src, from, 1, 1)
@@ -164,8 +182,17 @@ func placeStrided(dst elems, at int, to []int, src elems, from int, own, shape [
 	})
 }
 
-// zeroOf is a scalar zero.
+// zeroOf is a scalar zero, only to be read.
 func zeroOf(t onnx.DataType) *Tensor {
+	if t == onnx.Float {
+		return zeroFloat
+	}
+	return newZero(t)
+}
+
+var zeroFloat = newZero(onnx.Float)
+
+func newZero(t onnx.DataType) *Tensor {
 	return &Tensor{Type: t, F32: []float32{0}, F64: []float64{0}, I64: []int64{0}, I32: []int32{0}, U8: []uint8{0}, I8: []int8{0}, Bool: []bool{false}}
 }
 
@@ -259,7 +286,7 @@ func trilu(c *call) error {
 	rows, cols := x.Shape[rank-2], x.Shape[rank-1]
 	k = min(max(k, -int64(rows)), int64(cols))
 	upper := c.node.Int("upper", 1) != 0
-	dst, src, zero := out.elems(), x.elems(), zeroOf(x.Type).elems()
+	dst, src, zero := out, x, zeroOf(x.Type)
 	for r := range out.Len() / cols {
 		// Elements before cut are below the diagonal.
 		cut := min(max(r%rows+int(k), 0), cols)

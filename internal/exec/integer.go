@@ -134,7 +134,7 @@ func (c *call) integerProduct(x, xz, w, wz int, trans bool) (acc *Tensor, n int,
 	if err != nil {
 		return nil, 0, err
 	}
-	m, shape, err := rowsOf(c.in[x].Shape, weights.k, weights.n)
+	m, shape, err := c.rowsOf(c.in[x].Shape, weights.k, weights.n)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -151,7 +151,7 @@ func (c *call) integerProduct(x, xz, w, wz int, trans bool) (acc *Tensor, n int,
 	case weights.k == 0:
 		clear(acc.I32)
 	default:
-		kernel.GemmInt8(m, q, z, weights.packed, weights.zero, acc.I32)
+		gemmInt8(c.mem.done, m, q, z, weights.packed, weights.zero, acc.I32)
 	}
 	return acc, weights.n, nil
 }
@@ -168,7 +168,7 @@ func integerLinear(c *call) error {
 	if err != nil {
 		return err
 	}
-	m, shape, err := rowsOf(c.in[0].Shape, w.k, w.n)
+	m, shape, err := c.rowsOf(c.in[0].Shape, w.k, w.n)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,9 @@ func integerLinear(c *call) error {
 	if err != nil || out.Len() == 0 {
 		return err
 	}
-	kernel.GemmInt8Float(m, q, z, w.packed, w.zero, scale.F32, bias, act, out.F32)
+	parts(c.mem.done, m, rowsAt(w.n*w.k), func(lo, hi int) {
+		kernel.GemmInt8Float(hi-lo, q[lo*w.k:hi*w.k], z, w.packed, w.zero, scale.F32, bias, act, out.F32[lo*w.n:hi*w.n])
+	})
 	return nil
 }
 
@@ -221,7 +223,7 @@ func matMulInteger(c *call) error {
 
 // matMulIntegerPlain serves batched right-hand sides and zero points per row.
 func matMulIntegerPlain(c *call) error {
-	p, err := matmulShape(c.in[0].Shape, c.in[1].Shape, false, false)
+	p, err := c.matmulShape(c.in[0].Shape, c.in[1].Shape, false, false)
 	if err != nil {
 		return err
 	}
@@ -294,7 +296,7 @@ func qLinearMatMul(c *call) error {
 	if err != nil {
 		return err
 	}
-	z, err := zeroPoints(yz, 1)
+	z, err := c.zeroPoints(yz, 1)
 	if err != nil {
 		return err
 	}
@@ -319,7 +321,7 @@ func (c *call) fusedQLinearMatMul() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	m, shape, err := rowsOf(a.Shape, w.k, w.n)
+	m, shape, err := c.rowsOf(a.Shape, w.k, w.n)
 	if err != nil {
 		return false, err
 	}
@@ -340,6 +342,8 @@ func (c *call) fusedQLinearMatMul() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	kernel.GemmInt8U8(m, q, z, w.packed, w.zero, scale.F32, nil, kernel.ActNone, yz.U8[0], out.U8)
+	parts(c.mem.done, m, rowsAt(w.n*w.k), func(lo, hi int) {
+		kernel.GemmInt8U8(hi-lo, q[lo*w.k:hi*w.k], z, w.packed, w.zero, scale.F32, nil, kernel.ActNone, yz.U8[0], out.U8[lo*w.n:hi*w.n])
+	})
 	return true, nil
 }

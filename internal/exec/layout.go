@@ -15,6 +15,7 @@ type layout struct {
 	values int    // the most bytes that the values between the steps take at one time
 	result int    // bytes handed to the caller
 	used   int64  // when, by the plan's clock
+	stale  bool   // a value did not fit: the next run makes another
 }
 
 // spot is where one piece of memory lies; at is ownHeap where it is handed to
@@ -33,6 +34,9 @@ type recording struct {
 	step  int
 	clock int
 	list  []record
+	// before is the layout that some value has outgrown: what had room there
+	// has as much in the next.
+	before *layout
 }
 
 type record struct {
@@ -74,6 +78,11 @@ func (r *recording) output(t *Tensor) {
 func (r *recording) layout(steps int) *layout {
 	if len(r.list) > maxPlaces {
 		return nil
+	}
+	if o := r.before; o != nil && len(o.places) == len(r.list) {
+		for i := range r.list {
+			r.list[i].bytes = max(r.list[i].bytes, o.places[i].bytes)
+		}
 	}
 	l := &layout{places: make([]spot, len(r.list)), first: make([]int, steps+1)}
 	order := make([]int, 0, len(r.list))

@@ -52,7 +52,7 @@ func compare(op relation) func(*call) error {
 		if x.Type != y.Type {
 			return fmt.Errorf("operands are %s and %s; both must have one type", typeName(x.Type), typeName(y.Type))
 		}
-		b, err := newBroadcast(x.Shape, y.Shape)
+		b, err := c.broadcast(x.Shape, y.Shape)
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func compare(op relation) func(*call) error {
 		case x.Type == onnx.Bool && op.bool != nil:
 			walk(b, op.bool, out.Bool, x.Bool, y.Bool)
 		case wideInt(x.Type) && op.i64 != nil:
-			walk(b, op.i64, out.Bool, x.ordered().I64, y.ordered().I64)
+			walk(b, op.i64, out.Bool, x.orderedInts(), y.orderedInts())
 		case storage(x.Type) == onnx.Float && op.f32 != nil:
 			walk(b, op.f32, out.Bool, x.F32, y.F32)
 		default:
@@ -138,7 +138,7 @@ func where(c *call) error {
 	if x.Type != y.Type {
 		return fmt.Errorf("the branches are %s and %s; both must have one type", typeName(x.Type), typeName(y.Type))
 	}
-	b, err := newBroadcast(cond.Shape, x.Shape, y.Shape)
+	b, err := c.broadcast(cond.Shape, x.Shape, y.Shape)
 	if err != nil {
 		return err
 	}
@@ -165,17 +165,45 @@ func where(c *call) error {
 	return nil
 }
 
+// chooseTask is Where on the runs of a broadcast.
+type chooseTask[T any] struct {
+	b    *broadcast
+	dst  []T
+	cond []bool
+	x, y []T
+}
+
 func choose[T any](b *broadcast, dst []T, cond []bool, x, y []T) {
-	sc, sx, sy := b.inner(0), b.inner(1), b.inner(2)
-	b.rows(func(at, n int, pos []int) {
-		i, j, k := pos[0], pos[1], pos[2]
-		for e := range dst[at : at+n] {
-			if cond[i] {
-				dst[at+e] = x[j]
-			} else {
-				dst[at+e] = y[k]
-			}
-			i, j, k = i+sc, j+sx, k+sy
+	t := borrow[chooseTask[T]]()
+	t.b, t.dst, t.cond, t.x, t.y = b, dst, cond, x, y
+	b.run(t)
+	giveBack(t)
+}
+
+func (t *chooseTask[T]) Run(lo, hi int) {
+	b, last := t.b, len(t.b.dims)-1
+	if last == 0 {
+		t.row(t.dst[lo:hi], lo*b.inner(0), lo*b.inner(1), lo*b.inner(2))
+		return
+	}
+	n := b.dims[last]
+	var at runs
+	b.seek(&at, lo)
+	for r := lo; r < hi; r++ {
+		t.row(t.dst[r*n:(r+1)*n], at.pos[0], at.pos[1], at.pos[2])
+		b.step(&at)
+	}
+}
+
+// row chooses the elements of one run, which starts at i, j and k in the operands.
+func (t *chooseTask[T]) row(dst []T, i, j, k int) {
+	sc, sx, sy := t.b.inner(0), t.b.inner(1), t.b.inner(2)
+	for e := range dst {
+		if t.cond[i] {
+			dst[e] = t.x[j]
+		} else {
+			dst[e] = t.y[k]
 		}
-	})
+		i, j, k = i+sc, j+sx, k+sy
+	}
 }

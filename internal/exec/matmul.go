@@ -20,19 +20,22 @@ type product2 struct {
 
 // matmulShape resolves operands of shapes a and b; transposition refers to the
 // last two dimensions (FusedMatMul) and is false for MatMul.
-func matmulShape(a, b []int, transA, transB bool) (*product2, error) {
-	bad := fmt.Errorf("shapes %v and %v cannot be multiplied", a, b)
+func (c *call) matmulShape(a, b []int, transA, transB bool) (*product2, error) {
+	bad := func() error { return fmt.Errorf("shapes %v and %v cannot be multiplied", a, b) }
 	if len(a) == 0 || len(b) == 0 || (transA && len(a) < 2) || (transB && len(b) < 2) {
-		return nil, bad
+		return nil, bad()
 	}
 	ra, rb := a, b
 	if len(a) == 1 {
-		ra = []int{1, a[0]}
+		ra = c.newShape(2)
+		ra[0], ra[1] = 1, a[0]
 	}
 	if len(b) == 1 {
-		rb = []int{b[0], 1}
+		rb = c.newShape(2)
+		rb[0], rb[1] = b[0], 1
 	}
-	p := &product2{m: ra[len(ra)-2], k: ra[len(ra)-1], n: rb[len(rb)-1]}
+	p := c.mem.products.next()
+	p.m, p.k, p.n = ra[len(ra)-2], ra[len(ra)-1], rb[len(rb)-1]
 	kb := rb[len(rb)-2]
 	if transA {
 		p.m, p.k = p.k, p.m
@@ -41,14 +44,14 @@ func matmulShape(a, b []int, transA, transB bool) (*product2, error) {
 		p.n, kb = kb, p.n
 	}
 	if p.k != kb {
-		return nil, bad
+		return nil, bad()
 	}
 	la, lb := ra[:len(ra)-2], rb[:len(rb)-2]
-	lead, err := broadcastShape(la, lb)
+	lead, err := c.broadcastShape(la, lb)
 	if err != nil {
-		return nil, bad
+		return nil, bad()
 	}
-	p.shape = slices.Clone(lead)
+	p.shape = append(c.newShape(len(lead) + 2)[:0], lead...)
 	if len(a) > 1 {
 		p.shape = append(p.shape, p.m)
 	}
@@ -58,18 +61,18 @@ func matmulShape(a, b []int, transA, transB bool) (*product2, error) {
 	p.batch = product(lead)
 	if product(lb) == 1 && !transA {
 		p.m, p.batch, p.collapse = p.m*p.batch, 1, true
-		p.at, p.bt = []int{0}, []int{0}
+		p.at, p.bt = c.newShape(1), c.newShape(1)
 		return p, nil
 	}
-	p.at, p.bt = offsets(la, lead, p.m*p.k, p.batch), offsets(lb, lead, p.k*p.n, p.batch)
+	p.at, p.bt = c.offsets(la, lead, p.m*p.k, p.batch), c.offsets(lb, lead, p.k*p.n, p.batch)
 	return p, nil
 }
 
 // offsets lists where each matrix of a batch lies in an operand whose leading
 // dimensions broadcast to lead.
-func offsets(shape, lead []int, size, batch int) []int {
-	out := make([]int, batch)
-	walkStrided(lead, broadcastStrides(shape, lead), 0, batch, func(i, at int) { out[i] = at * size })
+func (c *call) offsets(shape, lead []int, size, batch int) []int {
+	out := c.newShape(batch)
+	walkStrided(lead, c.broadcastStrides(shape, lead), 0, batch, func(i, at int) { out[i] = at * size })
 	return out
 }
 
@@ -81,7 +84,7 @@ func (c *call) multiply(transA, transB bool, alpha float32) error {
 	if a.Type != b.Type {
 		return fmt.Errorf("operands are %s and %s; both must have one type", typeName(a.Type), typeName(b.Type))
 	}
-	p, err := matmulShape(a.Shape, b.Shape, transA, transB)
+	p, err := c.matmulShape(a.Shape, b.Shape, transA, transB)
 	if err != nil {
 		return err
 	}
@@ -92,10 +95,10 @@ func (c *call) multiply(transA, transB bool, alpha float32) error {
 	switch a.Type {
 	case onnx.Float:
 		if w, ok := c.prep.(*kernel.Packed); ok && p.collapse && alpha == 1 {
-			kernel.GemmPacked(p.m, a.F32, p.k, w, nil, kernel.ActNone, out.F32, p.n)
+			gemmPacked(c.mem.done, p.m, a.F32, p.k, w, nil, kernel.ActNone, out.F32, p.n)
 			return nil
 		}
-		multiplyFloats(p, transA, transB, alpha, a.F32, b.F32, out.F32)
+		c.multiplyFloats(p, transA, transB, alpha, a.F32, b.F32, out.F32)
 		return nil
 	case onnx.Double:
 		return multiplyPlain(p, transA || transB, a.F64, b.F64, out.F64)
@@ -110,7 +113,9 @@ func (c *call) multiply(transA, transB bool, alpha float32) error {
 	return errType(a.Type)
 }
 
-func multiplyFloats(p *product2, transA, transB bool, alpha float32, a, b, y []float32) {
+// multiplyFloats computes the matrices of a product one after the other, or,
+// where there are enough to go round, side by side.
+func (c *call) multiplyFloats(p *product2, transA, transB bool, alpha float32, a, b, y []float32) {
 	lda, ldb := p.k, p.n
 	if transA {
 		lda = p.m
@@ -122,23 +127,34 @@ func multiplyFloats(p *product2, transA, transB bool, alpha float32, a, b, y []f
 		clear(y)
 		return
 	}
-	one := func(i int) {
-		kernel.Gemm(transA, transB, p.m, p.n, p.k, alpha, a[p.at[i]:], lda, b[p.bt[i]:], ldb, 0, y[i*p.m*p.n:], p.n)
-	}
 	if p.m*p.n == 0 {
 		return
 	}
+	t := borrow[batchTask]()
+	defer giveBack(t)
+	*t = batchTask{p: p, transA: transA, transB: transB, alpha: alpha, a: a, b: b, y: y, lda: lda, ldb: ldb, done: c.mem.done}
 	if p.batch < kernel.Threads() {
-		for i := range p.batch {
-			one(i)
-		}
+		t.Run(0, p.batch)
 		return
 	}
-	kernel.Parallel(p.batch, 1, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			one(i)
-		}
-	})
+	kernel.Run(p.batch, 1, t)
+}
+
+// batchTask multiplies matrices of a batch.
+type batchTask struct {
+	p              *product2
+	transA, transB bool
+	alpha          float32
+	a, b, y        []float32
+	lda, ldb       int
+	done           <-chan struct{}
+}
+
+func (t *batchTask) Run(lo, hi int) {
+	p := t.p
+	for i := lo; i < hi && !closed(t.done); i++ {
+		gemmFloats(t.done, t.transA, t.transB, p.m, p.n, p.k, t.alpha, t.a[p.at[i]:], t.lda, t.b[p.bt[i]:], t.ldb, 0, t.y[i*p.m*p.n:], p.n)
+	}
 }
 
 // multiplyPlain serves the types that only shape arithmetic and tests use.
@@ -185,7 +201,7 @@ func gemm(c *call) error {
 	}
 	transA, transB := c.node.Int("transA", 0) != 0, c.node.Int("transB", 0) != 0
 	alpha, beta := c.node.Float("alpha", 1), c.node.Float("beta", 1)
-	p, err := matmulShape(a.Shape, b.Shape, transA, transB)
+	p, err := c.matmulShape(a.Shape, b.Shape, transA, transB)
 	if err != nil {
 		return err
 	}
@@ -211,9 +227,9 @@ func gemm(c *call) error {
 		row, bias = bias.F32, nil
 	}
 	if packed != nil && !transA && alpha == 1 {
-		kernel.GemmPacked(p.m, x, p.k, packed, row, kernel.ActNone, out.F32, p.n)
+		gemmPacked(c.mem.done, p.m, x, p.k, packed, row, kernel.ActNone, out.F32, p.n)
 	} else {
-		multiplyFloats(p, transA, transB, alpha, x, w, out.F32)
+		c.multiplyFloats(p, transA, transB, alpha, x, w, out.F32)
 		if row != nil {
 			kernel.BiasAct(out.F32, p.m, p.n, row, kernel.ActNone)
 		}
@@ -224,18 +240,21 @@ func gemm(c *call) error {
 	if bias.Type != onnx.Float {
 		return errType(bias.Type)
 	}
-	bc, err := newBroadcast(out.Shape, bias.Shape)
+	bc, err := c.broadcast(out.Shape, bias.Shape)
 	if err != nil || !sameShape(bc.shape, out.Shape) {
 		return fmt.Errorf("the bias C of shape %v does not broadcast to %v", bias.Shape, out.Shape)
 	}
-	step := bc.inner(1)
-	bc.rows(func(at, n int, pos []int) {
-		j := pos[1]
-		for i := range out.F32[at : at+n] {
-			out.F32[at+i] += beta * bias.F32[j]
-			j += step
+	if beta != 1 {
+		scaled, err := c.temp(onnx.Float, bias.Shape...)
+		if err != nil {
+			return err
 		}
-	})
+		for i, v := range bias.F32 {
+			scaled.F32[i] = beta * v
+		}
+		bias = scaled
+	}
+	walk(bc, addRow[float32], out.F32, out.F32, bias.F32)
 	return nil
 }
 
@@ -274,7 +293,7 @@ func (c *call) gemmPlain(p *product2, transA, transB bool, alpha, beta float64) 
 		}
 	}
 	if wide[2] != nil {
-		bc, err := newBroadcast([]int{p.m, p.n}, wide[2].Shape)
+		bc, err := c.broadcast([]int{p.m, p.n}, wide[2].Shape)
 		if err != nil || !sameShape(bc.shape, []int{p.m, p.n}) {
 			return fmt.Errorf("the bias C of shape %v does not broadcast to [%d %d]", wide[2].Shape, p.m, p.n)
 		}

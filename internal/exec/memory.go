@@ -14,10 +14,10 @@ import (
 //
 // Bytes come from regions. The first is the slab: where the shape has been run
 // before, a layout says where in it each value goes. Advice is all that a
-// layout is: a place is taken only if it is free. A value of another size than
+// layout is: a place is taken only if it is free. A value that is larger than
 // it was (its shape depends on data), or whose place is still in use, goes to
 // the smallest free gap, and a new region is added where there is none; the next
-// run then starts with a slab that holds as much.
+// run then starts with a slab that holds as much, and makes a new layout.
 type memory struct {
 	limit int // the largest value in bytes
 	// loose puts every value on the heap by itself: constants outlive the run.
@@ -32,13 +32,19 @@ type memory struct {
 	blocks  pool[block]
 	tensors pool[Tensor]
 	sizes   vectors[int] // shapes
-	calls   pool[call]   // these three are for one step at a time
+	calls   pool[call]   // these are for one step at a time
 	args    vectors[*Tensor]
 	flags   vectors[bool]
+	loops   pool[broadcast]
+	temps   []*Tensor // scratch of the step
+
+	products pool[product2]
+	folds    pool[over]
 
 	plan      *layout // where values go, nil where the shape is new
 	pending   []spot  // of the current step
 	recording *recording
+	outgrown  bool // a value is larger than planned
 }
 
 // block is the memory of one value. Tensors that share it (views) count in refs.
@@ -116,7 +122,7 @@ func (r *region) gap(n, best int) (at, size int) {
 // start makes the memory ready for a run: where the last one needed more than
 // the slab, or the layout needs more, there is a new slab.
 func (m *memory) start(plan *layout, done <-chan struct{}) {
-	m.plan, m.done, m.pending = plan, done, nil
+	m.plan, m.done, m.pending, m.outgrown = plan, done, nil, false
 	need := m.need
 	if plan != nil {
 		need = max(need, plan.size)
@@ -141,9 +147,7 @@ func (m *memory) reserve(need int) {
 
 // begin is called before step i.
 func (m *memory) begin(i int) {
-	m.calls.reset()
-	m.args.reset()
-	m.flags.reset()
+	m.endStep()
 	if m.recording != nil {
 		m.recording.step = i
 	}
@@ -156,6 +160,7 @@ func (m *memory) begin(i int) {
 // over the slab makes the next one larger; a slab that has been far too large
 // for long is given up.
 func (m *memory) finish() {
+	m.endStep()
 	if len(m.regions) > 1 {
 		m.need = max(m.need, m.bytes())
 	}
@@ -179,9 +184,21 @@ func (m *memory) finish() {
 	m.blocks.reset()
 	m.tensors.reset()
 	m.sizes.reset()
+}
+
+// endStep takes back what was for one step only.
+func (m *memory) endStep() {
 	m.calls.reset()
 	m.args.reset()
 	m.flags.reset()
+	m.loops.reset()
+	m.products.reset()
+	m.folds.reset()
+	for _, t := range m.temps {
+		m.release(t)
+	}
+	clear(m.temps)
+	m.temps = m.temps[:0]
 }
 
 // bytes is how much memory the regions are.
@@ -229,15 +246,14 @@ func (m *memory) locate(b *block, bytes int) bool {
 	if len(m.pending) > 0 {
 		p := m.pending[0]
 		m.pending = m.pending[1:]
-		if p.bytes == bytes {
-			if p.at == ownHeap {
-				return false
-			}
-			b.span = span{p.at, p.at + bytes}
-			if m.regions[0].claim(b.span) {
-				b.region = 0
-				return true
-			}
+		if p.at == ownHeap {
+			return false
+		}
+		m.outgrown = m.outgrown || bytes > p.bytes
+		b.span = span{p.at, p.at + bytes}
+		if 0 < bytes && bytes <= p.bytes && m.regions[0].claim(b.span) {
+			b.region = 0
+			return true
 		}
 	}
 	if bytes == 0 {

@@ -164,6 +164,7 @@ func dropAxis1(c *call) error {
 	if len(x.Shape) < 2 || x.Shape[1] != 1 {
 		return fmt.Errorf("shape %v has no axis 1 of one element", x.Shape)
 	}
-	c.view(0, x, slices.Delete(slices.Clone(x.Shape), 1, 2))
+	shape := append(c.newShape(len(x.Shape) - 1)[:0], x.Shape[0])
+	c.view(0, x, append(shape, x.Shape[2:]...))
 	return nil
 }

@@ -3,7 +3,6 @@ package exec
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
@@ -48,28 +47,40 @@ func softmax(log bool) func(*call) error {
 }
 
 func softmaxLanes[T float32 | float64](dst, src []T, l lanes, log bool) {
-	kernel.Parallel(l.count, max(1, grain/8/l.n), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			at := l.start(i)
-			top := math.Inf(-1)
-			for j := range l.n {
-				top = max(top, float64(src[at+j*l.step]))
-			}
-			sum := 0.0
-			for j := range l.n {
-				sum += math.Exp(float64(src[at+j*l.step]) - top)
-			}
-			for j := range l.n {
-				v := float64(src[at+j*l.step]) - top
-				if log {
-					v -= math.Log(sum)
-				} else {
-					v = math.Exp(v) / sum
-				}
-				dst[at+j*l.step] = T(v)
-			}
+	t := borrow[softmaxTask[T]]()
+	*t = softmaxTask[T]{dst: dst, src: src, l: l, log: log}
+	kernel.Run(l.count, max(1, grain/8/l.n), t)
+	giveBack(t)
+}
+
+type softmaxTask[T float32 | float64] struct {
+	dst, src []T
+	l        lanes
+	log      bool
+}
+
+func (t *softmaxTask[T]) Run(lo, hi int) {
+	dst, src, l := t.dst, t.src, t.l
+	for i := lo; i < hi; i++ {
+		at := l.start(i)
+		top := math.Inf(-1)
+		for j := range l.n {
+			top = max(top, float64(src[at+j*l.step]))
 		}
-	})
+		sum := 0.0
+		for j := range l.n {
+			sum += math.Exp(float64(src[at+j*l.step]) - top)
+		}
+		for j := range l.n {
+			v := float64(src[at+j*l.step]) - top
+			if t.log {
+				v -= math.Log(sum)
+			} else {
+				v = math.Exp(v) / sum
+			}
+			dst[at+j*l.step] = T(v)
+		}
+	}
 }
 
 // layerNormalization is the standard operator (opset 17).
@@ -91,11 +102,11 @@ func (c *call) layerNorm(d int, residual []float32, gamma, beta *Tensor, eps flo
 	}
 	shape := c.in[0].Shape
 	rows, n := product(shape[:d]), product(shape[d:])
-	g, err := vector("scale", gamma, shape[d:], n, 1)
+	g, err := c.vector("scale", gamma, shape[d:], n, 1)
 	if err != nil {
 		return err
 	}
-	b, err := vector("bias", beta, shape[d:], n, 0)
+	b, err := c.vector("bias", beta, shape[d:], n, 0)
 	if err != nil {
 		return err
 	}
@@ -105,7 +116,7 @@ func (c *call) layerNorm(d int, residual []float32, gamma, beta *Tensor, eps flo
 	}
 	var stat [2][]float32
 	if c.wants(stats) || c.wants(stats+1) {
-		small := slices.Clone(shape)
+		small := c.mem.shape(shape)
 		for i := d; i < len(small); i++ {
 			small[i] = 1
 		}
@@ -129,11 +140,14 @@ func (c *call) layerNorm(d int, residual []float32, gamma, beta *Tensor, eps flo
 }
 
 // vector returns a weight of n elements, spread where it broadcasts to shape; def fills an omitted one.
-func vector(what string, t *Tensor, shape []int, n int, def float32) ([]float32, error) {
+func (c *call) vector(what string, t *Tensor, shape []int, n int, def float32) ([]float32, error) {
 	if t == nil {
-		v := make([]float32, n)
-		fill(v, def)
-		return v, nil
+		v, err := c.temp(onnx.Float, n)
+		if err != nil {
+			return nil, err
+		}
+		fill(v.F32, def)
+		return v.F32, nil
 	}
 	if t.Type != onnx.Float {
 		return nil, fmt.Errorf("the %s is %s; only float is supported: %w", what, typeName(t.Type), ErrType)
@@ -141,11 +155,14 @@ func vector(what string, t *Tensor, shape []int, n int, def float32) ([]float32,
 	if t.Len() == n {
 		return t.F32, nil
 	}
-	full, err := broadcastShape(t.Shape, shape)
+	full, err := c.broadcastShape(t.Shape, shape)
 	if err != nil || !sameShape(full, shape) {
 		return nil, fmt.Errorf("the %s has shape %v; %v is needed", what, t.Shape, shape)
 	}
-	v := make([]float32, n)
-	copyStrided(slab[float32](v), 0, t.elems(), 0, shape, broadcastStrides(t.Shape, shape))
-	return v, nil
+	v, err := c.temp(onnx.Float, n)
+	if err != nil {
+		return nil, err
+	}
+	copyStrided(v, 0, t, 0, shape, c.broadcastStrides(t.Shape, shape))
+	return v.F32, nil
 }

@@ -38,7 +38,7 @@ func rmsNorm[T real](c *call) error {
 	}
 	rows, n := product(x.Shape[:d]), product(row)
 	g := make([]T, n)
-	copyStrided(slab[T](g), 0, slab[T](w), 0, row, broadcastStrides(scale.Shape, row))
+	walkStrided(row, broadcastStrides(scale.Shape, row), 0, n, func(i, at int) { g[i] = w[at] })
 	out, err := c.output(0, x.Type, x.Shape...)
 	if err != nil || out.Len() == 0 {
 		return err
@@ -269,7 +269,7 @@ func meanVariance[T real](c *call) error {
 	if err != nil {
 		return err
 	}
-	o := reduceOver(x.Shape, ax, true)
+	o := c.reduceOver(x.Shape, ax, true)
 	out, err := c.output(0, x.Type, x.Shape...)
 	if err != nil || out.Len() == 0 {
 		return err

@@ -107,7 +107,7 @@ func shapeOps() map[string]operator {
 		"Transpose": {run: transpose, inputs: 1}, "Expand": {run: expand, inputs: 2}, "Tile": {run: tile, inputs: 2},
 		"Concat": {run: concat, inputs: 1}, "Split": {run: split, inputs: 1}, "Slice": {run: slice, inputs: 1},
 		"Pad": {run: pad, inputs: 1}, "Trilu": {run: trilu, inputs: 1},
-		"Constant": {run: constant}, "ConstantOfShape": {run: constantOfShape, inputs: 1}, "Range": {run: rangeOf, inputs: 3},
+		"Constant": {run: constant}, "ConstantOfShape": {run: constantOfShape, prepare: prepareFiller, inputs: 1}, "Range": {run: rangeOf, inputs: 3},
 	}
 }
 

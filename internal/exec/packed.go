@@ -28,28 +28,34 @@ const hiddenBias = -5000
 // seen and very low for what is not, the same for every head and query.
 func seenTokens(c *call) error {
 	t := c.in[0]
-	index, rows, offsets := seen(t)
-	for i, v := range [][]int{index, rows, offsets} {
+	var lists [3][]int64
+	if t.Type == onnx.Float && len(t.Shape) == 4 && t.Shape[1] == 1 {
+		tokens, batch := t.Shape[0]*t.Shape[3], t.Shape[0]
+		room, err := c.temp(onnx.Int64, 2*tokens+batch+1)
+		if err != nil {
+			return err
+		}
+		all := room.I64
+		lists[0], lists[1], lists[2] = seen(t, all[:tokens], all[tokens:tokens:2*tokens], all[2*tokens:])
+	}
+	for i, v := range lists {
 		out, err := c.output(i, onnx.Int64, len(v))
 		if err != nil {
 			return err
 		}
-		for j, x := range v {
-			out.I64[j] = int64(x)
-		}
+		copy(out.I64, v)
 	}
 	return nil
 }
 
-func seen(t *Tensor) (index, rows, offsets []int) {
-	if t.Type != onnx.Float || len(t.Shape) != 4 || t.Shape[1] != 1 {
-		return nil, nil, nil
-	}
+// seen fills index [B·S], rows (empty at first) and offsets [B+1] as
+// seenTokens says.
+func seen(t *Tensor, index, rows, offsets []int64) (_, _, _ []int64) {
 	b, q, s := t.Shape[0], t.Shape[2], t.Shape[3]
 	if q != 1 && q != s || b*s == 0 {
 		return nil, nil, nil
 	}
-	index, offsets = make([]int, b*s), make([]int, b+1)
+	offsets[0] = 0
 	for i := range b {
 		keys := t.F32[i*q*s:][:s]
 		for r := 1; r < q; r++ {
@@ -60,15 +66,15 @@ func seen(t *Tensor) (index, rows, offsets []int) {
 		for j, v := range keys {
 			switch at := i*s + j; {
 			case v == 0:
-				index[at] = len(rows)
-				rows = append(rows, at)
+				index[at] = int64(len(rows))
+				rows = append(rows, int64(at))
 			case v <= hiddenBias:
 				index[at] = -1
 			default:
 				return nil, nil, nil
 			}
 		}
-		if offsets[i+1] = len(rows); offsets[i+1] == offsets[i] {
+		if offsets[i+1] = int64(len(rows)); offsets[i+1] == offsets[i] {
 			return nil, nil, nil // nothing but padding: all of it is seen alike
 		}
 	}
@@ -94,9 +100,8 @@ func packRows(c *call) error {
 		kernel.GatherRows(out.F32, x.F32, n, rows.I64)
 		return nil
 	}
-	dst, src := out.elems(), x.elems()
 	for i, r := range rows.I64 {
-		dst.blit(i*n, src, int(r)*n, n, 1)
+		out.blit(i*n, x, int(r)*n, n, 1)
 	}
 	return nil
 }
@@ -119,16 +124,26 @@ func unpackRows(c *call) error {
 
 // place sets row i of out to the row of x that index names, to 0 for −1.
 func (c *call) place(out, x *Tensor, index []int64, n int) {
-	dst, src, zero := out.elems(), x.elems(), zeroOf(x.Type).elems()
-	c.parallel(len(index), max(1, grain/max(n, 1)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			if r := int(index[i]); r >= 0 {
-				dst.blit(i*n, src, r*n, n, 1)
-			} else {
-				dst.blit(i*n, zero, 0, n, 0)
-			}
+	t := borrow[placeTask]()
+	*t = placeTask{out: out, x: x, zero: zeroOf(x.Type), index: index, n: n}
+	kernel.Run(len(index), max(1, grain/max(n, 1)), t)
+	giveBack(t)
+}
+
+type placeTask struct {
+	out, x, zero *Tensor
+	index        []int64
+	n            int
+}
+
+func (t *placeTask) Run(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		if r := int(t.index[i]); r >= 0 {
+			t.out.blit(i*t.n, t.x, r*t.n, t.n, 1)
+		} else {
+			t.out.blit(i*t.n, t.zero, 0, t.n, 0)
 		}
-	})
+	}
 }
 
 // packedAttentionRows is attention of packed queries, keys and values: inputs 0
@@ -179,11 +194,14 @@ func packedGatherRows(c *call) error {
 	if err != nil {
 		return err
 	}
-	at := make([]int64, len(ids))
-	for i, id := range ids {
-		at[i] = index.I64[id]
+	at, err := c.temp(onnx.Int64, len(ids))
+	if err != nil {
+		return err
 	}
-	c.place(out, x, at, x.Shape[1])
+	for i, id := range ids {
+		at.I64[i] = index.I64[id]
+	}
+	c.place(out, x, at.I64, x.Shape[1])
 	return nil
 }
 
@@ -198,17 +216,20 @@ func packedGather(c *call) error {
 	if err != nil {
 		return err
 	}
-	shape := append(append([]int{b}, c.in[1].Shape...), n)
+	shape := append(append(append(c.newShape(len(c.in[1].Shape) + 2)[:0], b), c.in[1].Shape...), n)
 	out, err := c.output(0, x.Type, shape...)
 	if err != nil {
 		return err
 	}
-	at := make([]int64, 0, b*len(ids))
+	at, err := c.temp(onnx.Int64, b*len(ids))
+	if err != nil {
+		return err
+	}
 	for i := range b {
-		for _, id := range ids {
-			at = append(at, index.I64[i*s+int(id)])
+		for j, id := range ids {
+			at.I64[i*len(ids)+j] = index.I64[i*s+int(id)]
 		}
 	}
-	c.place(out, x, at, n)
+	c.place(out, x, at.I64, n)
 	return nil
 }

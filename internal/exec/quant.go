@@ -3,7 +3,6 @@ package exec
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
@@ -59,41 +58,46 @@ func (q *quantAxis) at(i int) (float32, int32) {
 }
 
 // quantParams reads scale and zero point (inputs 1 and 2) of Quantize- and DequantizeLinear.
-func (c *call) quantParams() (*quantAxis, error) {
+func (c *call) quantParams(q *quantAxis) error {
 	x, block := c.in[0], c.node.Int("block_size", 0)
 	if block < 0 {
-		return nil, fmt.Errorf("block_size is %d; 0 or more is needed", block)
+		return fmt.Errorf("block_size is %d; 0 or more is needed", block)
 	}
 	st := c.in[1]
 	if storage(st.Type) != onnx.Float {
-		return nil, fmt.Errorf("the scale is %s; only float is supported here: %w", typeName(st.Type), ErrType)
+		return fmt.Errorf("the scale is %s; only float is supported here: %w", typeName(st.Type), ErrType)
 	}
-	q := &quantAxis{scale: st.F32, inner: 1, dim: 1}
+	*q = quantAxis{scale: st.F32, inner: 1, dim: 1}
 	if block > 0 || len(q.scale) != 1 || len(st.Shape) == 1 && len(x.Shape) > 0 && st.Shape[0] > 1 {
 		d, err := axis(c.node.Int("axis", 1), len(x.Shape))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		want := []int{x.Shape[d]}
+		want := x.Shape[d : d+1]
 		if block > 0 {
 			q.block = int(min(block, int64(max(x.Shape[d], 1))))
-			want = slices.Clone(x.Shape)
+			want = c.mem.shape(x.Shape)
 			want[d] = (x.Shape[d] + q.block - 1) / q.block
 		}
 		if !sameShape(st.Shape, want) {
-			return nil, fmt.Errorf("the scale has shape %v; axis %d of %v needs %v", st.Shape, d, x.Shape, want)
+			return fmt.Errorf("the scale has shape %v; axis %d of %v needs %v", st.Shape, d, x.Shape, want)
 		}
 		q.inner, q.dim = product(x.Shape[d+1:]), x.Shape[d]
 	}
 	var err error
-	q.zero, err = zeroPoints(c.arg(2), len(q.scale))
-	return q, err
+	q.zero, err = c.zeroPoints(c.arg(2), len(q.scale))
+	return err
 }
 
 // zeroPoints reads n zero points of any quantized type or int32; none means 0.
-func zeroPoints(t *Tensor, n int) ([]int32, error) {
-	out := make([]int32, n)
+func (c *call) zeroPoints(t *Tensor, n int) ([]int32, error) {
+	room, err := c.temp(onnx.Int32, n)
+	if err != nil {
+		return nil, err
+	}
+	out := room.I32
 	if t == nil {
+		clear(out)
 		return out, nil
 	}
 	if t.Len() != n && t.Len() != 1 {
@@ -141,8 +145,9 @@ func quantizeLinear(c *call) error {
 	if real.Type != onnx.Float {
 		return errType(real.Type)
 	}
-	q, err := c.quantParams()
-	if err != nil {
+	t := borrow[quantizeTask]()
+	defer giveBack(t)
+	if err := c.quantParams(&t.quantAxis); err != nil {
 		return err
 	}
 	to := onnx.Uint8
@@ -158,24 +163,34 @@ func quantizeLinear(c *call) error {
 	if err != nil {
 		return err
 	}
-	x, saturate := real.F32, c.node.Int("saturate", 1) != 0
-	lo, hi := bounds(to)
-	kernel.Parallel(len(x), grain, func(first, last int) {
-		for i := first; i < last; i++ {
-			s, z := q.at(i)
-			switch v := x[i] / s; storage(to) {
-			case onnx.Uint8:
-				out.U8[i] = uint8(round(float64(v), z, 0, 255))
-			case onnx.Int8:
-				out.I8[i] = int8(round(float64(v), z, -128, 127))
-			case onnx.Int64:
-				out.I64[i] = int64(round(float64(v), z, float64(lo), float64(hi)))
-			default:
-				out.F32[i] = smallFloats[to].nearest(v, saturate)
-			}
-		}
-	})
+	t.out, t.x, t.saturate = out, real.F32, c.node.Int("saturate", 1) != 0
+	kernel.Run(len(t.x), grain, t)
 	return nil
+}
+
+type quantizeTask struct {
+	quantAxis
+	out      *Tensor
+	x        []float32
+	saturate bool
+}
+
+func (t *quantizeTask) Run(first, last int) {
+	out, x := t.out, t.x
+	lo, hi := bounds(out.Type)
+	for i := first; i < last; i++ {
+		s, z := t.at(i)
+		switch v := x[i] / s; storage(out.Type) {
+		case onnx.Uint8:
+			out.U8[i] = uint8(round(float64(v), z, 0, 255))
+		case onnx.Int8:
+			out.I8[i] = int8(round(float64(v), z, -128, 127))
+		case onnx.Int64:
+			out.I64[i] = int64(round(float64(v), z, float64(lo), float64(hi)))
+		default:
+			out.F32[i] = smallFloats[out.Type].nearest(v, t.saturate)
+		}
+	}
 }
 
 // round is saturate(round-half-even(v) + zero); NaN becomes the zero point.
@@ -201,8 +216,8 @@ func (t *Tensor) requantize(i int, v float64, zero int32) {
 
 func dequantizeLinear(c *call) error {
 	x := c.in[0]
-	q, err := c.quantParams()
-	if err != nil {
+	var q quantAxis
+	if err := c.quantParams(&q); err != nil {
 		return err
 	}
 	out, err := c.output(0, onnx.Float, x.Shape...)
@@ -235,11 +250,22 @@ func dequantizeLinear(c *call) error {
 	return nil
 }
 
-func dequantize[T uint8 | int8 | int32 | int64](dst []float32, src []T, q *quantAxis) {
-	kernel.Parallel(len(src), grain, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			s, z := q.at(i)
-			dst[i] = float32(int32(src[i])-z) * s
-		}
-	})
+type dequantizeTask[T uint8 | int8 | int32 | int64] struct {
+	quantAxis
+	dst []float32
+	src []T
+}
+
+func dequantize[T uint8 | int8 | int32 | int64](dst []float32, src []T, q quantAxis) {
+	t := borrow[dequantizeTask[T]]()
+	t.quantAxis, t.dst, t.src = q, dst, src
+	kernel.Run(len(src), grain, t)
+	giveBack(t)
+}
+
+func (t *dequantizeTask[T]) Run(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		s, z := t.at(i)
+		t.dst[i] = float32(int32(t.src[i])-z) * s
+	}
 }

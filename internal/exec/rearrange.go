@@ -74,7 +74,7 @@ func (c *call) permute(shape, dims, perm []int) error {
 	for i, p := range perm {
 		to[i], at[i] = dims[p], own[p]
 	}
-	copyStrided(out.elems(), 0, x.elems(), 0, to, at)
+	copyStrided(out, 0, x, 0, to, at)
 	return nil
 }
 
@@ -117,7 +117,7 @@ func padMapped(mode string, out, x *Tensor, from int, core, before, after []int)
 			maps[d][i] *= s
 		}
 	}
-	dst, src := out.elems(), x.elems()
+	dst, src := out, x
 	if rank == 0 {
 		dst.blit(0, src, from, 1, 1)
 		return nil

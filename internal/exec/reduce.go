@@ -106,9 +106,9 @@ func (c *call) reduced(x *Tensor) (*over, bool, error) {
 		}
 		given = false
 	}
-	ax := make([]int, 0, len(x.Shape))
+	ax := c.newShape(len(x.Shape))[:0]
 	if given {
-		if ax, err = axes(list, len(x.Shape)); err != nil {
+		if ax, err = c.axes(list, len(x.Shape)); err != nil {
 			return nil, false, err
 		}
 	} else {
@@ -116,12 +116,15 @@ func (c *call) reduced(x *Tensor) (*over, bool, error) {
 			ax = append(ax, i)
 		}
 	}
-	return reduceOver(x.Shape, ax, c.node.Int("keepdims", 1) != 0), false, nil
+	return c.reduceOver(x.Shape, ax, c.node.Int("keepdims", 1) != 0), false, nil
 }
 
-func reduceOver(shape, ax []int, keep bool) *over {
-	o := &over{count: 1}
-	own := strides(shape)
+func (c *call) reduceOver(shape, ax []int, keep bool) *over {
+	o := c.mem.folds.next()
+	o.count = 1
+	own, rank := c.strides(shape), len(shape)
+	o.shape, o.kept, o.keptAt = c.newShape(rank)[:0], c.newShape(rank)[:0], c.newShape(rank)[:0]
+	o.red, o.redAt = c.newShape(rank)[:0], c.newShape(rank)[:0]
 	k := 0
 	for d, size := range shape {
 		if k < len(ax) && ax[k] == d {
@@ -136,8 +139,9 @@ func reduceOver(shape, ax []int, keep bool) *over {
 		o.shape = append(o.shape, size)
 		o.kept, o.keptAt = append(o.kept, size), append(o.keptAt, own[d])
 	}
-	o.kept, o.keptAt = collapse(o.kept, o.keptAt)
-	o.red, o.redAt = collapse(o.red, o.redAt)
+	// In place: what is written lies before what is read.
+	o.kept, o.keptAt = collapseInto(o.kept[:0], o.keptAt[:0], o.kept, o.keptAt)
+	o.red, o.redAt = collapseInto(o.red[:0], o.redAt[:0], o.red, o.redAt)
 	return o
 }
 
@@ -149,7 +153,7 @@ func reduce(r reduction) func(*call) error {
 			return err
 		}
 		if noop {
-			o = &over{shape: x.Shape, kept: []int{x.Len()}, keptAt: []int{1}, count: 1}
+			o = c.reduceOver(x.Shape, nil, false)
 		}
 		out, err := c.output(0, x.Type, o.shape...)
 		if err != nil {
@@ -192,17 +196,29 @@ func foldOver[T number, A int64 | float64](o *over, f fold[A], dst, src []T) err
 	if f.step == nil {
 		return fmt.Errorf("not defined on integers: %w", ErrType)
 	}
-	kernel.Parallel(len(dst), max(1, grain/4/max(o.count, 1)), func(lo, hi int) {
-		walkStrided(o.kept, o.keptAt, lo, hi, func(i, base int) {
-			acc := f.zero
-			walkStrided(o.red, o.redAt, 0, o.count, func(_, at int) { acc = f.step(acc, A(src[base+at])) })
-			if f.finish != nil {
-				acc = f.finish(acc, o.count)
-			}
-			dst[i] = T(acc)
-		})
-	})
+	t := borrow[foldTask[T, A]]()
+	*t = foldTask[T, A]{o: o, f: f, dst: dst, src: src}
+	kernel.Run(len(dst), max(1, grain/4/max(o.count, 1)), t)
+	giveBack(t)
 	return nil
+}
+
+type foldTask[T number, A int64 | float64] struct {
+	o        *over
+	f        fold[A]
+	dst, src []T
+}
+
+func (t *foldTask[T, A]) Run(lo, hi int) {
+	o, f := t.o, &t.f
+	walkStrided(o.kept, o.keptAt, lo, hi, func(i, base int) {
+		acc := f.zero
+		walkStrided(o.red, o.redAt, 0, o.count, func(_, at int) { acc = f.step(acc, A(t.src[base+at])) })
+		if f.finish != nil {
+			acc = f.finish(acc, o.count)
+		}
+		t.dst[i] = T(acc)
+	})
 }
 
 // reduceBool is a maximum or minimum of bools, false < true.
@@ -235,7 +251,11 @@ func walkStrided(shape, stride []int, lo, hi int, f func(i, at int)) {
 		}
 		return
 	}
-	index := make([]int, len(shape))
+	var room [maxLoop]int
+	index := room[:]
+	if len(shape) > maxLoop {
+		index = make([]int, len(shape))
+	}
 	at, rest := 0, lo
 	for d := len(shape) - 1; d >= 0; d-- {
 		if shape[d] == 0 {

@@ -48,9 +48,9 @@ func (s *Session) runIn(ctx context.Context, st *state, in map[string]*Tensor, o
 	if err := s.bind(p, in, st); err != nil {
 		return nil, err
 	}
-	known := s.layout(p, st.key)
+	known, old := s.layout(p, st.key)
 	if known == nil {
-		st.recording = &recording{}
+		st.recording = &recording{before: old}
 	}
 	st.start(known, ctx.Done())
 	if err := s.runSteps(ctx, p, st); err != nil {
@@ -63,21 +63,33 @@ func (s *Session) runIn(ctx context.Context, st *state, in map[string]*Tensor, o
 		}
 		res[s.names[id]] = st.handOver(st.vals[id])
 	}
-	if st.recording != nil {
+	if st.recording != nil || st.outgrown {
 		s.remember(p, st)
 	}
 	return res, nil
 }
 
-// layout is where the values of a shape lie, nil where it is new.
-func (s *Session) layout(p *plan, key []byte) *layout {
+// layout is where the values of a shape lie, nil where it is new or has been
+// outgrown, which is old then.
+func (s *Session) layout(p *plan, key []byte) (known, old *layout) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p.layouts.get(key)
+	l := p.layouts.get(key)
+	if l != nil && l.stale {
+		return nil, l
+	}
+	return l, nil
 }
 
-// remember makes a layout of the run that was recorded and the slab that it needs.
+// remember makes a layout of the run that was recorded and the slab that it
+// needs, or notes that the layout is to be made again.
 func (s *Session) remember(p *plan, st *state) {
+	if st.recording == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		st.plan.stale = true
+		return
+	}
 	l := st.recording.layout(len(p.steps))
 	if l == nil {
 		return

@@ -31,7 +31,7 @@ func argBest(largest bool) func(*call) error {
 		if x.Shape[d] == 0 {
 			return fmt.Errorf("axis %d of shape %v is empty", d, x.Shape)
 		}
-		o := reduceOver(x.Shape, []int{d}, c.node.Int("keepdims", 1) != 0)
+		o := c.reduceOver(x.Shape, []int{d}, c.node.Int("keepdims", 1) != 0)
 		out, err := c.output(0, onnx.Int64, o.shape...)
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func argBest(largest bool) func(*call) error {
 			if !wideInt(x.Type) {
 				return errType(x.Type)
 			}
-			best(out.I64, x.ordered().I64, l, largest, last)
+			best(out.I64, x.orderedInts(), l, largest, last)
 		}
 		return nil
 	}
@@ -124,7 +124,7 @@ func topK(c *call) error {
 		if !wideInt(x.Type) {
 			return errType(x.Type)
 		}
-		top(values.I64, index.I64, x.ordered().I64, from, to, largest)
+		top(values.I64, index.I64, x.orderedInts(), from, to, largest)
 		if x.Type == onnx.Uint64 {
 			copy(values.I64, flipSign(values.I64))
 		}
@@ -183,7 +183,7 @@ func oneHot(c *call) error {
 	if err != nil {
 		return err
 	}
-	dst, src := out.elems(), values.elems()
+	dst, src := out, values
 	if n := out.Len(); n > 0 {
 		dst.blit(0, src, 0, n, 0)
 	}

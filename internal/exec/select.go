@@ -58,7 +58,7 @@ func (c *call) pick(i int, x *Tensor, shape []int, d int, rows []int) error {
 	if err != nil || inner == 0 {
 		return err
 	}
-	dst, src := out.elems(), x.elems()
+	dst, src := out, x
 	for o := range product(shape[:d]) {
 		for k, r := range rows {
 			dst.blit((o*len(rows)+k)*inner, src, (o*n+r)*inner, inner, 1)
@@ -75,7 +75,7 @@ func comparer(t *Tensor) func(i, j int) int {
 	case onnx.Double:
 		return func(i, j int) int { return cmp.Compare(t.F64[i], t.F64[j]) }
 	case onnx.Int64:
-		v := t.ordered().I64
+		v := t.orderedInts()
 		return func(i, j int) int { return cmp.Compare(v[i], v[j]) }
 	case onnx.Int32:
 		return func(i, j int) int { return cmp.Compare(t.I32[i], t.I32[j]) }
@@ -181,7 +181,7 @@ func reverseSequence(c *call) error {
 		return err
 	}
 	own := strides(x.Shape)
-	dst, src, inner := out.elems(), x.elems(), product(x.Shape[2:])
+	dst, src, inner := out, x, product(x.Shape[2:])
 	for i, n := range lens {
 		if n < 0 || n > int64(x.Shape[t]) {
 			return fmt.Errorf("length %d of sequence %d is outside 0 … %d", n, i, x.Shape[t])
@@ -248,8 +248,8 @@ func centerCropPad(c *call) error {
 	if err != nil || out.Len() == 0 {
 		return err
 	}
-	dst, at := out.elems(), 0
-	dst.blit(0, zeroOf(x.Type).elems(), 0, out.Len(), 0)
+	dst, at := out, 0
+	dst.blit(0, zeroOf(x.Type), 0, out.Len(), 0)
 	if product(core) == 0 {
 		return nil
 	}
@@ -257,7 +257,7 @@ func centerCropPad(c *call) error {
 	for d, o := range offset {
 		at += o * to[d]
 	}
-	placeStrided(dst, at, to, x.elems(), from, own, core)
+	placeStrided(dst, at, to, x, from, own, core)
 	return nil
 }
 
@@ -292,7 +292,7 @@ func tensorScatter(c *call) error {
 	}
 	total, steps, inner := cache.Shape[d], up.Shape[d], product(up.Shape[d+1:])
 	heads := product(up.Shape[1:d])
-	dst, src := out.elems(), up.elems()
+	dst, src := out, up
 	for r := range product(up.Shape[:d]) {
 		first := at[r/max(heads, 1)]
 		if first < 0 || first > int64(total) || mode == "linear" && first+int64(steps) > int64(total) {

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/litekit/lite/onnx"
@@ -47,7 +48,7 @@ func reshape(c *call) error {
 	if !given {
 		return fmt.Errorf("the shape is missing")
 	}
-	shape := make([]int, len(want))
+	shape := c.newShape(len(want))
 	infer := -1
 	for i, d := range want {
 		switch {
@@ -87,7 +88,9 @@ func flatten(c *call) error {
 		}
 		a = int64(d)
 	}
-	c.view(0, x, []int{product(x.Shape[:a]), product(x.Shape[a:])})
+	shape := c.newShape(2)
+	shape[0], shape[1] = product(x.Shape[:a]), product(x.Shape[a:])
+	c.view(0, x, shape)
 	return nil
 }
 
@@ -97,11 +100,11 @@ func squeeze(c *call) error {
 	if err != nil {
 		return err
 	}
-	ax, err := axes(list, len(x.Shape))
+	ax, err := c.axes(list, len(x.Shape))
 	if err != nil {
 		return err
 	}
-	shape := []int{}
+	shape := c.newShape(len(x.Shape))[:0]
 	for i, d := range x.Shape {
 		switch drop := slices.Contains(ax, i); {
 		case drop && d != 1:
@@ -125,11 +128,11 @@ func unsqueeze(c *call) error {
 		return fmt.Errorf("the axes are missing")
 	}
 	rank := len(x.Shape) + len(list)
-	ax, err := axes(list, rank)
+	ax, err := c.axes(list, rank)
 	if err != nil {
 		return err
 	}
-	shape, rest := make([]int, 0, rank), x.Shape
+	shape, rest := c.newShape(rank)[:0], x.Shape
 	for i := range rank {
 		if slices.Contains(ax, i) {
 			shape = append(shape, 1)
@@ -144,12 +147,12 @@ func unsqueeze(c *call) error {
 func transpose(c *call) error {
 	x := c.in[0]
 	rank := len(x.Shape)
-	perm := make([]int, rank)
+	perm := c.newShape(rank)
 	if list := c.node.Ints("perm"); list != nil {
 		if len(list) != rank {
 			return fmt.Errorf("perm %v does not fit shape %v", list, x.Shape)
 		}
-		if _, err := axes(list, rank); err != nil {
+		if _, err := c.axes(list, rank); err != nil {
 			return err
 		}
 		for i, p := range list {
@@ -167,8 +170,8 @@ func transpose(c *call) error {
 
 // permuted returns x with its dimensions in the order perm; the caller owns it.
 func (c *call) permuted(x *Tensor, perm []int) (*Tensor, error) {
-	own := strides(x.Shape)
-	shape, stride := make([]int, len(perm)), make([]int, len(perm))
+	own := c.strides(x.Shape)
+	shape, stride := c.newShape(len(perm)), c.newShape(len(perm))
 	for i, p := range perm {
 		shape[i], stride[i] = x.Shape[p], own[p]
 	}
@@ -176,7 +179,7 @@ func (c *call) permuted(x *Tensor, perm []int) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	copyStrided(out.elems(), 0, x.elems(), 0, shape, stride)
+	copyStrided(out, 0, x, 0, shape, stride)
 	return out, nil
 }
 
@@ -186,14 +189,14 @@ func expand(c *call) error {
 	if err != nil {
 		return err
 	}
-	target := make([]int, len(want))
+	target := c.newShape(len(want))
 	for i, d := range want {
 		if d < 0 {
 			return fmt.Errorf("shape %v has a negative dimension", want)
 		}
 		target[i] = int(d)
 	}
-	shape, err := broadcastShape(x.Shape, target)
+	shape, err := c.broadcastShape(x.Shape, target)
 	if err != nil {
 		return err
 	}
@@ -204,7 +207,7 @@ func expand(c *call) error {
 	if err != nil {
 		return err
 	}
-	copyStrided(out.elems(), 0, x.elems(), 0, shape, broadcastStrides(x.Shape, shape))
+	copyStrided(out, 0, x, 0, shape, c.broadcastStrides(x.Shape, shape))
 	return nil
 }
 
@@ -217,22 +220,21 @@ func tile(c *call) error {
 	if len(reps) != len(x.Shape) {
 		return fmt.Errorf("repeats %v do not fit shape %v", reps, x.Shape)
 	}
-	own := strides(x.Shape)
-	shape := make([]int, len(reps))
-	var loop, stride []int
+	own := c.strides(x.Shape)
+	shape := c.newShape(len(reps))
+	loop, stride := c.newShape(2 * len(reps))[:0], c.newShape(2 * len(reps))[:0]
 	for i, r := range reps {
-		if n, ok := elements([]int{x.Shape[i], int(r)}); !ok {
+		if n := x.Shape[i]; r < 0 || n > 0 && r > int64(math.MaxInt/64/n) {
 			return fmt.Errorf("repeats %v of shape %v", reps, x.Shape)
-		} else {
-			shape[i] = n
 		}
+		shape[i] = x.Shape[i] * int(r)
 		loop, stride = append(loop, int(r), x.Shape[i]), append(stride, 0, own[i])
 	}
 	out, err := c.invent(0, x.Type, shape...)
 	if err != nil {
 		return err
 	}
-	copyStrided(out.elems(), 0, x.elems(), 0, loop, stride)
+	copyStrided(out, 0, x, 0, loop, stride)
 	return nil
 }
 
@@ -242,7 +244,7 @@ func concat(c *call) error {
 	if err != nil {
 		return err
 	}
-	shape := slices.Clone(first.Shape)
+	shape := c.mem.shape(first.Shape)
 	shape[d] = 0
 	for i, x := range c.in {
 		if x == nil {
@@ -264,10 +266,10 @@ func concat(c *call) error {
 	}
 	inner := product(shape[d+1:])
 	outer, row := product(shape[:d]), shape[d]*inner
-	dst, at := out.elems(), 0
+	dst, at := out, 0
 	for _, x := range c.in {
 		n := x.Shape[d] * inner
-		src := x.elems()
+		src := x
 		for o := range outer {
 			dst.blit(at+o*row, src, o*n, n, 1)
 		}
@@ -291,6 +293,11 @@ func split(c *call) error {
 		if k := c.node.Int("num_outputs", int64(count)); k != int64(count) {
 			return fmt.Errorf("num_outputs is %d, but the node has %d", k, count)
 		}
+		room, err := c.temp(onnx.Int64, count)
+		if err != nil {
+			return err
+		}
+		parts = room.I64[:0]
 		chunk := (x.Shape[d] + count - 1) / count
 		for left := x.Shape[d]; len(parts) < count; left -= chunk {
 			parts = append(parts, int64(max(0, min(chunk, left))))
@@ -307,17 +314,17 @@ func split(c *call) error {
 		return fmt.Errorf("split %v does not fit axis %d of shape %v and %d outputs", parts, d, x.Shape, count)
 	}
 	inner, outer := product(x.Shape[d+1:]), product(x.Shape[:d])
-	src, at := x.elems(), 0
+	src, at := x, 0
 	for i, p := range parts {
 		n := int(p) * inner
 		if c.wants(i) {
-			shape := slices.Clone(x.Shape)
+			shape := c.mem.shape(x.Shape)
 			shape[d] = int(p)
 			out, err := c.output(i, x.Type, shape...)
 			if err != nil {
 				return err
 			}
-			dst := out.elems()
+			dst := out
 			for o := range outer {
 				dst.blit(o*n, src, at+o*x.Shape[d]*inner, n, 1)
 			}
@@ -351,10 +358,10 @@ func slice(c *call) error {
 	if len(ends) != n || haveAxes && len(list) != n || haveSteps && len(steps) != n || n > rank {
 		return fmt.Errorf("starts %v, ends %v, axes %v and steps %v do not fit together and shape %v", starts, ends, list, steps, x.Shape)
 	}
-	if _, err := axes(list, rank); err != nil {
+	if _, err := c.axes(list, rank); err != nil {
 		return err
 	}
-	shape, stride, from := slices.Clone(x.Shape), strides(x.Shape), 0
+	shape, stride, from := c.mem.shape(x.Shape), c.strides(x.Shape), 0
 	for i := range n {
 		d, step := i, int64(1)
 		if haveAxes {
@@ -377,7 +384,7 @@ func slice(c *call) error {
 	if err != nil {
 		return err
 	}
-	copyStrided(out.elems(), 0, x.elems(), from, shape, stride)
+	copyStrided(out, 0, x, from, shape, stride)
 	return nil
 }
 

@@ -216,8 +216,12 @@ func elements(shape []int) (int, bool) {
 }
 
 // strides are those of a contiguous tensor.
-func strides(shape []int) []int {
-	s := make([]int, len(shape))
+func strides(shape []int) []int { return ownStrides(make([]int, len(shape)), shape) }
+
+// strides is the same in a slice that lasts as long as the run.
+func (c *call) strides(shape []int) []int { return ownStrides(c.newShape(len(shape)), shape) }
+
+func ownStrides(s, shape []int) []int {
 	n := 1
 	for i := len(shape) - 1; i >= 0; i-- {
 		s[i] = n

@@ -82,10 +82,16 @@ func (t *Tensor) as(to onnx.DataType) *Tensor {
 // ordered returns t as an int64 tensor whose elements compare as those of t do.
 func (t *Tensor) ordered() *Tensor {
 	v := t.as(onnx.Int64)
-	if t.Type == onnx.Uint64 {
-		v.I64 = flipSign(t.I64)
-	}
+	v.I64 = t.orderedInts()
 	return v
+}
+
+// orderedInts are the elements of t, held in I64, as int64 that compare as they do.
+func (t *Tensor) orderedInts() []int64 {
+	if t.Type != onnx.Uint64 {
+		return t.I64
+	}
+	return flipSign(t.I64)
 }
 
 // flipSign maps the bits of uint64 to int64 in the same order, and back.

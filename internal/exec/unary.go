@@ -11,11 +11,12 @@ import (
 
 // float runs an element function of real numbers, in float64 arithmetic.
 func float(f func(float64) float64) func(*call) error {
+	narrow := func(v float32) float32 { return float32(f(float64(v))) }
 	return func(c *call) error {
 		x := c.in[0]
 		switch x.Type {
 		case onnx.Float:
-			return each1(c, func(v float32) float32 { return float32(f(float64(v))) })
+			return each1(c, narrow)
 		case onnx.Double:
 			return each1(c, f)
 		}
@@ -30,13 +31,27 @@ func each1[T number](c *call, f func(T) T) error {
 	if err != nil {
 		return err
 	}
-	y := data[T](out)
-	kernel.Parallel(len(x), grain/4, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			y[i] = f(x[i])
-		}
-	})
+	t := borrow[mapTask[T]]()
+	*t = mapTask[T]{y: data[T](out), x: x, f: f, done: c.mem.done}
+	kernel.Run(len(x), grain/4, t)
+	giveBack(t)
 	return nil
+}
+
+// mapTask applies f to every element until done is closed.
+type mapTask[T any] struct {
+	y, x []T
+	f    func(T) T
+	done <-chan struct{}
+}
+
+func (t *mapTask[T]) Run(lo, hi int) {
+	if closed(t.done) {
+		return
+	}
+	for i := lo; i < hi; i++ {
+		t.y[i] = t.f(t.x[i])
+	}
 }
 
 // eachWide maps every element of input 0, a small signed or unsigned integer
@@ -54,9 +69,10 @@ func eachWide(c *call, f func(int64) int64) error {
 
 // activation runs a kernel's activation on float32 and f on float64.
 func activation(act kernel.Act, f func(float64) float64) func(*call) error {
+	wide := float(f)
 	return func(c *call) error {
 		if c.in[0].Type != onnx.Float {
-			return float(f)(c)
+			return wide(c)
 		}
 		return activate(c, act)
 	}
@@ -76,15 +92,24 @@ func activate(c *call, act kernel.Act) error {
 }
 
 func gelu(c *call) error {
-	switch s := c.node.Str("approximate", "none"); s {
+	a := c.node.Attr("approximate")
+	if a == nil {
+		return geluExactly(c)
+	}
+	switch string(a.String) {
 	case "none":
-		return activation(kernel.ActGelu, func(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) })(c)
+		return geluExactly(c)
 	case "tanh":
-		return activation(kernel.ActGeluTanh, geluTanh)(c)
+		return geluByTanh(c)
 	default:
-		return fmt.Errorf("attribute approximate is %q; none or tanh is needed", s)
+		return fmt.Errorf("attribute approximate is %q; none or tanh is needed", a.String)
 	}
 }
+
+var (
+	geluExactly = activation(kernel.ActGelu, func(x float64) float64 { return 0.5 * x * (1 + math.Erf(x/math.Sqrt2)) })
+	geluByTanh  = activation(kernel.ActGeluTanh, geluTanh)
+)
 
 func geluTanh(x float64) float64 {
 	return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
@@ -300,7 +325,27 @@ func clipTo[T number](c *call, lo, hi T) error {
 		}
 		*p = data[T](b)[0]
 	}
-	return each1(c, func(x T) T { return min(max(x, lo), hi) })
+	x := data[T](c.in[0])
+	out, err := c.like(0)
+	if err != nil {
+		return err
+	}
+	t := borrow[clipTask[T]]()
+	*t = clipTask[T]{y: data[T](out), x: x, lo: lo, hi: hi}
+	kernel.Run(len(x), grain, t)
+	giveBack(t)
+	return nil
+}
+
+type clipTask[T number] struct {
+	y, x   []T
+	lo, hi T
+}
+
+func (t *clipTask[T]) Run(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		t.y[i] = min(max(t.x[i], t.lo), t.hi)
+	}
 }
 
 func identity(c *call) error {

@@ -40,8 +40,18 @@ func Parallel(n, grain int, f func(lo, hi int)) {
 	parallel(n, grain, funcTask(f))
 }
 
-// A task is the body of a parallel loop. The kernels use pooled structs rather
-// than closures so that a call allocates nothing.
+// Task is the body of a parallel loop that is used again and again.
+type Task interface {
+	// Run does the chunk [lo, hi).
+	Run(lo, hi int)
+}
+
+// Run is Parallel on t.Run; unlike a closure, t may be used again, so that a
+// call allocates nothing.
+func Run(n, grain int, t Task) { spread(n, grain, nil, t) }
+
+// A task is the body of a kernel's parallel loop. The kernels use pooled
+// structs rather than closures so that a call allocates nothing.
 type task interface {
 	run(lo, hi int)
 }
@@ -54,6 +64,7 @@ func (f funcTask) run(lo, hi int) { f(lo, hi) }
 // that took it up; the last one to leave recycles it.
 type job struct {
 	task     task
+	given    Task // in place of task
 	n, grain int
 	chunks   int64
 	next     atomic.Int64
@@ -89,12 +100,16 @@ func (j *job) chunk(lo int) {
 			j.failed.CompareAndSwap(nil, &failure{r})
 		}
 	}()
-	j.task.run(lo, min(lo+j.grain, j.n))
+	if hi := min(lo+j.grain, j.n); j.given != nil {
+		j.given.Run(lo, hi)
+	} else {
+		j.task.run(lo, hi)
+	}
 }
 
 func (j *job) release() {
 	if j.refs.Add(-1) == 0 {
-		j.task = nil
+		j.task, j.given = nil, nil
 		jobs.put(j)
 	}
 }
@@ -191,7 +206,10 @@ func (w *workerSet) loop() {
 	}
 }
 
-func parallel(n, grain int, t task) {
+func parallel(n, grain int, t task) { spread(n, grain, t, nil) }
+
+// spread runs t, or given where that is not nil, on chunks of [0, n).
+func spread(n, grain int, t task, given Task) {
 	if n <= 0 {
 		return
 	}
@@ -200,7 +218,11 @@ func parallel(n, grain int, t task) {
 	helpers := min(Threads(), chunks) - 1
 	if helpers < 1 {
 		for lo := 0; lo < n; lo += grain {
-			t.run(lo, min(lo+grain, n))
+			if hi := min(lo+grain, n); given != nil {
+				given.Run(lo, hi)
+			} else {
+				t.run(lo, hi)
+			}
 		}
 		return
 	}
@@ -208,7 +230,7 @@ func parallel(n, grain int, t task) {
 	if j.finished == nil {
 		j.finished = make(chan struct{}, 1)
 	}
-	j.task, j.n, j.grain, j.chunks = t, n, grain, int64(chunks)
+	j.task, j.given, j.n, j.grain, j.chunks = t, given, n, grain, int64(chunks)
 	j.next.Store(0)
 	j.done.Store(0)
 	j.refs.Store(1)

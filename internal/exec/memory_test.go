@@ -1,0 +1,151 @@
+package exec_test
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/internal/modeltest"
+	"github.com/litekit/lite/internal/shared"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/quantize"
+	"github.com/litekit/lite/student"
+)
+
+// encoders are a small BERT with a classifier and a masked LM on it, in the
+// forms that are met in use.
+func encoders(t testing.TB) map[string]*onnx.Model {
+	t.Helper()
+	shape := student.Shape{Layers: 2, Hidden: 64, Heads: 4, FFN: 128, Vocab: 300, Positions: 128}
+	m := modeltest.New(t, shape, 1, student.Classification([]string{"a", "b", "c"}), student.MaskedLM())
+	out := map[string]*onnx.Model{"float": m}
+	samples := quantize.SampleList{{Inputs: modeltest.Inputs(300, 2, 16, 9)}}
+	for name, cfg := range map[string]quantize.Config{
+		"dynamic": {Mode: quantize.Dynamic, PerChannel: true, Embeddings: true},
+		"static":  {Mode: quantize.Static, PerChannel: true, Embeddings: true, Calibration: samples},
+	} {
+		q, err := cfg.Apply(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = q
+	}
+	return out
+}
+
+// resultAllocs is how often a run allocates for what it returns: twice for the
+// map (itself and its first group of entries), and for each output a header, a
+// shape and the elements.
+func resultAllocs(outputs int) float64 { return float64(2 + 3*outputs) }
+
+// TestSecondRunAllocatesItsOutputs: a run of a known shape takes from the heap
+// the map of results and, for each, a header, a shape and the elements.
+func TestSecondRunAllocatesItsOutputs(t *testing.T) {
+	defer kernel.SetThreads(0)
+	for name, m := range encoders(t) {
+		sess := newSession(t, m, exec.Options{})
+		for _, threads := range []int{1, 2} {
+			kernel.SetThreads(threads)
+			for _, shape := range [][2]int{{1, 16}, {4, 64}} {
+				feed := modeltest.Inputs(300, shape[0], shape[1], shape[1]/2)
+				got := testing.AllocsPerRun(5, func() { run(t, sess, feed) })
+				if want := resultAllocs(len(sess.Outputs())); got != want {
+					t.Errorf("%s, inputs %v, %d threads: a run allocates %v times; want %v", name, shape, threads, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestOperatorsThatAllocate counts over ONNX's cases what a second run
+// allocates beyond its outputs, by operator, and bounds how many do.
+func TestOperatorsThatAllocate(t *testing.T) {
+	dir := shared.Path(t, "conformance", "onnx-1.19-node")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel.SetThreads(1)
+	defer kernel.SetThreads(0)
+	most, seen := map[string]float64{}, map[string]bool{}
+	for _, e := range entries {
+		if n, ok := caseAllocs(filepath.Join(dir, e.Name())); ok {
+			op := caseOperator(filepath.Join(dir, e.Name()))
+			seen[op] = true
+			if n > 0 {
+				most[op] = max(most[op], n)
+			}
+		}
+	}
+	t.Logf("%d of %d operators allocate in a second run: %s", len(most), len(seen), strings.Join(slices.Sorted(maps.Keys(most)), ", "))
+	for _, op := range encoderOps {
+		if most[op] > 0 {
+			t.Errorf("%s, which encoders use, allocates %v times", op, most[op])
+		}
+	}
+	if len(most) > allocatingOps {
+		t.Errorf("%d operators allocate; %d did when this test was written", len(most), allocatingOps)
+	}
+}
+
+// allocatingOps is how many operators allocate in a run of a known shape.
+const allocatingOps = 70
+
+// encoderOps are the operators of exported encoders.
+var encoderOps = []string{"Add", "And", "Concat", "DequantizeLinear", "Div", "DynamicQuantizeLinear", "Equal", "Erf", "Expand", "Flatten",
+	"Gather", "Gelu", "Gemm", "Greater", "Identity", "LayerNormalization", "Less", "MatMul", "MatMulInteger", "Mul", "Neg", "Not", "Or", "Pow",
+	"QuantizeLinear", "Range", "Reciprocal", "ReduceMean", "Relu", "Reshape", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze",
+	"Sub", "Tanh", "Transpose", "Unsqueeze", "Where"}
+
+// caseAllocs runs a case and counts what it allocates beyond its outputs; false
+// where it does not run, or reads uint64, which is converted to be compared.
+func caseAllocs(dir string) (float64, bool) {
+	data, err := os.ReadFile(filepath.Join(dir, "model.onnx"))
+	if err != nil {
+		return 0, false
+	}
+	m, err := onnx.Decode(data)
+	if err != nil {
+		return 0, false
+	}
+	ins, err := readTensors(dir, "input")
+	if err != nil {
+		return 0, false
+	}
+	s, err := exec.New(m, exec.Options{Unfused: true})
+	if err != nil {
+		return 0, false
+	}
+	feed := map[string]*exec.Tensor{}
+	for i, in := range ins {
+		name := m.Graph.Inputs[i].Name
+		if !slices.ContainsFunc(s.Inputs(), func(d *onnx.ValueInfo) bool { return d.Name == name }) {
+			continue
+		}
+		if feed[name], err = exec.FromONNX(in); err != nil || in.Type == onnx.Uint64 {
+			return 0, false
+		}
+	}
+	want := 2.0
+	out, err := s.Run(context.Background(), feed)
+	if err != nil || len(out) > 8 {
+		return 0, false
+	}
+	for _, o := range out { // a scalar has no shape to copy, an empty value no elements
+		want++
+		if len(o.Shape) > 0 {
+			want++
+		}
+		if o.Len() > 0 {
+			want++
+		}
+	}
+	got := testing.AllocsPerRun(3, func() { _, err = s.Run(context.Background(), feed) })
+	return max(0, got-want), err == nil
+}
