@@ -131,7 +131,7 @@ func (g *graph) guardAfter(out *string, guarded bool) []*onnx.Node {
 	nan := g.unique(final + "_nan")
 	zero := onnx.NewFloats(g.unique(final+"_zero"), []float32{0})
 	g.addInit(zero)
-	g.infer.constant(zero)
+	g.infer.AddTensor(zero)
 	return []*onnx.Node{
 		onnx.NewNode("IsNaN", nan, []string{*out}, []string{nan}),
 		onnx.NewNode("Where", final+"_guard", []string{nan, zero.Name, *out}, []string{final}),
@@ -148,9 +148,9 @@ func (g *graph) mergeHeads(mix *onnx.Node, q heads) (turn, merge *onnx.Node) {
 	if !is(merge, "Reshape") {
 		return nil, nil
 	}
-	in, ok := g.infer.shape[q.source]
-	out, ok2 := g.infer.shape[merge.Outputs[0]]
-	if !ok || !ok2 || len(out) != 3 || out[0] != in[0] || out[1] != in[1] || !out[2].is(q.a*q.d) {
+	in, ok := g.infer.Shape(q.source)
+	out, ok2 := g.infer.Shape(merge.Outputs[0])
+	if !ok || !ok2 || len(out) != 3 || out[0] != in[0] || out[1] != in[1] || !out[2].Is(q.a*q.d) {
 		return nil, nil
 	}
 	return turn, merge
@@ -203,7 +203,7 @@ func (g *graph) scoresOf(v string, depth int) (scores, bool) {
 
 // biasFits reports whether a value can broadcast to [B,A,S,S]. A value of unknown
 // rank can: the transposition of the result has four axes.
-func (g *graph) biasFits(v string) bool { return g.infer.rank(v) <= 4 && g.single(v) }
+func (g *graph) biasFits(v string) bool { return g.rank(v) <= 4 && g.single(v) }
 
 // maskedScores turns Where(mask, fill, scores) into an additive bias. The fill must
 // be so low that adding it is the same as putting it: at -1e9 float32 keeps nothing
@@ -211,16 +211,16 @@ func (g *graph) biasFits(v string) bool { return g.infer.rank(v) <= 4 && g.singl
 func (g *graph) maskedScores(n *onnx.Node, depth int) (scores, bool) {
 	for i := 1; i <= 2; i++ {
 		fill, ok := g.scalar(n.Inputs[3-i])
-		if !ok || fill > -1e9 || !g.single(n.Inputs[3-i]) || g.infer.rank(n.Inputs[3-i]) > 4 {
+		if !ok || fill > -1e9 || !g.single(n.Inputs[3-i]) || g.rank(n.Inputs[3-i]) > 4 {
 			continue
 		}
 		s, ok := g.scoresOf(n.Inputs[i], depth+1)
-		if !ok || g.infer.rank(n.Inputs[0]) > 4 {
+		if !ok || g.rank(n.Inputs[0]) > 4 {
 			continue
 		}
 		zero := onnx.NewFloats(g.unique(n.Outputs[0]+"_zero"), []float32{0})
 		g.addInit(zero)
-		g.infer.constant(zero)
+		g.infer.AddTensor(zero)
 		in := []string{n.Inputs[0], "", ""}
 		in[i], in[3-i] = zero.Name, n.Inputs[3-i]
 		where := onnx.NewNode("Where", n.Name+"_bias", in, []string{g.unique(n.Outputs[0] + "_bias")})
@@ -299,13 +299,16 @@ func (g *graph) factor(n *onnx.Node, h *heads) (string, bool) {
 // splitShape reads A and d off the Reshape and takes factors before it.
 func (g *graph) splitShape(n *onnx.Node, h *heads) bool {
 	h.source = n.Inputs[0]
-	in, ok := g.infer.shape[h.source]
-	out, ok2 := g.infer.shape[n.Outputs[0]]
-	if !ok || !ok2 || len(in) != 3 || len(out) != 4 || in[0] != out[0] || in[1] != out[1] ||
-		out[2].sym != 0 || out[3].sym != 0 || !in[2].is(out[2].n*out[3].n) {
+	in, ok := g.infer.Shape(h.source)
+	out, ok2 := g.infer.Shape(n.Outputs[0])
+	if !ok || !ok2 || len(in) != 3 || len(out) != 4 || in[0] != out[0] || in[1] != out[1] {
 		return false
 	}
-	h.a, h.d = out[2].n, out[3].n
+	size, known := numbers(out[2:])
+	if !known || !in[2].Is(size[0]*size[1]) {
+		return false
+	}
+	h.a, h.d = size[0], size[1]
 	for {
 		f := g.prod[h.source]
 		if !is(f, "Mul", "Div") || g.sole(h.source) == nil {
@@ -313,7 +316,7 @@ func (g *graph) splitShape(n *onnx.Node, h *heads) bool {
 		}
 		before := *h
 		o, ok := g.factor(f, h)
-		if !ok || !g.infer.same(o, h.source) {
+		if !ok || !g.same(o, h.source) {
 			*h = before
 			return true
 		}

@@ -122,7 +122,7 @@ func (g *graph) dropDropout(n *onnx.Node) {
 // dropCasts removes casts to the type a value already has.
 func (g *graph) dropCasts() {
 	for _, n := range g.nodes() {
-		if is(n, "Cast") && g.infer.types[n.Inputs[0]] == onnx.DataType(n.Int("to", 0)) {
+		if is(n, "Cast") && g.infer.Type(n.Inputs[0]) == onnx.DataType(n.Int("to", 0)) {
 			g.bypass(n)
 		}
 	}
@@ -131,32 +131,35 @@ func (g *graph) dropCasts() {
 // dropExpands removes an Expand whose readers broadcast to the same shape without
 // it, as the one that brings a mask to the shape of the attention scores.
 func (g *graph) dropExpands() {
-	f := g.infer
 	for _, n := range g.nodes() {
 		if !is(n, "Expand") || g.outs[n.Outputs[0]] || g.inSubgraph(n.Outputs[0]) {
 			continue
 		}
-		in, ok := f.shape[n.Inputs[0]]
-		full, ok2 := f.shape[n.Outputs[0]]
-		if !ok || !ok2 {
-			continue
-		}
-		f.shape[n.Outputs[0]] = in
-		same := true
-		for _, c := range g.cons[n.Outputs[0]].nodes() {
-			if !is(c, "Where", "Add", "Sub", "Mul", "Div", "And", "Or", "Equal", "Less", "Greater") {
-				same = false
-				break
-			}
-			want, known := f.shape[c.Outputs[0]]
-			got, ok := f.broadcastAll(c)
-			same = same && known && ok && slices.Equal(got, want)
-		}
-		f.shape[n.Outputs[0]] = full
-		if same {
+		readers := g.cons[n.Outputs[0]].nodes()
+		if !slices.ContainsFunc(readers, func(c *onnx.Node) bool { return !g.expands(c, n) }) {
 			g.bypass(n)
 		}
 	}
+}
+
+// expands reports whether c broadcasts what the Expand node n reads to the shape
+// that its result has now.
+func (g *graph) expands(c, n *onnx.Node) bool {
+	if !is(c, "Where", "Add", "Sub", "Mul", "Div", "And", "Or", "Equal", "Less", "Greater") {
+		return false
+	}
+	want, known := g.infer.Shape(c.Outputs[0])
+	shapes := make([][]onnx.Size, len(c.Inputs))
+	for i, v := range c.Inputs {
+		if v == n.Outputs[0] {
+			v = n.Inputs[0]
+		}
+		var ok bool
+		shapes[i], ok = g.infer.Shape(v)
+		known = known && ok
+	}
+	got, ok := g.infer.Broadcast(shapes...)
+	return known && ok && slices.Equal(got, want)
 }
 
 // fold replaces nodes whose value is known by initializers.
@@ -165,56 +168,35 @@ func (g *graph) fold() {
 		if len(n.Outputs) != 1 || g.outs[n.Outputs[0]] || hasSubgraph(n) || len(n.Inputs) == 0 {
 			continue
 		}
-		if t := g.infer.tensor(n.Outputs[0]); t != nil {
+		if t := g.known(n.Outputs[0]); t != nil {
 			g.remove(n)
 			g.addInit(t)
 		}
 	}
 }
 
-// tensor is the constant a value is known to be, or nil.
-func (f *inference) tensor(v string) *onnx.Tensor {
-	s, ok := f.shape[v]
-	if !ok {
-		return nil
-	}
-	dims, ok := numbers(s)
-	if !ok {
-		return nil
-	}
-	if e, ok := f.ints[v]; ok && f.types[v] == onnx.Int64 {
-		if x, ok := numbers(e); ok {
-			return onnx.NewInt64s(v, x, dims...)
-		}
-	}
-	if e, ok := f.floats[v]; ok && f.types[v] == onnx.Float {
-		return onnx.NewFloats(v, e, dims...)
-	}
-	return nil
-}
-
 // fixReshapes gives every Reshape whose target is computed, but known up to one
 // length and the lengths copied from its input, that target as a constant with 0
 // and -1, so that the shape arithmetic of the exporter falls away.
 func (g *graph) fixReshapes() {
-	f := g.infer
 	for _, n := range g.nodes() {
 		if !is(n, "Reshape") || len(n.Inputs) < 2 || g.inits[n.Inputs[1]] != nil {
 			continue
 		}
-		in, ok1 := f.shape[n.Inputs[0]]
-		out, ok2 := f.shape[n.Outputs[0]]
+		in, ok1 := g.infer.Shape(n.Inputs[0])
+		out, ok2 := g.infer.Shape(n.Outputs[0])
 		if !ok1 || !ok2 {
 			continue
 		}
 		target, free, ok := make([]int64, len(out)), 0, true
 		for i, d := range out {
+			number, known := d.Number()
 			switch {
-			case d.sym == 0 && d.n > 0:
-				target[i] = d.n
+			case known && number > 0:
+				target[i] = number
 			case i < len(in) && in[i] == d:
 				target[i] = 0
-			case d.sym != 0:
+			case !known:
 				target[i] = -1
 				free++
 			default:
@@ -226,7 +208,7 @@ func (g *graph) fixReshapes() {
 		}
 		t := onnx.NewInt64s(g.unique(n.Outputs[0]+"_shape"), target, int64(len(target)))
 		g.addInit(t)
-		f.constant(t)
+		g.infer.AddTensor(t)
 		g.setInput(n, 1, t.Name)
 	}
 }
@@ -246,29 +228,29 @@ func (g *graph) rehomeShapes() {
 			continue
 		}
 		s := g.prod[n.Inputs[0]]
-		e, ok := g.infer.one(n.Outputs[0])
+		e, ok := g.one(n.Outputs[0])
 		axis := g.inits[n.Inputs[1]]
-		if !ok || !is(s, "Shape") || e.sym == 0 || axis == nil {
+		if !ok || !is(s, "Shape") || axis == nil {
 			continue
 		}
-		at, ok := g.infer.home[e.sym]
-		if !ok || at.input == s.Inputs[0] {
+		in, at, ok := g.infer.Axis(e)
+		if !ok || in == s.Inputs[0] {
 			continue
 		}
-		if shapes[at.input] == "" {
-			node := onnx.NewNode("Shape", g.unique(at.input+"_shape_of"), []string{at.input}, []string{g.unique(at.input + "_shape")})
+		if shapes[in] == "" {
+			node := onnx.NewNode("Shape", g.unique(in+"_shape_of"), []string{in}, []string{g.unique(in + "_shape")})
 			g.slots = append([][]*onnx.Node{{}}, g.slots...)
 			for k := range g.pos {
 				g.pos[k]++
 			}
 			g.insert(0, node)
-			g.infer.node(node)
-			shapes[at.input] = node.Outputs[0]
+			g.infer.Add(node)
+			shapes[in] = node.Outputs[0]
 		}
-		idx := onnx.NewInt64s(g.unique(n.Outputs[0]+"_axis"), []int64{int64(at.axis)}, axis.Dims...)
+		idx := onnx.NewInt64s(g.unique(n.Outputs[0]+"_axis"), []int64{int64(at)}, axis.Dims...)
 		g.addInit(idx)
-		g.infer.constant(idx)
-		g.setInput(n, 0, shapes[at.input])
+		g.infer.AddTensor(idx)
+		g.setInput(n, 0, shapes[in])
 		g.setInput(n, 1, idx.Name)
 	}
 }

@@ -40,7 +40,7 @@ type Fused struct {
 	Origin map[*onnx.Node][]*onnx.Node
 
 	parts map[*onnx.Node]parts
-	infer *inference
+	infer *onnx.Inference
 	alias map[string]string
 }
 
@@ -68,7 +68,7 @@ func Fuse(m *onnx.Model) (*Fused, error) {
 		return nil, err
 	}
 	g.clean()
-	g.infer = infer(g.m, g.nodes())
+	g.infer = g.m.InferNodes(g.nodes())
 	g.dropCasts()
 	g.dropExpands()
 	g.fold()

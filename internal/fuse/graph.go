@@ -22,7 +22,7 @@ type graph struct {
 	parts  map[*onnx.Node]parts
 	alias  map[string]string // removed value → the value that stands for it
 	opset  int64
-	infer  *inference
+	infer  *onnx.Inference
 }
 
 func newGraph(orig *onnx.Model) (*graph, error) {
@@ -218,8 +218,8 @@ func (g *graph) replace(set []*onnx.Node, fused ...*onnx.Node) bool {
 	}
 	for _, f := range fused {
 		g.insertAt(slot, len(g.slots[slot])-behind, f)
-		if _, known := g.infer.shape[f.Outputs[0]]; !known {
-			g.infer.node(f)
+		if _, known := g.infer.Shape(f.Outputs[0]); !known {
+			g.infer.Add(f)
 		}
 	}
 	g.origin[last] = distinct(from)
@@ -321,18 +321,19 @@ func newLite(op, name string, inputs []string, output string, attrs ...*onnx.Att
 
 // scalar returns the value of a constant of one element.
 func (g *graph) scalar(v string) (float64, bool) {
-	if f, ok := g.infer.floats[v]; ok && len(f) == 1 {
+	if f, ok := g.infer.Floats(v); ok && len(f) == 1 {
 		return float64(f[0]), true
 	}
-	if e, ok := g.infer.one(v); ok && e.sym == 0 {
-		return float64(e.n), true
+	if e, ok := g.one(v); ok {
+		n, known := e.Number()
+		return float64(n), known
 	}
 	return 0, false
 }
 
 // single reports whether v may be computed in float32: the fused operators know no other type.
 func (g *graph) single(v string) bool {
-	t := g.infer.types[v]
+	t := g.infer.Type(v)
 	return t == onnx.Float || t == onnx.Undefined
 }
 

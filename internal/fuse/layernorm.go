@@ -34,15 +34,15 @@ func (g *graph) affine(x, gamma, beta string) bool {
 	if t == nil || len(t.Dims) != 1 || !g.vector(beta, t.Dims[0]) || !g.single(x) || t.Type != onnx.Float {
 		return false
 	}
-	s, ok := g.infer.shape[x]
-	return !ok || len(s) > 0 && (s[len(s)-1].sym != 0 || s[len(s)-1].n == t.Dims[0])
+	s, ok := g.infer.Shape(x)
+	return !ok || len(s) > 0 && mayBe(s[len(s)-1], t.Dims[0])
 }
 
 func (g *graph) layerNormOp(n *onnx.Node) {
 	if len(n.Inputs) < 3 || !g.unused(n, 1) || !g.affine(n.Inputs[0], n.Inputs[1], n.Inputs[2]) {
 		return
 	}
-	if axis := n.Int("axis", -1); axis != -1 && axis != int64(g.infer.rank(n.Inputs[0])-1) {
+	if axis := n.Int("axis", -1); axis != -1 && axis != int64(g.rank(n.Inputs[0])-1) {
 		return
 	}
 	g.replace([]*onnx.Node{n}, newLite(OpLayerNorm, n.Name, n.Inputs[:3:3], n.Outputs[0],
@@ -52,7 +52,7 @@ func (g *graph) layerNormOp(n *onnx.Node) {
 // skipLayerNorm rewrites LN(input + skip + bias) of ONNX Runtime's optimizer.
 func (g *graph) skipLayerNorm(n *onnx.Node) {
 	beta, bias := input(n, 3), input(n, 4)
-	if len(n.Inputs) < 4 || !g.unused(n, 1) || !g.affine(n.Inputs[0], n.Inputs[2], beta) || !g.infer.same(n.Inputs[0], n.Inputs[1]) {
+	if len(n.Inputs) < 4 || !g.unused(n, 1) || !g.affine(n.Inputs[0], n.Inputs[2], beta) || !g.same(n.Inputs[0], n.Inputs[1]) {
 		return
 	}
 	eps := onnx.FloatAttr("eps", n.Float("epsilon", 1e-12))
@@ -145,9 +145,10 @@ func (g *graph) lastAxisMean(n *onnx.Node) bool {
 	}
 	axes := n.Ints("axes")
 	if v := input(n, 1); v != "" {
-		axes, _ = numbers(g.infer.ints[v])
+		e, _ := g.infer.Elements(v)
+		axes, _ = numbers(e)
 	}
-	return len(axes) == 1 && (axes[0] == -1 || axes[0] == int64(g.infer.rank(n.Inputs[0])-1))
+	return len(axes) == 1 && (axes[0] == -1 || axes[0] == int64(g.rank(n.Inputs[0])-1))
 }
 
 // scaleAndShift completes a match with ·gamma + beta.
@@ -195,7 +196,7 @@ func (g *graph) fuseResiduals() {
 			continue
 		}
 		add := g.prod[n.Inputs[0]]
-		if !is(add, "Add") || !g.infer.same(add.Inputs[0], add.Inputs[1]) || add.Inputs[0] == add.Inputs[1] {
+		if !is(add, "Add") || !g.same(add.Inputs[0], add.Inputs[1]) || add.Inputs[0] == add.Inputs[1] {
 			continue
 		}
 		x, y := add.Inputs[0], add.Inputs[1]

@@ -45,14 +45,14 @@ func (g *graph) linearFrom(n *onnx.Node, bias string, transB int64) {
 	if !ok || !g.single(x) {
 		return
 	}
-	if r := g.infer.rank(x); r == 0 || r == 1 {
+	if r := g.rank(x); r == 0 || r == 1 {
 		return
 	}
 	if transposed {
 		transB = 1 - transB
 	}
 	t := g.inits[w]
-	if s, ok := g.infer.shape[x]; ok && s[len(s)-1].sym == 0 && s[len(s)-1].n != t.Dims[transB&1] {
+	if s, ok := g.infer.Shape(x); ok && !mayBe(s[len(s)-1], t.Dims[transB&1]) {
 		return // left to whoever reports the mismatch
 	}
 	in := []string{x, w}
@@ -137,7 +137,6 @@ func (g *graph) fuseActivations() {
 
 // unwrapReshapes takes the flattening of [B,S,in] to [B·S,in] and back off a linear layer.
 func (g *graph) unwrapReshapes() {
-	f := g.infer
 	for _, n := range g.nodes() {
 		if !g.live(n) || !isLite(n, OpLinear, OpQLinear) {
 			continue
@@ -146,14 +145,14 @@ func (g *graph) unwrapReshapes() {
 		if !is(flat, "Reshape", "Flatten") || !is(back, "Reshape") || back.Inputs[0] != n.Outputs[0] {
 			continue
 		}
-		in, ok := f.shape[flat.Inputs[0]]
-		mid, ok2 := f.shape[n.Inputs[0]]
-		out, ok3 := f.shape[back.Outputs[0]]
+		in, ok := g.infer.Shape(flat.Inputs[0])
+		mid, ok2 := g.infer.Shape(n.Inputs[0])
+		out, ok3 := g.infer.Shape(back.Outputs[0])
 		if !ok || !ok2 || !ok3 || len(in) < 3 || len(mid) != 2 || len(out) != len(in) {
 			continue
 		}
 		k := len(in) - 1
-		if in[k] != mid[1] || !slices.Equal(in[:k], out[:k]) || !out[k].is(g.outFeatures(n)) {
+		if in[k] != mid[1] || !slices.Equal(in[:k], out[:k]) || !out[k].Is(g.outFeatures(n)) {
 			continue
 		}
 		fused := newLite(n.Op, n.Name, append([]string{flat.Inputs[0]}, n.Inputs[1:]...), back.Outputs[0], n.Attrs...)

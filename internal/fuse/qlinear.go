@@ -102,8 +102,8 @@ func (g *graph) fits(x string, w weight8) bool {
 	if w.tensor == nil || !g.single(x) {
 		return false
 	}
-	s, ok := g.infer.shape[x]
-	return !ok || len(s) >= 2 && (s[len(s)-1].sym != 0 || s[len(s)-1].n == w.in)
+	s, ok := g.infer.Shape(x)
+	return !ok || len(s) >= 2 && mayBe(s[len(s)-1], w.in)
 }
 
 // isOutScale reports whether v is a constant scale for the whole of w or for each output.

@@ -38,7 +38,7 @@ func SelectRows(m *onnx.Model, outputs []string) (*onnx.Model, error) {
 	if g.taken[RowsInput] {
 		return nil, fmt.Errorf("fuse: the model already has a value %q; rename it before selecting rows", RowsInput)
 	}
-	g.infer = infer(g.m, g.nodes())
+	g.infer = g.m.InferNodes(g.nodes())
 	s := &selection{g: g, listed: map[string]bool{}, gathered: map[string]string{}}
 	for _, o := range outputs {
 		if err := s.check(o); err != nil {
@@ -76,7 +76,7 @@ func (s *selection) check(o string) error {
 	if s.g.prod[o] == nil {
 		return fmt.Errorf("fuse: output %q is computed by no node, so it has no rows to select", o)
 	}
-	if r := s.g.infer.rank(o); r >= 0 && r != 3 {
+	if r := s.g.rank(o); r >= 0 && r != 3 {
 		return fmt.Errorf("fuse: output %q has %d axes; rows are selected from [B,S,·]", o, r)
 	}
 	return nil
@@ -143,22 +143,22 @@ func (s *selection) inside(n *onnx.Node) bool {
 // rowInputs lists the inputs of a row-wise node that hold rows; not ok where the node
 // is not row-wise. The other inputs are constants that fit every row.
 func (s *selection) rowInputs(n *onnx.Node) ([]int, bool) {
-	f := s.g.infer
+	g := s.g
 	if len(n.Outputs) != 1 {
 		return nil, false
 	}
 	switch {
 	case isLite(n, OpLinear, OpQLinear, OpGelu),
 		is(n, "Relu", "Tanh", "Sigmoid", "Erf", "Sqrt", "Exp", "Log", "Neg", "Abs", "Cast", "Clip", "Reciprocal", "LeakyRelu", "Elu", "Softplus", "Identity"):
-		return []int{0}, f.rank(n.Inputs[0]) == 3
+		return []int{0}, g.rank(n.Inputs[0]) == 3
 	case is(n, "Softmax", "LogSoftmax"):
-		axis := n.Int("axis", map[bool]int64{true: -1, false: 1}[f.opset >= 13])
-		return []int{0}, f.rank(n.Inputs[0]) == 3 && (axis == -1 || axis == 2)
+		axis := n.Int("axis", map[bool]int64{true: -1, false: 1}[g.opset >= 13])
+		return []int{0}, g.rank(n.Inputs[0]) == 3 && (axis == -1 || axis == 2)
 	case isLite(n, OpLayerNorm):
 		if input(n, 3) == "" {
-			return []int{0}, f.rank(n.Inputs[0]) == 3
+			return []int{0}, g.rank(n.Inputs[0]) == 3
 		}
-		return []int{0, 3}, f.rank(n.Inputs[0]) == 3 && f.same(n.Inputs[0], n.Inputs[3])
+		return []int{0, 3}, g.rank(n.Inputs[0]) == 3 && g.same(n.Inputs[0], n.Inputs[3])
 	case is(n, "Add", "Sub", "Mul", "Div", "Pow"):
 		return s.binaryRows(n)
 	}
@@ -168,14 +168,14 @@ func (s *selection) rowInputs(n *onnx.Node) ([]int, bool) {
 // binaryRows tells the operands of an elementwise node apart: values [B,S,·], and
 // constants of at most one axis.
 func (s *selection) binaryRows(n *onnx.Node) ([]int, bool) {
-	f := s.g.infer
-	out, ok := f.shape[n.Outputs[0]]
+	g := s.g
+	out, ok := g.infer.Shape(n.Outputs[0])
 	if !ok || len(out) != 3 {
 		return nil, false
 	}
 	var rows []int
 	for i, v := range n.Inputs {
-		x, ok := f.shape[v]
+		x, ok := g.infer.Shape(v)
 		switch {
 		case !ok:
 			return nil, false

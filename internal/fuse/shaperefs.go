@@ -126,7 +126,7 @@ func (d *detector) concatRefs(concat *onnx.Node, rank int, want []wanted) ([]Sha
 		list, constant := d.constant(piece)
 		n := len(list)
 		if !constant {
-			e, ok := d.f.infer.ints[d.resolve(piece)]
+			e, ok := d.f.infer.Elements(d.resolve(piece))
 			if !ok {
 				return nil, false
 			}
