@@ -23,15 +23,6 @@ func goldens(t testing.TB) string {
 	return shared.Path(t, "tokenizer")
 }
 
-func openTokenizer(t testing.TB, name string) *corpus.Tokenizer {
-	t.Helper()
-	tok, err := corpus.OpenTokenizer(shared.Path(t, "tokenizer/"+name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tok
-}
-
 func golden(t *testing.T, name string, f func(text string, ids []int64, tokens []string)) {
 	t.Helper()
 	file, err := os.Open(filepath.Join(goldens(t), name+".jsonl"))
