@@ -161,3 +161,20 @@ func (w wireAnswer) attempts(data io.ReaderAt, n int) [][]Attempt {
 
 // repeat is the same end for each of n batches, at least one.
 func repeat(err error, n int) []Attempt { return slices.Repeat([]Attempt{{Err: err}}, max(n, 1)) }
+
+// Rewrite asks for the model at From as ONNX Runtime writes it to To after the
+// fusions of a level: basic, extended or all.
+type Rewrite struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Level string `json:"level"`
+}
+
+// Optimize carries out the rewrites in one process. It skips and fails the test
+// as [Run] does.
+func Optimize(t testing.TB, rewrites []Rewrite) {
+	t.Helper()
+	Need(t)
+	var done struct{}
+	call(t, request{Kind: "optimize", Rewrites: rewrites}, &done)
+}

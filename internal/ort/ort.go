@@ -138,6 +138,8 @@ type request struct {
 	Task    string            `json:"task,omitempty"`
 	Texts   []string          `json:"texts,omitempty"`
 	DType   string            `json:"dtype,omitempty"`
+
+	Rewrites []Rewrite `json:"rewrites,omitempty"`
 }
 
 // call runs the script on req in one Node.js process and decodes its answer.
