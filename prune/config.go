@@ -151,6 +151,10 @@ func (c Config) Run(ctx context.Context, m *onnx.Model) (*onnx.Model, *Report, e
 	if m == nil || m.Graph == nil {
 		return nil, nil, fmt.Errorf("prune: the model has no graph")
 	}
+	m, err := fuse.LiftWeights(m)
+	if err != nil {
+		return nil, nil, fmt.Errorf("prune: %w", err)
+	}
 	// The encoder is described in terms of the copy, whose nodes may be changed.
 	out := m.Clone()
 	enc, err := fuse.Detect(out)

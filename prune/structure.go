@@ -17,6 +17,9 @@ type compensator interface {
 
 // structure removes heads, neurons or both from out, which is a copy of m.
 func (c Config) structure(ctx context.Context, m, out *onnx.Model, enc *fuse.Encoder, r *Report) error {
+	if err := noRows(enc); err != nil {
+		return err
+	}
 	scores, err := c.Criterion.Score(ctx, m, c.Unit)
 	if err != nil {
 		return err
@@ -334,6 +337,19 @@ func (s *surgeon) reshape(l fuse.Layer, heads int) error {
 		}
 		if err := r.Set(s.m.Graph, v); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// noRows refuses layers whose products are of rows between two Reshapes: the
+// sizes that these name would be those of before.
+func noRows(enc *fuse.Encoder) error {
+	for _, l := range enc.Layers {
+		for _, x := range []fuse.Linear{l.Query, l.Key, l.Value, l.Output, l.Up, l.Down} {
+			if x.Rows {
+				return fmt.Errorf("prune: node %s: the product stands between two Reshapes, whose sizes cannot be followed; export linear layers as MatMul of [batch, sequence, width], as torch does, or prune weights or layers", x.MatMul.Label())
+			}
 		}
 	}
 	return nil

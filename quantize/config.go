@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/fuse"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -98,6 +99,10 @@ var ErrBudget = eval.ErrBudget
 func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, error) {
 	if m == nil || m.Graph == nil {
 		return nil, nil, fmt.Errorf("quantize: the model has no graph")
+	}
+	m, err := fuse.LiftWeights(m)
+	if err != nil {
+		return nil, nil, fmt.Errorf("quantize: %w", err)
 	}
 	if c.Mode == "" {
 		c.Mode = Dynamic

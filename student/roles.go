@@ -33,6 +33,10 @@ func dissect(m *onnx.Model) (*anatomy, error) {
 	if m == nil || m.Graph == nil {
 		return nil, fmt.Errorf("student: the model has no graph")
 	}
+	m, err := fuse.LiftWeights(m)
+	if err != nil {
+		return nil, fmt.Errorf("student: %w", err)
+	}
 	enc, err := fuse.Detect(m)
 	if err != nil {
 		return nil, fmt.Errorf("student: no encoder found: %w", err)

@@ -18,6 +18,7 @@ func (g *graph) clean() {
 			g.dropDropout(n)
 		}
 	}
+	g.widenWeights()
 }
 
 // liftConstant makes an initializer of a Constant node.

@@ -46,6 +46,7 @@ type Linear struct {
 	MatMul, Add  *onnx.Node
 	Act          string // activation joined to it, see ActGelu
 	X, Y         string // values read and computed, Y after the activation
+	Rows         bool   // the product is of rows, between two Reshapes that may name In and Out
 	Quantized    bool   // Weight is 8-bit; Scale and Zero belong to it
 	Scale, Zero  string
 }
@@ -138,7 +139,11 @@ func (d *detector) missing(format string, args ...any) error {
 			found = append(found, fmt.Sprintf("%d %s", count[op], op))
 		}
 	}
-	return &NoEncoderError{Missing: fmt.Sprintf(format, args...), Found: found}
+	missing := fmt.Sprintf(format, args...)
+	if half(d.f.Model.Graph) {
+		missing = "the graph computes in float16; export it in float32 (" + missing + ")"
+	}
+	return &NoEncoderError{Missing: missing, Found: found}
 }
 
 // linear describes the Linear or QLinear that computes v, or is nil.
@@ -151,7 +156,7 @@ func (d *detector) linear(v string) *Linear {
 	l := &Linear{
 		Weight: n.Inputs[1], Bias: input(n, biasInput(n)), TransB: n.Int("trans_b", 0) == 1,
 		In: int(w.Dims[0]), Out: int(w.Dims[1]),
-		MatMul: d.f.parts[n].matmul, Add: d.f.parts[n].add,
+		MatMul: d.f.parts[n].matmul, Add: d.f.parts[n].add, Rows: d.f.parts[n].rows,
 		Act: n.Str("act", ""), X: n.Inputs[0], Y: n.Outputs[0],
 	}
 	if l.TransB {

@@ -47,6 +47,7 @@ type Fused struct {
 // parts names the original nodes of a fused node that graph surgery must reach.
 type parts struct {
 	matmul, add *onnx.Node   // Linear, QLinear
+	rows        bool         // Linear, QLinear: between two Reshapes, to rows and back
 	splits      []*onnx.Node // Attention: the Reshape of Q, K, V in that order
 	merge       *onnx.Node   // Attention: the Reshape that joins the heads
 }

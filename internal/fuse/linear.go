@@ -157,6 +157,7 @@ func (g *graph) unwrapReshapes() {
 		}
 		fused := newLite(n.Op, n.Name, append([]string{flat.Inputs[0]}, n.Inputs[1:]...), back.Outputs[0], n.Attrs...)
 		p := g.parts[n]
+		p.rows = true
 		if g.replace([]*onnx.Node{n, back}, fused) {
 			g.parts[fused] = p
 		}

@@ -229,9 +229,9 @@ func (r *respeller) linearNode(n *onnx.Node) {
 		bias = n.Inputs[2]
 	}
 	y := ""
-	switch flat := n.Int("trans_b", 0) == 1; {
-	case flat: // of the pooled token, a matrix
-		y = r.op("Gemm", []string{x, w, bias}, onnx.FloatAttr("alpha", 1), onnx.FloatAttr("beta", 1), onnx.IntAttr("transB", 1))
+	switch flip := n.Int("trans_b", 0); {
+	case r.flat(x): // of the pooled token, a matrix
+		y = r.op("Gemm", []string{x, w, bias}, onnx.FloatAttr("alpha", 1), onnx.FloatAttr("beta", 1), onnx.IntAttr("transB", flip))
 	case r.linear == linearGemm && bias != "":
 		dims := r.g.Initializer(w).Dims
 		rows := r.op("Reshape", []string{x, r.ints(-1, dims[0])})
@@ -255,6 +255,19 @@ func (r *respeller) linearNode(n *onnx.Node) {
 		r.t.Fatalf("modeltest: no spelling of activation %s", act)
 	}
 	r.rename(y, n.Outputs[0])
+}
+
+// flat reports whether x is one token of each text, [B,H], or made of it.
+func (r *respeller) flat(x string) bool {
+	for n := r.prod[x]; n != nil; n = r.prod[n.Inputs[0]] {
+		if n.Op == "Gather" {
+			return n.Int("axis", 0) == 1
+		}
+		if n.Op != fuse.OpLinear {
+			return false
+		}
+	}
+	return false
 }
 
 // reshapeLike gives rows the batch and length of x, and the width last.

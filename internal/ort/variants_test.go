@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/litekit/lite/internal/exec"
@@ -125,7 +126,7 @@ func TestVariantsAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, variant{"peer-int8", file, m, tolerance, 21128, nil})
+		list = append(list, variant{"peer-int8", file, m, stepTolerance, 21128, nil})
 	}
 	list = append(list, optimized(t, list)...)
 	agree(t, list)
@@ -178,11 +179,17 @@ func agree(t *testing.T, list []variant) {
 		}
 		cases, inputs = append(cases, c), append(inputs, ins)
 	}
-	answers := ort.Try(t, cases, len(shapes), "all")
+	// Of float16 graphs ONNX Runtime's own fusions change the answers by more than
+	// rounding: those are held to the graph as it is written.
+	answers := ort.Try(t, cases, len(shapes), "all", "basic")
 	for i, v := range list {
 		t.Run(v.name, func(t *testing.T) {
 			var wants [][]float32
-			for j, a := range answers[i][0] {
+			level := 0
+			if v.tol == halfTolerance {
+				level = 1
+			}
+			for j, a := range answers[i][level] {
 				if a.Err != nil {
 					t.Fatalf("ONNX Runtime, batch %d: %v", j, a.Err)
 				}
@@ -249,7 +256,7 @@ func TestVariantsAreEncoders(t *testing.T) {
 						t.Errorf("found %s of %v, want %s of %v", got, nodes, want, wantNodes)
 					}
 				}
-				surgery(t, m)
+				surgery(t, m, v.Half)
 			})
 		}
 	}
@@ -279,13 +286,16 @@ func detect(t *testing.T, m *onnx.Model) (string, map[string]int) {
 
 // surgery does to a variant what users do to models. Where that is refused, as in
 // float16, the error must say why.
-func surgery(t *testing.T, m *onnx.Model) {
+func surgery(t *testing.T, m *onnx.Model, half bool) {
 	t.Helper()
 	ctx := context.Background()
 	refused := func(what string, err error) {
 		t.Helper()
-		if err != nil {
+		switch {
+		case !half && err != nil:
 			t.Errorf("%s: %v", what, err)
+		case half && (err == nil || !strings.Contains(err.Error(), "float16")):
+			t.Errorf("%s: error %v; want one that tells of float16", what, err)
 		}
 	}
 	small, report, err := quantize.Run(ctx, m, quantize.Default())
@@ -294,7 +304,16 @@ func surgery(t *testing.T, m *onnx.Model) {
 		t.Error("nothing was quantized")
 	}
 	pruned, err := prune.Config{Unit: prune.Heads, Sparsity: 0.5}.Apply(ctx, m)
-	refused("prune", err)
+	if !strings.HasSuffix(t.Name(), "/gemm-reshaped") {
+		refused("prune", err)
+	} else if err == nil || !strings.Contains(err.Error(), "between two Reshapes") {
+		t.Errorf("prune: error %v; want one that tells of the Reshapes", err)
+	}
+	if half {
+		_, _, err := student.Weights(m)
+		refused("copy", err)
+		return
+	}
 	shape, err := student.Measure(m)
 	if err != nil {
 		t.Errorf("measure: %v", err)
