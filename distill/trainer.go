@@ -94,6 +94,9 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.CheckRun(); err != nil {
+		return nil, fmt.Errorf("distill: the student cannot run: %w", err)
+	}
 	t := &trainer{cfg: c, model: m, kept: -1, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
 	if t.heads, err = readHeads(m); err != nil {
 		return nil, err

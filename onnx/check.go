@@ -23,7 +23,29 @@ const maxFaults = 20
 //
 // The error joins up to 20 faults and a count of the others, each naming its node
 // or tensor, both shapes and a remedy.
-func (m *Model) Check() error {
+func (m *Model) Check() error { return m.check(true) }
+
+// CheckRun is [Model.Check] for programs that are about to use a model: it
+// reports what would make a run fail and lets pass what runtimes put up with,
+// declarations of values and outputs that contradict the graph, nodes that are not
+// in order, and operators of com.microsoft without an import of their set.
+func (m *Model) CheckRun() error {
+	if m.Graph == nil {
+		return m.CheckStructure()
+	}
+	c, g := *m, *m.Graph
+	c.Graph = &g
+	if err := g.Sort(); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(m.Opsets, func(o Opset) bool { return o.Domain == microsoftDomain }) {
+		c.Opsets = append(slices.Clone(m.Opsets), Opset{Domain: microsoftDomain, Version: 1})
+	}
+	return c.check(false)
+}
+
+// check is Check; declared tells whether declarations of values are held to the graph.
+func (m *Model) check(declared bool) error {
 	if m.Graph == nil {
 		return m.CheckStructure()
 	}
@@ -31,7 +53,7 @@ func (m *Model) Check() error {
 	w := newWalk(m, nil)
 	w.report = func(text string) { c.fault("%s", text) }
 	s := w.root(m)
-	s.declared = true
+	s.declared = declared
 	s.enter(m.Graph, nil)
 	s.run(m.Graph.Nodes)
 	s.finish(m.Graph)

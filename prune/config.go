@@ -138,7 +138,7 @@ func (c Config) Apply(ctx context.Context, m *onnx.Model) (*onnx.Model, error) {
 // Run is Apply with a report.
 //
 // Errors: a configuration that contradicts itself or lies outside its ranges,
-// a model in which no encoder is found, weights that are not float32 (prune
+// a model that cannot run or in which no encoder is found, weights that are not float32 (prune
 // before quantizing), scores that do not fit the model or are not numbers,
 // and what the criterion reports. Where MinHeads, MinNeurons or NeuronMultiple
 // leave less to remove than Sparsity asks, as much as they allow is removed;
@@ -150,6 +150,9 @@ func (c Config) Run(ctx context.Context, m *onnx.Model) (*onnx.Model, *Report, e
 	}
 	if m == nil || m.Graph == nil {
 		return nil, nil, fmt.Errorf("prune: the model has no graph")
+	}
+	if err := m.CheckRun(); err != nil {
+		return nil, nil, fmt.Errorf("prune: the model cannot run: %w", err)
 	}
 	m, err := fuse.LiftWeights(m)
 	if err != nil {

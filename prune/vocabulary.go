@@ -37,6 +37,9 @@ func Vocabulary(m *onnx.Model, texts iter.Seq[string], least int) (*onnx.Model, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("prune: %w", err)
 	}
+	if err := m.CheckRun(); err != nil {
+		return nil, nil, fmt.Errorf("prune: the model cannot run: %w", err)
+	}
 	enc, err := fuse.Detect(m)
 	if err != nil {
 		return nil, nil, fmt.Errorf("prune: %w", err)

@@ -95,7 +95,9 @@ func (c Config) Apply(ctx context.Context, m *onnx.Model) (*onnx.Model, error) {
 var ErrBudget = eval.ErrBudget
 
 // Run quantizes m as [Config.Apply] does and also reports what was done.
-// The model is nil only where err is an error other than a missed budget.
+// The model is nil only where err is an error other than a missed budget. A model
+// that [onnx.Model.CheckRun] finds fault with is refused; one that only declares
+// an output wrongly, as some exports do, is quantized.
 func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, error) {
 	if m == nil || m.Graph == nil {
 		return nil, nil, fmt.Errorf("quantize: the model has no graph")
@@ -113,6 +115,7 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 	if err := alreadyQuantized(m.Graph); err != nil {
 		return nil, nil, err
 	}
+	given := m
 	if c.Mode != Dynamic {
 		var err error
 		if m, err = upgrade(m); err != nil {
@@ -125,6 +128,9 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 	}
 	if len(p.sites) == 0 {
 		return nil, nil, fmt.Errorf("quantize: nothing to quantize: %s", p.whyNothing())
+	}
+	if err := given.CheckRun(); err != nil {
+		return nil, nil, fmt.Errorf("quantize: the model cannot run: %w", err)
 	}
 	if c.Mode == Static {
 		if err := p.calibrate(ctx); err != nil {

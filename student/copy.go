@@ -39,7 +39,7 @@ func Copy(dst, src *onnx.Model, layers []int) (*onnx.Model, error) {
 
 // CopyReport is [Copy] with an account of what was copied.
 //
-// Errors: no encoder in one of the models, a bad choice of layers, one
+// Errors: no encoder in one of the models, one that cannot run, a bad choice of layers, one
 // initializer of dst that stands for several parameters, or no parameter of
 // the encoder that agrees in size.
 func CopyReport(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, error) {
@@ -50,6 +50,12 @@ func CopyReport(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, erro
 	s, err := dissect(src)
 	if err != nil {
 		return nil, Transfer{}, fmt.Errorf("%w (the model to copy from)", err)
+	}
+	if err := dst.CheckRun(); err != nil {
+		return nil, Transfer{}, fmt.Errorf("student: the model to copy into cannot run: %w", err)
+	}
+	if err := src.CheckRun(); err != nil {
+		return nil, Transfer{}, fmt.Errorf("student: the model to copy from cannot run: %w", err)
 	}
 	n, k := len(s.enc.Layers), len(d.enc.Layers)
 	if layers == nil {

@@ -220,3 +220,16 @@ func TestLayersHaveShapesOfTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkCheck checks a model of the size of BERT base, 438 MB of weights.
+func BenchmarkCheck(b *testing.B) {
+	m, err := student.New(student.Shape{Layers: 12, Hidden: 768, Vocab: 30522}, []student.Head{student.Classification(labels)}, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := m.Check(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
