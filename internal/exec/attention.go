@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -225,7 +224,7 @@ func (a *scaledAttention[T]) run(c *call) error {
 		a.raw = data[T](raw)
 	}
 	rows := a.q.batch * a.q.heads * a.q.length
-	kernel.Parallel(rows, max(1, grain/max(1, a.k.length*(a.q.size+a.v.size))), func(lo, hi int) {
+	c.parallel(rows, max(1, grain/max(1, a.k.length*(a.q.size+a.v.size))), func(lo, hi int) {
 		row, sum := make([]float64, a.k.length), make([]float64, a.v.size)
 		for r := lo; r < hi; r++ {
 			b, h, i := r/a.q.length/a.q.heads, r/a.q.length%a.q.heads, r%a.q.length
@@ -333,7 +332,7 @@ func rotary[T real](c *call) error {
 	if c.node.Int("interleaved", 0) != 0 {
 		near, step = 1, 2
 	}
-	kernel.Parallel(h.batch*h.heads*h.length, max(1, grain/4/max(1, h.size)), func(lo, hi int) {
+	c.parallel(h.batch*h.heads*h.length, max(1, grain/4/max(1, h.size)), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			b, hd, i := r/h.length/h.heads, r/h.length%h.heads, r%h.length
 			at := b*h.perBatch + hd*h.perHead + i*h.perRow

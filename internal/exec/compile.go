@@ -16,19 +16,61 @@ type compiler struct {
 	model   *onnx.Model
 	weights map[string]*onnx.Tensor
 	unfused bool
-	packed  map[packKey]*kernel.Packed
 	// taken counts the steps that hold a prepared form of a constant.
 	taken map[int]int
 }
 
-// packKey names a packed weight, so that one used twice is packed once.
+// packKey names a prepared weight, so that one used twice is prepared once, also
+// by another session of the same model.
 type packKey struct {
-	value int
-	trans bool
+	weight *onnx.Tensor
+	value  int             // in place of weight for a constant that was computed
+	with   [2]*onnx.Tensor // zero point and scale, where the form has them in it
+	form   string
+	trans  bool
+}
+
+// origin is the initializer that input i of a step is, nil for what was computed.
+func (p *compiler) origin(st *step, i int) *onnx.Tensor {
+	if i >= len(st.in) || st.in[i] < 0 {
+		return nil
+	}
+	return p.weights[p.s.names[st.in[i]]]
+}
+
+// once returns the prepared form of input i of a step, made together with the
+// inputs with, all of them constants. Forms of initializers are shared with the
+// session that this one is a variant of.
+func (p *compiler) once(st *step, i int, form string, trans bool, prepare func() (any, error), with ...int) (any, error) {
+	key := packKey{weight: p.origin(st, i), form: form, trans: trans}
+	if key.weight == nil {
+		key.value = st.in[i]
+	}
+	for k, w := range with {
+		if w < len(st.in) && st.in[w] >= 0 {
+			if key.with[k] = p.origin(st, w); key.with[k] == nil {
+				return prepare() // a computed zero point or scale
+			}
+		}
+	}
+	if done, ok := p.s.packs[key]; ok {
+		return done, nil
+	}
+	if p.s.parent != nil && key.weight != nil {
+		if done, ok := p.s.parent.packs[key]; ok {
+			p.s.packs[key] = done
+			return done, nil
+		}
+	}
+	done, err := prepare()
+	if err == nil {
+		p.s.packs[key] = done
+	}
+	return done, err
 }
 
 func (p *compiler) compile() error {
-	p.packed, p.taken = map[packKey]*kernel.Packed{}, map[int]int{}
+	p.taken = map[int]int{}
 	for i, in := range p.s.inputs {
 		p.s.source[p.s.id(in.Name)] = -2 - i
 	}
@@ -171,6 +213,10 @@ func (p *compiler) loadWeights(unsupported *[]string) error {
 		if t == nil {
 			continue
 		}
+		if c := p.s.parent.held(name, t); c != nil {
+			p.s.consts[id] = c
+			continue
+		}
 		c, err := FromONNX(t)
 		if e := (*UnsupportedError)(nil); errors.As(err, &e) {
 			*unsupported = append(*unsupported, e.Items...)
@@ -284,19 +330,14 @@ func (p *compiler) pack(st *step, i int, trans bool) (any, error) {
 	if !ok || w == nil || w.Type != onnx.Float || len(w.Shape) != 2 || w.Len() == 0 {
 		return nil, nil
 	}
-	id := st.in[i]
 	p.take(st, i)
-	key := packKey{id, trans}
-	if pk := p.packed[key]; pk != nil {
-		return pk, nil
-	}
-	k, n := w.Shape[0], w.Shape[1]
-	if trans {
-		k, n = n, k
-	}
-	pk := kernel.Pack(trans, k, n, w.F32, w.Shape[1])
-	p.packed[key] = pk
-	return pk, nil
+	return p.once(st, i, "float", trans, func() (any, error) {
+		k, n := w.Shape[0], w.Shape[1]
+		if trans {
+			k, n = n, k
+		}
+		return kernel.Pack(trans, k, n, w.F32, w.Shape[1]), nil
+	})
 }
 
 // dropTaken forgets the elements of constants that every reader holds packed,

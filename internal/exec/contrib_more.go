@@ -192,7 +192,7 @@ func (c *call) activateOut(params []float32) error {
 		return errType(out.Type)
 	}
 	f := fusedActs[s](params)
-	kernel.Parallel(len(out.F32), grain/8, func(lo, hi int) {
+	c.parallel(len(out.F32), grain/8, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			out.F32[i] = float32(f(float64(out.F32[i])))
 		}
@@ -323,7 +323,7 @@ func cdist(c *call) error {
 		return err
 	}
 	k, n := as[1], bs[0]
-	kernel.Parallel(as[0], max(1, grain/max(1, k*n)), func(lo, hi int) {
+	c.parallel(as[0], max(1, grain/max(1, k*n)), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			for j := range n {
 				sum := 0.0

@@ -274,12 +274,22 @@ func prepareNBits(p *compiler, st *step) (any, error) {
 		}
 		in[i] = t
 	}
-	w, err := unpackNBits(st.node, in[0], in[1], in[2])
+	n := st.node
+	form := fmt.Sprint("bits ", n.Int("bits", 4), n.Int("block_size", 0), n.Int("K", 0), n.Int("N", 0))
+	w, err := p.once(st, 1, form, false, func() (any, error) { return unpackNBits(n, in[0], in[1], in[2]) }, 2, 3)
 	if err != nil {
 		return nil, err
 	}
 	p.take(st, 1)
 	return w, nil
+}
+
+// Bytes is what the packed weight takes.
+func (w *nBits) Bytes() int {
+	if w.fours != nil {
+		return w.fours.Bytes()
+	}
+	return w.packed.Bytes()
 }
 
 func matMulNBits(c *call) error {

@@ -3,8 +3,6 @@ package exec
 import (
 	"fmt"
 	"slices"
-
-	"github.com/litekit/lite/internal/kernel"
 )
 
 func convOps() map[string]operator {
@@ -17,7 +15,7 @@ func convOps() map[string]operator {
 
 // gemmOf multiplies row-major matrices: c[m,n] = op(a)·b + beta·c, op(a) being the
 // transpose of a[k,m] where transA says so; beta is 0 or 1.
-func gemmOf[T real](transA bool, m, n, k int, a, b []T, beta T, c []T) {
+func gemmOf[T real](done <-chan struct{}, transA bool, m, n, k int, a, b []T, beta T, c []T) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -27,14 +25,14 @@ func gemmOf[T real](transA bool, m, n, k int, a, b []T, beta T, c []T) {
 			lda = m
 		}
 		if k > 0 {
-			kernel.Gemm(transA, false, m, n, k, 1, any(a).([]float32), lda, any(b).([]float32), n, float32(beta), f, n)
+			gemmFloats(done, transA, false, m, n, k, 1, any(a).([]float32), lda, any(b).([]float32), n, float32(beta), f, n)
 			return
 		}
 	}
 	if beta == 0 {
 		clear(c[:m*n])
 	}
-	for r := range m {
+	for r := 0; r < m && !closed(done); r++ {
 		y := c[r*n : (r+1)*n]
 		for q := range k {
 			at := r*k + q
@@ -104,7 +102,7 @@ func conv[T real](c *call) error {
 	if w.plain() {
 		for i := range n * g {
 			j := i % g
-			gemmOf(false, mg, p, k, wt[j*mg*k:(j+1)*mg*k], src[i*k*p:(i+1)*k*p], 1, dst[i*mg*p:(i+1)*mg*p])
+			gemmOf(c.mem.done, false, mg, p, k, wt[j*mg*k:(j+1)*mg*k], src[i*k*p:(i+1)*k*p], 1, dst[i*mg*p:(i+1)*mg*p])
 		}
 		return nil
 	}
@@ -114,15 +112,15 @@ func conv[T real](c *call) error {
 	}
 	defer c.mem.release(col)
 	cols := data[T](col)
-	for i := range n * g {
+	for i := 0; i < n*g && !c.stopped(); i++ {
 		j := i % g
 		from := src[i*cg*w.inSize : (i+1)*cg*w.inSize]
-		kernel.Parallel(cg, max(1, grain/(w.kernelSize*p)), func(lo, hi int) {
+		c.parallel(cg, max(1, grain/(w.kernelSize*p)), func(lo, hi int) {
 			for q := lo; q < hi; q++ {
 				unfold(w, cols[q*w.kernelSize*p:(q+1)*w.kernelSize*p], from[q*w.inSize:(q+1)*w.inSize], 0)
 			}
 		})
-		gemmOf(false, mg, p, k, wt[j*mg*k:(j+1)*mg*k], cols, 1, dst[i*mg*p:(i+1)*mg*p])
+		gemmOf(c.mem.done, false, mg, p, k, wt[j*mg*k:(j+1)*mg*k], cols, 1, dst[i*mg*p:(i+1)*mg*p])
 	}
 	return nil
 }
@@ -177,11 +175,11 @@ func convTranspose[T real](c *call) error {
 		fill(dst[i*w.inSize:(i+1)*w.inSize], bias[i%m])
 	}
 	rows := mg * w.kernelSize
-	for i := range n * g {
+	for i := 0; i < n*g && !c.stopped(); i++ {
 		j := i % g
-		gemmOf(true, rows, p, cg, wt[j*cg*rows:(j+1)*cg*rows], src[i*cg*p:(i+1)*cg*p], 0, cols)
+		gemmOf(c.mem.done, true, rows, p, cg, wt[j*cg*rows:(j+1)*cg*rows], src[i*cg*p:(i+1)*cg*p], 0, cols)
 		to := dst[i*mg*w.inSize : (i+1)*mg*w.inSize]
-		kernel.Parallel(mg, max(1, grain/max(1, w.kernelSize*p)), func(lo, hi int) {
+		c.parallel(mg, max(1, grain/max(1, w.kernelSize*p)), func(lo, hi int) {
 			for q := lo; q < hi; q++ {
 				refold(w, to[q*w.inSize:(q+1)*w.inSize], cols[q*w.kernelSize*p:(q+1)*w.kernelSize*p])
 			}

@@ -68,7 +68,7 @@ func (c *call) integerConv(x, xz, weights, wz *Tensor) (*Tensor, error) {
 		return nil, err
 	}
 	defer c.mem.release(col)
-	for i := range n * g {
+	for i := 0; i < n*g && !c.stopped(); i++ {
 		for j := range cg {
 			unfold(w, col.I8[j*w.kernelSize*p:(j+1)*w.kernelSize*p], src[(i*cg+j)*w.inSize:(i*cg+j+1)*w.inSize], zero)
 		}
@@ -78,7 +78,7 @@ func (c *call) integerConv(x, xz, weights, wz *Tensor) (*Tensor, error) {
 			z := qz[first+r]
 			for rows = 1; r+rows < mg && qz[first+r+rows] == z; rows++ {
 			}
-			kernel.GemmInt8(rows, q[(first+r)*k:(first+r+rows)*k], z, packed, []int8{zero}, acc.I32[(i*mg+r)*p:(i*mg+r+rows)*p])
+			gemmInt8(c.mem.done, rows, q[(first+r)*k:(first+r+rows)*k], z, packed, []int8{zero}, acc.I32[(i*mg+r)*p:(i*mg+r+rows)*p])
 		}
 	}
 	return acc, nil
@@ -166,7 +166,7 @@ func qLinearConv(c *call) error {
 		return err
 	}
 	p := product(acc.Shape[2:])
-	kernel.Parallel(len(acc.I32)/p, max(1, grain/p), func(lo, hi int) {
+	c.parallel(len(acc.I32)/p, max(1, grain/p), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			k, b := r%m, int32(0)
 			if bias != nil {

@@ -17,10 +17,36 @@
 //
 // # Memory
 //
-// Values are counted references to buffers that a run takes from an arena
-// which the session keeps for its next run. A tensor that Run returns belongs
-// to the caller. Values are bounded in size (see [Options.MaxBytes]), so a
-// graph that asks for 10¹² elements is an error.
+// A run works in a state that the session keeps for its next runs: one slab of
+// bytes, and the headers, shapes and arguments around them, which are handed out
+// in order and all taken back at the end. The first run of a shape notes what
+// memory is asked for, and from when to when; the plan made of that gives each
+// piece its place in the slab: the largest first, each in the smallest gap left by
+// those that live at the same time. Later runs of the shape allocate nothing but
+// their outputs, which are made on the heap because they belong to the caller.
+//
+// A plan is advice. A place is taken only if it is free, so a value whose size
+// depends on data and not on shapes (NonZero, or rows that are no padding) may
+// be larger than planned: it goes to a gap, or to a further region, and the next
+// run is planned anew with the larger size. Nothing relies on a plan being right.
+//
+// All shapes share the slab, which is as large as the largest of them needs and
+// is given up when it has been too large for long; the plans of the last 512
+// shapes are remembered. Concurrent runs have a state each; 16 of them or 1 GiB
+// are kept. [Session.Footprint] tells the sizes. One value is bounded by
+// [Options.MaxBytes], so a graph that asks for 10¹² elements is an error.
+//
+// # Stopping
+//
+// A run looks whether its context is done before every node, and operators that
+// may take long do so between pieces of some ten milliseconds. Where pieces are
+// cut follows from sizes alone.
+//
+// # Values that fusion replaced
+//
+// Any value of the graph can be asked for. One that fusion replaced comes from a
+// variant, a second compilation that keeps it, and from a run of its own; see
+// [Session.Run].
 //
 // # Determinism
 //

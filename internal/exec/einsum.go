@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -192,7 +191,7 @@ func contract[T number](c *call, eq *equation) error {
 		to[i], over[i] = eq.along(i, t.Shape, eq.out), eq.along(i, t.Shape, eq.summed)
 	}
 	dst := data[T](out.as(storage(out.Type)))
-	kernel.Parallel(len(dst), max(1, grain/8/max(n, 1)), func(lo, hi int) {
+	c.parallel(len(dst), max(1, grain/8/max(n, 1)), func(lo, hi int) {
 		at, pos := make([]int, len(src)), make([]int, len(src))
 		for o := lo; o < hi; o++ {
 			place(at, o, shape, to)
@@ -253,7 +252,7 @@ func (eq *equation) multiply(c *call, dst []float32) error {
 		}
 	}
 	for b := range nb {
-		gemmOf(false, m, n, k, mats[0].F32[b*m*k:(b+1)*m*k], mats[1].F32[b*k*n:(b+1)*k*n], 0, mats[2].F32[b*m*n:(b+1)*m*n])
+		gemmOf(c.mem.done, false, m, n, k, mats[0].F32[b*m*k:(b+1)*m*k], mats[1].F32[b*k*n:(b+1)*k*n], 0, mats[2].F32[b*m*n:(b+1)*m*n])
 	}
 	own := strides(mats[2].Shape)
 	at := make([]int, len(eq.out))

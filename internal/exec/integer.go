@@ -110,7 +110,8 @@ func prepare8(w, z int, trans string) func(*compiler, *step) (any, error) {
 		if !ok || !okz || weight == nil || len(weight.Shape) != 2 {
 			return nil, nil
 		}
-		packed, err := packWeights8(weight, zero, trans != "" && st.node.Int(trans, 0) != 0)
+		turn := trans != "" && st.node.Int(trans, 0) != 0
+		packed, err := p.once(st, w, "int8", turn, func() (any, error) { return packWeights8(weight, zero, turn) }, z)
 		if err != nil {
 			return nil, err
 		}
@@ -263,7 +264,7 @@ func matMulIntegerPlain(c *call) error {
 	if err != nil {
 		return err
 	}
-	return multiplyPlain(p, false, ab[0].I32, ab[1].I32, out.I32)
+	return multiplyPlain(c.mem.done, p, false, ab[0].I32, ab[1].I32, out.I32)
 }
 
 // qLinearMatMul is (A − za)·sa × (B − zb)·sb, requantized to y's scale.

@@ -101,14 +101,14 @@ func (c *call) multiply(transA, transB bool, alpha float32) error {
 		c.multiplyFloats(p, transA, transB, alpha, a.F32, b.F32, out.F32)
 		return nil
 	case onnx.Double:
-		return multiplyPlain(p, transA || transB, a.F64, b.F64, out.F64)
+		return multiplyPlain(c.mem.done, p, transA || transB, a.F64, b.F64, out.F64)
 	case onnx.Int64:
-		return multiplyPlain(p, transA || transB, a.I64, b.I64, out.I64)
+		return multiplyPlain(c.mem.done, p, transA || transB, a.I64, b.I64, out.I64)
 	case onnx.Int32:
-		return multiplyPlain(p, transA || transB, a.I32, b.I32, out.I32)
+		return multiplyPlain(c.mem.done, p, transA || transB, a.I32, b.I32, out.I32)
 	case onnx.Uint32, onnx.Uint64:
 		defer out.wrap()
-		return multiplyPlain(p, transA || transB, a.I64, b.I64, out.I64)
+		return multiplyPlain(c.mem.done, p, transA || transB, a.I64, b.I64, out.I64)
 	}
 	return errType(a.Type)
 }
@@ -158,14 +158,14 @@ func (t *batchTask) Run(lo, hi int) {
 }
 
 // multiplyPlain serves the types that only shape arithmetic and tests use.
-func multiplyPlain[T number](p *product2, trans bool, a, b, y []T) error {
+func multiplyPlain[T number](done <-chan struct{}, p *product2, trans bool, a, b, y []T) error {
 	if trans {
 		return fmt.Errorf("transposed operands are float only: %w", ErrType)
 	}
 	for i := range p.batch {
 		a, b, y := a[p.at[i]:], b[p.bt[i]:], y[i*p.m*p.n:(i+1)*p.m*p.n]
 		clear(y)
-		for r := range p.m {
+		for r := 0; r < p.m && !closed(done); r++ {
 			for k := range p.k {
 				x := a[r*p.k+k]
 				for j := range p.n {
@@ -277,7 +277,7 @@ func (c *call) gemmPlain(p *product2, transA, transB bool, alpha, beta float64) 
 	}
 	a, b := wide[0].F64, wide[1].F64
 	y := make([]float64, p.m*p.n)
-	for r := range p.m {
+	for r := 0; r < p.m && !c.stopped(); r++ {
 		for j := range p.n {
 			for k := range p.k {
 				at, bt := r*p.k+k, k*p.n+j

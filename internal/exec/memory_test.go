@@ -48,8 +48,12 @@ func resultAllocs(outputs int) float64 { return float64(2 + 3*outputs) }
 // the map of results and, for each, a header, a shape and the elements.
 func TestSecondRunAllocatesItsOutputs(t *testing.T) {
 	defer kernel.SetThreads(0)
+	sessions := map[string]*exec.Session{}
 	for name, m := range encoders(t) {
-		sess := newSession(t, m, exec.Options{})
+		sessions[name] = newSession(t, m, exec.Options{})
+		sessions[name+" without padding"] = newSession(t, m, exec.Options{SkipPadding: true})
+	}
+	for name, sess := range sessions {
 		for _, threads := range []int{1, 2} {
 			kernel.SetThreads(threads)
 			for _, shape := range [][2]int{{1, 16}, {4, 64}} {
@@ -148,4 +152,96 @@ func caseAllocs(dir string) (float64, bool) {
 	}
 	got := testing.AllocsPerRun(3, func() { _, err = s.Run(context.Background(), feed) })
 	return max(0, got-want), err == nil
+}
+
+// TestManyShapesShareMemory: a server that meets every length keeps one slab, as
+// large as the largest shape needs.
+func TestManyShapesShareMemory(t *testing.T) {
+	sess := newSession(t, encoders(t)["float"], exec.Options{})
+	run(t, sess, modeltest.Inputs(300, 4, 128, 128))
+	run(t, sess, modeltest.Inputs(300, 4, 128, 128))
+	want := exec.IdleBytes(sess)
+	for length := 1; length <= 128; length++ {
+		for range 2 {
+			run(t, sess, modeltest.Inputs(300, 4, length, length))
+		}
+	}
+	if got := exec.IdleBytes(sess); got > want+want/8 {
+		t.Errorf("after 128 shapes the session keeps %d bytes, %d after the largest of them", got, want)
+	}
+}
+
+// TestFailedRunsKeepNothing: runs that fail or are stopped leave the memory as it was.
+func TestFailedRunsKeepNothing(t *testing.T) {
+	m := graph(s("x", "ids:i64"), s("z"), nil, node("Exp", s("x"), s("y")), node("Gather", s("y", "ids"), s("z")))
+	sess := newSession(t, m, exec.Options{})
+	x := exec.Floats(make([]float32, 1<<16), 1<<16)
+	good := map[string]*exec.Tensor{"x": x, "ids": exec.Int64s([]int64{3}, 1)}
+	run(t, sess, good)
+	run(t, sess, good)
+	want := exec.IdleBytes(sess)
+	for range 50 {
+		if _, err := sess.Run(context.Background(), map[string]*exec.Tensor{"x": x, "ids": exec.Int64s([]int64{1 << 20}, 1)}); err == nil {
+			t.Fatal("an index outside is no error")
+		}
+		if _, err := sess.Run(&countdown{context.Background(), 1}, good); err == nil {
+			t.Fatal("a stopped run is no error")
+		}
+	}
+	if got := exec.IdleBytes(sess); got != want {
+		t.Errorf("%d bytes are kept after failures, %d before", got, want)
+	}
+	if got, want := testing.AllocsPerRun(5, func() { run(t, sess, good) }), resultAllocs(1); got != want {
+		t.Errorf("a run after failures allocates %v times; want %v", got, want)
+	}
+}
+
+// TestSizesThatDependOnData: values that are larger than in the run that was
+// planned are found room for, and the plan grows.
+func TestSizesThatDependOnData(t *testing.T) {
+	m := graph(s("x"), s("z"), nil, node("NonZero", s("x"), s("at")), node("Cast", s("at"), s("f"), onnx.IntAttr("to", int64(onnx.Float))),
+		node("Mul", s("f", "f"), s("q")), node("ReduceSum", s("q"), s("sum")), node("Add", s("sum", "x"), s("z")))
+	sess := newSession(t, m, exec.Options{})
+	for _, n := range []int{1, 700, 3, 900, 0, 899} {
+		v := make([]float32, 1000)
+		want := float32(0)
+		for i := range n {
+			v[i] = 1
+			want += float32(i * i)
+		}
+		z := run(t, sess, map[string]*exec.Tensor{"x": exec.Floats(v, 1000)})["z"]
+		if got := z.F32[999]; got < want*(1-1e-5) || got > want*(1+1e-5) {
+			t.Errorf("%d elements: sum is %v; want %v", n, got, want)
+		}
+	}
+}
+
+func TestFootprint(t *testing.T) {
+	for name, m := range encoders(t) {
+		sess := newSession(t, m, exec.Options{})
+		shapes := map[string][]int{}
+		for _, in := range sess.Inputs() {
+			shapes[in.Name] = []int{4, 64}
+		}
+		f, err := sess.Footprint(context.Background(), shapes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %+v", name, f)
+		results := 0
+		for _, o := range run(t, sess, modeltest.Inputs(300, 4, 64, 64)) {
+			results += 4 * o.Len()
+		}
+		// One hidden state [4, 64, 64] must be there, and what was planned is what is kept.
+		if f.Activations < 4*4*64*64 || f.Results < results || f.Results > results+2*64 || f.Weights == 0 || f.Packed == 0 {
+			t.Errorf("%s: %+v; the results are %d bytes", name, f, results)
+		}
+		if slab := f.Activations + f.Scratch; slab != exec.IdleBytes(sess) {
+			t.Errorf("%s: planned %d bytes, %d are kept", name, slab, exec.IdleBytes(sess))
+		}
+		delete(shapes, "input_ids")
+		if _, err := sess.Footprint(context.Background(), shapes); err == nil || !strings.Contains(err.Error(), `"input_ids"`) {
+			t.Errorf("error is %v; want one that names the input", err)
+		}
+	}
 }

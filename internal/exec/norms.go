@@ -3,8 +3,6 @@ package exec
 import (
 	"fmt"
 	"math"
-
-	"github.com/litekit/lite/internal/kernel"
 )
 
 func normOps() map[string]operator {
@@ -44,7 +42,7 @@ func rmsNorm[T real](c *call) error {
 		return err
 	}
 	src, dst, eps := data[T](x), data[T](out), float64(c.node.Float("epsilon", 1e-5))
-	kernel.Parallel(rows, max(1, grain/n), func(lo, hi int) {
+	c.parallel(rows, max(1, grain/n), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			a, y := src[r*n:(r+1)*n], dst[r*n:(r+1)*n]
 			sum := 0.0
@@ -99,7 +97,7 @@ func batchNorm[T real](c *call) error {
 		return err
 	}
 	dst, eps := data[T](out), float64(c.node.Float("epsilon", 1e-5))
-	kernel.Parallel(n*ch, max(1, grain/max(inner, 1)), func(lo, hi int) {
+	c.parallel(n*ch, max(1, grain/max(inner, 1)), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			k := i % ch
 			a := float64(p[0][k]) / math.Sqrt(float64(variance[k])+eps)
@@ -196,7 +194,7 @@ func grouped[T real](c *call, groups, weights int) error {
 	ch, inner := x.Shape[1], product(x.Shape[2:])
 	n, each := ch/groups*inner, ch/weights
 	src, dst, eps := data[T](x), data[T](out), float64(c.node.Float("epsilon", 1e-5))
-	kernel.Parallel(x.Shape[0]*groups, max(1, grain/n), func(lo, hi int) {
+	c.parallel(x.Shape[0]*groups, max(1, grain/n), func(lo, hi int) {
 		for g := lo; g < hi; g++ {
 			mean, variance := moments(src[g*n : (g+1)*n])
 			k := 1 / math.Sqrt(variance+eps)
@@ -240,7 +238,7 @@ func localNorm[T real](c *call) error {
 	ch, inner := x.Shape[1], product(x.Shape[2:])
 	before, after := int(min((size-1)/2, int64(ch))), int(min(size/2, int64(ch)))
 	src, dst := data[T](x), data[T](out)
-	kernel.Parallel(x.Shape[0]*ch, 1, func(lo, hi int) {
+	c.parallel(x.Shape[0]*ch, 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			k, base := i%ch, i/ch*ch
 			first, last := max(0, k-before), min(ch-1, k+after)
@@ -306,7 +304,7 @@ func lpNorm[T real](c *call) error {
 		return err
 	}
 	l, src, dst := lanesOf(x.Shape, d), data[T](x), data[T](out)
-	kernel.Parallel(l.count, max(1, grain/l.n), func(lo, hi int) {
+	c.parallel(l.count, max(1, grain/l.n), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			at, norm := l.start(i), 0.0
 			for j := range l.n {

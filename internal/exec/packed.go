@@ -173,10 +173,10 @@ func packedAttentionRows(c *call) error {
 			longest = max(longest, offsets[i]-offsets[i-1])
 		}
 	}
-	kernel.Attention(out.F32, q.F32, k.F32, v.F32, kernel.Bias{}, kernel.AttentionShape{
+	c.attendPacked(out.F32, q.F32, k.F32, v.F32, kernel.AttentionShape{
 		B: len(offsets) - 1, A: heads, Sq: longest, Sk: longest, D: width / heads, Scale: c.node.Float("scale", 1),
 		LDQ: width, LDK: width, LDV: width, LDO: width, Offsets: offsets,
-	}, nil)
+	})
 	return nil
 }
 

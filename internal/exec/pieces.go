@@ -92,7 +92,7 @@ func attendFloats(done <-chan struct{}, out, q, k, v []float32, bias kernel.Bias
 		return
 	}
 	for b := 0; b < sh.B; b++ {
-		parts(done, sh.Sq, max(64, pieceWork/work/64*64), func(lo, hi int) {
+		parts(done, sh.Sq, max(16, pieceWork/work/16*16), func(lo, hi int) {
 			attendPart(out, q, k, v, bias, sh, b, b+1, lo, hi)
 		})
 	}
@@ -109,4 +109,19 @@ func attendPart(out, q, k, v []float32, bias kernel.Bias, sh kernel.AttentionSha
 	k, v = k[first*sh.Sk*sh.LDK:], v[first*sh.Sk*sh.LDV:]
 	sh.B, sh.Sq = last-first, hi-lo
 	kernel.Attention(out, q, k, v, bias, sh, nil)
+}
+
+// attendPacked is attention of packed sequences, some of them at a time.
+func (c *call) attendPacked(out, q, k, v []float32, sh kernel.AttentionShape) {
+	all := sh.Offsets
+	work := sh.A * sh.Sq * sh.Sk * (2*sh.D + 16) // of the longest sequence
+	parts(c.mem.done, sh.B, max(1, pieceWork/max(1, work)), func(lo, hi int) {
+		own := c.newShape(hi - lo + 1)
+		for i := range own {
+			own[i] = all[lo+i] - all[lo]
+		}
+		sh.B, sh.Offsets = hi-lo, own
+		at := all[lo]
+		kernel.Attention(out[at*sh.LDO:], q[at*sh.LDQ:], k[at*sh.LDK:], v[at*sh.LDV:], kernel.Bias{}, sh, nil)
+	})
 }

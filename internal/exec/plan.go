@@ -1,9 +1,6 @@
 package exec
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // plan is what a set of outputs needs, and where its values lie by shape.
 type plan struct {
@@ -44,8 +41,8 @@ func (s *Session) plan(outputs []string, key []byte) (*plan, error) {
 func (s *Session) newPlan(outputs []string) (*plan, error) {
 	p := &plan{uses: make([]int, len(s.names))}
 	for _, name := range outputs {
-		if !s.Has(name) {
-			return nil, fmt.Errorf("exec: output %q is not a value of the (fused) graph, whose outputs are %s", name, quoted(s.outputs))
+		if !s.holds(name) {
+			return nil, s.unknownOutput(name)
 		}
 		id := s.values[name]
 		if !slices.Contains(p.outputs, id) {

@@ -299,7 +299,7 @@ func globalPool[T real](f func(c *call, n int, at func(int) float64) float64) fu
 			return err
 		}
 		n, src, dst := product(x.Shape[2:]), data[T](x), data[T](out)
-		kernel.Parallel(len(dst), max(1, grain/max(1, n)), func(lo, hi int) {
+		c.parallel(len(dst), max(1, grain/max(1, n)), func(lo, hi int) {
 			for i := lo; i < hi; i++ {
 				row := src[i*n : (i+1)*n]
 				dst[i] = T(f(c, n, func(j int) float64 { return float64(row[j]) }))

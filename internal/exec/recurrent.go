@@ -3,8 +3,6 @@ package exec
 import (
 	"fmt"
 	"math"
-
-	"github.com/litekit/lite/internal/kernel"
 )
 
 func recurrentOps() map[string]operator {
@@ -201,11 +199,11 @@ func (r *recurrence[T]) run(c *call, separate bool, cell func(d, b int, xw, hr, 
 		for i := range r.length * r.batch {
 			copy(xw[i*rows:(i+1)*rows], bias)
 		}
-		gemmRows(r.length*r.batch, rows, r.in, r.x, r.w[d*rows*r.in:(d+1)*rows*r.in], 1, xw)
+		gemmRows(c.mem.done, r.length*r.batch, rows, r.in, r.x, r.w[d*rows*r.in:(d+1)*rows*r.in], 1, xw)
 		h := r.h[d*r.batch*r.hidden : (d+1)*r.batch*r.hidden]
 		for s := range r.length {
-			gemmRows(r.batch, rows, r.hidden, h, r.r[d*rows*r.hidden:(d+1)*rows*r.hidden], 0, hr)
-			kernel.Parallel(r.batch, max(1, grain/8/max(1, rows)), func(lo, hi int) {
+			gemmRows(c.mem.done, r.batch, rows, r.hidden, h, r.r[d*rows*r.hidden:(d+1)*rows*r.hidden], 0, hr)
+			c.parallel(r.batch, max(1, grain/8/max(1, rows)), func(lo, hi int) {
 				for b := lo; b < hi; b++ {
 					r.step(d, b, s, xw, hr, h, cell)
 				}
@@ -240,12 +238,12 @@ func (r *recurrence[T]) step(d, b, s int, xw, hr, h []T, cell func(d, b int, xw,
 func (r *recurrence[T]) bound(v T) float64 { return min(max(float64(v), -r.clip), r.clip) }
 
 // gemmRows computes c[m,n] = a[m,k]·bᵀ + beta·c for b[n,k]; beta is 0 or 1.
-func gemmRows[T real](m, n, k int, a, b []T, beta T, c []T) {
+func gemmRows[T real](done <-chan struct{}, m, n, k int, a, b []T, beta T, c []T) {
 	if f, ok := any(c).([]float32); ok && m > 0 && n > 0 && k > 0 {
-		kernel.Gemm(false, true, m, n, k, 1, any(a).([]float32), k, any(b).([]float32), k, float32(beta), f, n)
+		gemmFloats(done, false, true, m, n, k, 1, any(a).([]float32), k, any(b).([]float32), k, float32(beta), f, n)
 		return
 	}
-	for i := range m {
+	for i := 0; i < m && !closed(done); i++ {
 		for j := range n {
 			sum := beta * c[i*n+j]
 			if beta == 0 {

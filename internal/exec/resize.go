@@ -292,7 +292,7 @@ func (r *resizing) pick(c *call, x, out *Tensor) error {
 	}
 	last := r.sizes[rank-1]
 	lead := r.sizes[:rank-1]
-	kernel.Parallel(product(lead), max(1, grain/8/last), func(lo, hi int) {
+	c.parallel(product(lead), max(1, grain/8/last), func(lo, hi int) {
 		for row := lo; row < hi; row++ {
 			base, rest, bad := 0, row, false
 			for d := rank - 2; d >= 0; d-- {

@@ -23,19 +23,27 @@ type state struct {
 // Run computes the named values (the graph's outputs where none is named) from
 // the inputs, of which those that the values do not depend on may be left out.
 // Only the nodes that are needed run. Any batch and length will do. The
-// tensors given are only read; those returned belong to the caller. A value
-// that fusion replaced cannot be asked for; see [Session.Has].
+// tensors given are only read; those returned belong to the caller.
+//
+// Any value of the graph can be named. Those that fusion replaced are computed
+// by a variant of the session that keeps them: a second compilation, made when
+// the set of such names is first asked for and kept for a few sets, and a second
+// run beside that of the other outputs, whose bits therefore stay as they are.
+// It shares the weights as far as it multiplies by them in the same form.
 //
 // An error of the graph or its data names the node. When ctx is done, Run
 // returns its cause, soon also from within a long node; the session is as good
 // as before. Where the file of a memory-mapped weight was cut short meanwhile,
 // the error is an [onnx.CutShortError].
 func (s *Session) Run(ctx context.Context, in map[string]*Tensor, outputs ...string) (res map[string]*Tensor, err error) {
+	for _, name := range outputs {
+		if !s.holds(name) {
+			return s.runWithVariant(ctx, in, outputs)
+		}
+	}
 	st := s.state()
 	err = onnx.Guard(func() (err error) { res, err = s.runIn(ctx, st, in, outputs); return err })
-	if _, crashed := err.(*faultError); !crashed {
-		s.giveBack(st) // after a fault, threads may still be writing to the memory
-	}
+	s.giveBack(st)
 	return res, err
 }
 
@@ -153,9 +161,6 @@ func (m *memory) handOver(t *Tensor) *Tensor {
 // for them also where the node names fewer.
 const ownOutputs = 4
 
-// faultError is a fault of an operator: a panic that was caught.
-type faultError struct{ error }
-
 // run executes the step on vals. uses counts each value's remaining readers;
 // nil means that nothing may be overwritten. What it returns is good until the
 // next step.
@@ -195,7 +200,7 @@ func fault(n *onnx.Node, r any, in []*Tensor) error {
 	if e, ok := r.(runtime.Error); ok {
 		r = "fault: " + e.Error()
 	}
-	return &faultError{nodeError(n, fmt.Errorf("%v (inputs %s)", r, describe(in)))}
+	return nodeError(n, fmt.Errorf("%v (inputs %s)", r, describe(in)))
 }
 
 func describe(in []*Tensor) string {

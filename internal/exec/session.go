@@ -38,6 +38,13 @@ type Session struct {
 	outputs []*onnx.ValueInfo
 	limit   int
 
+	model     *onnx.Model      // as it was given, but for functions: what variants are made of
+	functions []*onnx.Function // of the model
+	opts      Options
+	weights   map[string]*onnx.Tensor
+	packs     map[packKey]any // weights as the kernels want them
+	parent    *Session        // of a variant
+
 	steps  []*step
 	values map[string]int // value numbers
 	names  []string
@@ -48,6 +55,8 @@ type Session struct {
 	idle  []*state
 	runs  int64 // that have ended
 	plans map[string]*plan
+
+	variants variants
 }
 
 // step is one node to run.
@@ -76,6 +85,7 @@ func newSession(m *onnx.Model, opts Options) (*Session, error) {
 		return nil, fmt.Errorf("exec: the model has no graph")
 	}
 	m = m.Clone()
+	functions := m.Functions
 	if err := inline(m); err != nil {
 		return nil, err
 	}
@@ -89,24 +99,38 @@ func newSession(m *onnx.Model, opts Options) (*Session, error) {
 	if err := m.CheckStructure(); err != nil {
 		return nil, fmt.Errorf("exec: %w", err)
 	}
+	s := &Session{model: m, functions: functions, opts: opts, limit: opts.MaxBytes}
+	if s.limit <= 0 {
+		s.limit = 2 << 30
+	}
+	if err := s.build(m.Clone()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// build fuses and compiles the model, which is the session's to change.
+func (s *Session) build(m *onnx.Model) error {
+	opts := s.opts
+	var err error
 	if opts.Unfused {
 		if len(opts.Rows) > 0 {
-			return nil, fmt.Errorf("exec: Options.Rows needs the fused graph; leave Unfused false")
+			return fmt.Errorf("exec: Options.Rows needs the fused graph; leave Unfused false")
 		}
 	} else {
 		f, err := fuse.Fuse(m)
 		if err != nil {
-			return nil, fmt.Errorf("exec: %w", err)
+			return fmt.Errorf("exec: %w", err)
 		}
 		m = f.Model
 		if len(opts.Rows) > 0 {
 			if m, err = fuse.SelectRows(m, opts.Rows); err != nil {
-				return nil, fmt.Errorf("exec: %w", err)
+				return fmt.Errorf("exec: %w", err)
 			}
 		}
 	}
 	if m.Graph.Nodes, err = sortNodes(m.Graph); err != nil {
-		return nil, err
+		return err
 	}
 	lower(m.Graph, !opts.Unfused)
 	if !opts.Unfused {
@@ -114,25 +138,19 @@ func newSession(m *onnx.Model, opts Options) (*Session, error) {
 		if opts.SkipPadding {
 			pack(m.Graph)
 			if m.Graph.Nodes, err = sortNodes(m.Graph); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	s := &Session{outputs: m.Graph.Outputs, limit: opts.MaxBytes, values: map[string]int{}, plans: map[string]*plan{}}
-	if s.limit <= 0 {
-		s.limit = 2 << 30
-	}
-	weights := m.Graph.InitializerMap()
+	s.outputs, s.values, s.plans, s.packs = m.Graph.Outputs, map[string]int{}, map[string]*plan{}, map[packKey]any{}
+	s.weights = m.Graph.InitializerMap()
 	for _, in := range m.Graph.Inputs {
-		if weights[in.Name] == nil {
+		if s.weights[in.Name] == nil {
 			s.inputs = append(s.inputs, in)
 		}
 	}
-	c := &compiler{s: s, model: m, weights: weights, unfused: opts.Unfused}
-	if err := c.compile(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	c := &compiler{s: s, model: m, weights: s.weights, unfused: opts.Unfused}
+	return c.compile()
 }
 
 // importMicrosoft imports ONNX Runtime's operators where the model does not:
@@ -163,8 +181,13 @@ func (s *Session) Inputs() []*onnx.ValueInfo { return slices.Clone(s.inputs) }
 // Outputs are the outputs of the graph.
 func (s *Session) Outputs() []*onnx.ValueInfo { return slices.Clone(s.outputs) }
 
-// Has reports whether Run can return the value.
-func (s *Session) Has(name string) bool {
+// Has reports whether Run can return the value: any value of the graph, but
+// not those inside its functions and the bodies of its nodes.
+func (s *Session) Has(name string) bool { return s.holds(name) || s.inGraph(name) }
+
+// holds reports whether the session itself computes the value or has it; Run
+// gets the other values of the graph from a variant.
+func (s *Session) holds(name string) bool {
 	id, ok := s.values[name]
 	return ok && name != "" && s.available(id)
 }

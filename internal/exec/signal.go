@@ -7,7 +7,6 @@ import (
 	"math/cmplx"
 	"slices"
 
-	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -191,7 +190,7 @@ func dft(c *call) error {
 	to := lanesOf(shape, d)
 	shape[len(shape)-1] = 2
 	y := make([]float64, product(shape))
-	kernel.Parallel(from.count, 1, func(lo, hi int) {
+	c.parallel(from.count, 1, func(lo, hi int) {
 		lane := make([]complex128, n)
 		for l := lo; l < hi; l++ {
 			clear(lane)
@@ -260,7 +259,7 @@ func stft(c *call) error {
 		return fmt.Errorf("a result of shape [%d %d %d 2] is too large", batch, frames, bins)
 	}
 	y := make([]float64, batch*frames*bins*2)
-	kernel.Parallel(batch*frames, 1, func(lo, hi int) {
+	c.parallel(batch*frames, 1, func(lo, hi int) {
 		frame := make([]complex128, size)
 		for f := lo; f < hi; f++ {
 			for i := range frame {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"github.com/litekit/lite/internal/kernel"
 )
 
 func visionOps() map[string]operator {
@@ -136,7 +134,7 @@ func gridSample[T real](c *call) error {
 	if size == 0 {
 		return fmt.Errorf("an input of shape %v has nothing to read", x.Shape)
 	}
-	kernel.Parallel(x.Shape[0]*points, max(1, grain/32/ch), func(lo, hi int) {
+	c.parallel(x.Shape[0]*points, max(1, grain/32/ch), func(lo, hi int) {
 		taps := make([][]tap, rank)
 		for p := lo; p < hi; p++ {
 			for d := range rank {
@@ -391,7 +389,7 @@ func deformConv[T real](c *call) error {
 	}
 	rows, mg := ch/g*k, m/g
 	for i := range n {
-		kernel.Parallel(ch, 1, func(lo, hi int) {
+		c.parallel(ch, 1, func(lo, hi int) {
 			for q := lo; q < hi; q++ {
 				group := i*og + q/(ch/og)
 				var own []T
@@ -402,7 +400,7 @@ func deformConv[T real](c *call) error {
 			}
 		})
 		for j := range g {
-			gemmOf(false, mg, p, rows, wt[j*mg*rows:(j+1)*mg*rows], cols[j*rows*p:(j+1)*rows*p], 1, dst[(i*g+j)*mg*p:(i*g+j+1)*mg*p])
+			gemmOf(c.mem.done, false, mg, p, rows, wt[j*mg*rows:(j+1)*mg*rows], cols[j*rows*p:(j+1)*rows*p], 1, dst[(i*g+j)*mg*p:(i*g+j+1)*mg*p])
 		}
 	}
 	return nil
