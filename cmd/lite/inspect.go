@@ -35,6 +35,8 @@ type inspection struct {
 	NoEncoder    string           `json:"no_encoder,omitempty"` // why no architecture was recognised
 	Pruned       *student.Lite    `json:"pruned,omitempty"`     // sizes of each layer where they differ
 	Files        []string         `json:"files"`
+	Faults       []string         `json:"faults,omitempty"` // what onnx.Model.Check reports
+	Shapes       []valueOf        `json:"shapes,omitempty"` // values between nodes, where asked for
 	Int8         *quantize.Report `json:"int8,omitempty"`
 }
 
@@ -45,16 +47,24 @@ type valueOf struct {
 }
 
 func inspectCommand(a *app) *cobra.Command {
-	plan := false
+	plan, shapes := false, false
+	var batch, seq int64
 	g := newGroup("Inspection")
 	g.BoolVar(&plan, "int8", false, "also list which nodes dynamic quantization would turn into int8")
+	g.BoolVar(&shapes, "shapes", false, "also list the type and shape of every value that a node makes")
+	g.Int64Var(&batch, "batch", 0, "sequences in a batch, for --shapes; 0 leaves the length a name")
+	g.Int64Var(&seq, "seq", 0, "tokens in each, for --shapes; 0 leaves the length a name")
 	cmd := a.command(&cobra.Command{
 		Use:   "inspect MODEL",
 		Short: "Show what is in a model",
 		Long: `Show a model's inputs and outputs, operators, parameters, architecture and heads,
-and with --int8 which nodes quantization would reach.`,
+with --int8 which nodes quantization would reach, and with --shapes the shape of
+every value. What contradicts itself in the graph (operators, types, shapes,
+declarations) is listed as faults; a wrong declaration of an output alone does not
+keep a model from running.`,
 		Example: `  lite inspect bert-sst2
-  lite inspect small/onnx/model.onnx --int8 --json`,
+  lite inspect small/onnx/model.onnx --int8 --json
+  lite inspect bert-sst2 --shapes --batch 1 --seq 128`,
 		Args: cobra.ExactArgs(1),
 	}, func(ctx context.Context, args []string) error {
 		if err := exist(args[0], args[0]); err != nil {
@@ -64,7 +74,15 @@ and with --int8 which nodes quantization would reach.`,
 		if err != nil {
 			return err
 		}
+		if (batch != 0 || seq != 0) && !shapes {
+			return usagef("--batch and --seq say for which lengths --shapes lists shapes; give --shapes too")
+		}
 		r := inspect(args[0], m)
+		if shapes {
+			if r.Shapes, err = inferred(m, batch, seq); err != nil {
+				return err
+			}
+		}
 		if plan {
 			if _, r.Int8, err = quantize.Run(ctx, m, quantize.Default()); err != nil {
 				return err
@@ -85,7 +103,7 @@ func inspect(path string, m *onnx.Model) *inspection {
 		Model: path, IRVersion: m.IRVersion, Producer: strings.TrimSpace(m.Producer + " " + m.ProducerVersion), Opsets: map[string]int64{},
 		Inputs: values(m.Graph.Inputs, m.Graph), Outputs: values(m.Graph.Outputs, nil), Parameters: m.Parameters(),
 		WeightTypes: map[string]int64{}, Nodes: len(m.Graph.Nodes), Operators: map[string]int{}, Task: m.Config.Task(),
-		Files: slices.Sorted(maps.Keys(m.Files)),
+		Files: slices.Sorted(maps.Keys(m.Files)), Faults: faults(m),
 	}
 	for _, o := range m.Opsets {
 		r.Opsets[cmp.Or(o.Domain, "ai.onnx")] = o.Version
@@ -176,6 +194,15 @@ func (r *inspection) String() string {
 		ops[i] = fmt.Sprintf("%s %d", op, r.Operators[op])
 	}
 	line("operators", "%d: %s", r.Nodes, strings.Join(ops, ", "))
+	for _, f := range r.Faults {
+		line("fault", "%s", f)
+	}
+	if len(r.Shapes) > 0 {
+		line("values", "%d", len(r.Shapes))
+		for _, v := range r.Shapes {
+			fmt.Fprintf(&b, "  %-8s %s [%s]\n", v.Type, v.Name, strings.Join(v.Shape, ", "))
+		}
+	}
 	if r.Int8 != nil {
 		line("int8", "%d of %d nodes, weights %s → %s", r.Int8.Quantized, len(r.Int8.Nodes), size(r.Int8.BytesBefore), size(r.Int8.BytesAfter))
 		for _, n := range r.Int8.Nodes {
