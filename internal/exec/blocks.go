@@ -106,12 +106,8 @@ func (t *copyTask) Run(lo, hi int) {
 	}
 }
 
-// collapse drops dimensions of one and merges neighbours that are contiguous to each other.
-func collapse(shape, stride []int) ([]int, []int) {
-	return collapseInto(make([]int, 0, len(shape)), make([]int, 0, len(shape)), shape, stride)
-}
-
-// collapseInto is collapse that appends to s and t, which are empty.
+// collapseInto drops dimensions of one and merges neighbours that are contiguous
+// to each other; it appends to s and t, which are empty.
 func collapseInto(s, t, shape, stride []int) ([]int, []int) {
 	for i, d := range shape {
 		if d == 1 {

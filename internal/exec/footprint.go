@@ -49,13 +49,14 @@ func (s *Session) Footprint(ctx context.Context, shapes map[string][]int, output
 		in[s.inputs[i].Name] = t
 		key = appendShape(key, t)
 	}
-	l, old := s.layout(p, key)
+	l, _ := s.layout(p, key)
 	if l == nil {
 		if _, err := s.Run(ctx, in, outputs...); err != nil {
 			return f, err
 		}
-		if l, old = s.layout(p, key); l == nil {
-			l = old
+		known, outgrown := s.layout(p, key)
+		if l = known; l == nil {
+			l = outgrown
 		}
 	}
 	if l == nil {
