@@ -136,7 +136,7 @@ type attnWork struct {
 	kt, vt, kc, vc  []float32 // a block of keys and values, transposed and not
 	bias            []float32 // attnRows rows of attnStride
 	s               []float32 // attnRows rows of attnStride
-	top, sum, scale [attnRows]float32
+	top             [attnRows]float32
 }
 
 var attnWorks taskPool[attnWork]
