@@ -59,6 +59,7 @@ var table = rules{
 		"github.com/owulveryck/onnx-go": {"teacher/onnxgo"},
 		"github.com/spf13/cobra":        {"cmd/lite"},
 		"github.com/go-ego/gse":         {"corpus"},
+		"github.com/klauspost/compress": {"corpus"},
 		"C":                             {}, // no cgo anywhere
 	},
 	tests: []string{"internal/ort", "internal/shared", "internal/modeltest"},

@@ -20,24 +20,38 @@ type conlluDoc struct {
 // together from the words and SpaceAfter=No; each word carries its universal
 // part of speech. Sentences from one "# newdoc" to the next are one example; in
 // a file without it every sentence is one.
-func (l *loader) readCoNLLU(name string, data []byte) error {
-	p := &conlluParser{l: l, name: name}
-	for n, line := range lines(data) {
+func (l *loader) readCoNLLU(t *textReader) error {
+	p := &conlluParser{l: l, name: t.name}
+	skip := false // the rest of a sentence with a bad line
+	for n, line := range t.lines() {
 		if l.full() {
 			return nil
 		}
-		if err := p.line(n, line); err != nil {
-			return fmt.Errorf("corpus: %s: line %d: %w", name, n, err)
+		if skip = skip && strings.TrimSpace(line) != ""; skip {
+			continue
 		}
+		if err := p.line(n, line); err != nil {
+			if err := l.bad(fmt.Errorf("corpus: %s: line %d: %w", t.name, n, err)); err != nil {
+				return err
+			}
+			skip = true
+		}
+		if p.err != nil {
+			return p.err
+		}
+	}
+	if t.err != nil {
+		return t.err
 	}
 	p.endSentence()
 	p.endDocument()
-	return nil
+	return p.err
 }
 
 type conlluParser struct {
 	l     *loader
 	name  string
+	err   error // of adding an example
 	doc   *conlluDoc
 	docs  bool // "# newdoc" was seen
 	start int  // offset of the running sentence in the document, −1 none
@@ -184,7 +198,7 @@ func (p *conlluParser) endSentence() {
 func (p *conlluParser) endDocument() {
 	if p.doc != nil && len(p.doc.e.Sentences) > 0 {
 		p.doc.e.Text = p.doc.text.String()
-		p.l.add(p.name, p.doc.line, p.doc.e)
+		p.err = p.l.add(p.name, p.doc.line, p.doc.e)
 	}
 	p.doc = nil
 }
@@ -213,7 +227,8 @@ func miscEntity(misc string) string {
 // sentences: CoNLL-2003 and the like. The first column is the token and the
 // last one the tag, unless Options.Columns gives numbers from 0. BIOES, BILOU
 // and IOB1 tags are turned into BIO.
-func (l *loader) readBIO(name string, data []byte) error {
+func (l *loader) readBIO(t *textReader) error {
+	name := t.name
 	textCol, err := columnNumber(name, "text", l.opts.Columns.Text, 0)
 	if err != nil {
 		return err
@@ -223,28 +238,41 @@ func (l *loader) readBIO(name string, data []byte) error {
 		return err
 	}
 	var words, tags []string
-	start := 0
-	flush := func() {
+	start, skip := 0, false // skip the rest of a sentence with a bad line
+	bad := func(format string, args ...any) error {
+		words, tags, skip = nil, nil, true
+		return l.bad(fmt.Errorf("corpus: %s: "+format, append([]any{name}, args...)...))
+	}
+	flush := func() (err error) {
 		if len(words) > 0 {
 			e := fromWords(words)
 			for i := range e.Words {
 				e.Words[i].Entity = tags[i]
 			}
-			l.add(name, start, e)
+			err = l.add(name, start, e)
 		}
 		words, tags = nil, nil
+		return err
 	}
-	for n, line := range lines(data) {
+	for n, line := range t.lines() {
 		if l.full() {
 			return nil
 		}
 		if strings.TrimSpace(line) == "" {
-			flush()
+			if err := flush(); err != nil {
+				return err
+			}
+			skip = false
+			continue
+		}
+		if skip {
 			continue
 		}
 		f := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
-		if f[0] == "-DOCSTART-" {
-			flush()
+		if len(f) > 0 && f[0] == "-DOCSTART-" {
+			if err := flush(); err != nil {
+				return err
+			}
 			continue
 		}
 		at := tagCol
@@ -252,7 +280,10 @@ func (l *loader) readBIO(name string, data []byte) error {
 			at = len(f) - 1
 		}
 		if len(f) < 2 || textCol >= len(f) || at >= len(f) {
-			return fmt.Errorf("corpus: %s: line %d: %d columns; a token and its tag are needed, separated by a tab or a space", name, n, len(f))
+			if err := bad("line %d: %d columns; a token and its tag are needed, separated by a tab or a space", n, len(f)); err != nil {
+				return err
+			}
+			continue
 		}
 		prev := "O"
 		if len(tags) > 0 {
@@ -260,15 +291,20 @@ func (l *loader) readBIO(name string, data []byte) error {
 		}
 		tag, ok := toBIO(f[at], prev)
 		if !ok {
-			return fmt.Errorf("corpus: %s: line %d, column %d: %q is not a BIO tag (O, B-PER, I-PER …); set the label column by its number from 0", name, n, at+1, f[at])
+			if err := bad("line %d, column %d: %q is not a BIO tag (O, B-PER, I-PER …); set the label column by its number from 0", n, at+1, f[at]); err != nil {
+				return err
+			}
+			continue
 		}
 		if len(words) == 0 {
 			start = n
 		}
 		words, tags = append(words, f[textCol]), append(tags, tag)
 	}
-	flush()
-	return nil
+	if t.err != nil {
+		return t.err
+	}
+	return flush()
 }
 
 func columnNumber(name, kind, want string, def int) (int, error) {

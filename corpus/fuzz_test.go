@@ -22,14 +22,26 @@ func FuzzRead(f *testing.F) {
 		{"jsonl", `{"text":"é北","ents":[{"start":1,"end":2,"label":"X"}],"tokens":[{"start":0,"end":1,"pos":"X","ner":"I-X"},{"start":1,"end":2}],"sents":[{"start":0,"end":2}],"label":1}`},
 		{"jsonl", `[{"tokens":["a","b"],"ner_tags":["O","B-X"]}]`},
 		{"conllu", "# newdoc\n1-2\tau\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No\n1\tà\t_\tADP\t_\t_\t0\t_\t_\t_\n2\tle\t_\tDET\t_\t_\t0\t_\t_\tNER=B-X\n\n"},
+		{"jsonl", `{"sentence1":"a","sentence2":"b","score":2.5}`},
+		{"tsv", "\xff\xfea\x00"},
+		{"tsv", "\x1f\x8b\x08\x00"},
+		{"txt", "\x28\xb5\x2f\xfd\x04"},
 		{"bio", "a B-X\nb I-X\n\nc S-Y\n"},
 	} {
 		f.Add(s[0], s[1])
 	}
 	f.Fuzz(func(t *testing.T, format, data string) {
 		c, err := corpus.Read(strings.NewReader(data), "fuzz", corpus.Options{Format: corpus.Format(format)})
+		// The same from a temporary file, and with bad lines skipped.
+		spilled, err2 := corpus.Read(strings.NewReader(data), "fuzz", corpus.Options{Format: corpus.Format(format), Memory: 1, SkipBad: 3})
 		if err != nil {
 			return
+		}
+		if err2 != nil {
+			t.Fatalf("only with a temporary file: %v", err2)
+		}
+		if a, b := dump(t, c), dump(t, spilled); a != b {
+			t.Fatalf("from a temporary file:\n%swant\n%s", b, a)
 		}
 		if _, err := corpus.NERTags(c); err != nil && format != "jsonl" { // JSONL keeps any "ner"
 			t.Fatal(err)

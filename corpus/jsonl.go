@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"unicode"
@@ -14,32 +15,61 @@ import (
 )
 
 // readJSONL reads one object on each line (or one array of objects).
-func (l *loader) readJSONL(name string, data []byte) error {
-	if trimmed := bytes.TrimSpace(data); trimmed[0] == '[' {
-		var items []json.RawMessage
-		if err := json.Unmarshal(trimmed, &items); err != nil {
-			return fmt.Errorf("corpus: %s: %w; write one object on each line", name, err)
-		}
-		for i, m := range items {
-			if l.full() {
-				return nil
-			}
-			if err := l.object(name, i+1, m); err != nil {
-				return fmt.Errorf("corpus: %s: item %d: %w", name, i+1, err)
-			}
-		}
-		return nil
-	}
-	for n, line := range lines(data) {
+func (l *loader) readJSONL(t *textReader) error {
+	first := true
+	for n, line := range t.lines() {
 		if l.full() {
 			return nil
 		}
-		if strings.TrimSpace(line) == "" {
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" {
 			continue
 		}
-		if err := l.object(name, n, []byte(line)); err != nil {
-			return fmt.Errorf("corpus: %s: line %d: %w", name, n, err)
+		if first && trimmed[0] == '[' {
+			return l.readArray(t, line)
 		}
+		first = false
+		if err := l.object(t.name, n, []byte(line)); err != nil {
+			if err := l.bad(fmt.Errorf("corpus: %s: line %d: %w", t.name, n, err)); err != nil {
+				return err
+			}
+		}
+	}
+	return t.err
+}
+
+// readArray reads an array of objects, one at a time; first is its first line.
+func (l *loader) readArray(t *textReader, first string) error {
+	d := json.NewDecoder(io.MultiReader(strings.NewReader(first+"\n"), t))
+	fail := func(i int, err error) error {
+		if t.err != nil {
+			return t.err
+		}
+		return fmt.Errorf("corpus: %s: item %d: %w; write one object on each line", t.name, i, err)
+	}
+	if _, err := d.Token(); err != nil {
+		return fail(1, err)
+	}
+	for i := 1; d.More(); i++ {
+		if l.full() {
+			return nil
+		}
+		var m json.RawMessage
+		t.taken = 0
+		if err := d.Decode(&m); err != nil {
+			return fail(i, err)
+		}
+		if err := l.object(t.name, i, m); err != nil {
+			if err := l.bad(fmt.Errorf("corpus: %s: item %d: %w", t.name, i, err)); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return fail(l.spool.len()+1, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("corpus: %s: line %d: text follows the array; write one object on each line", t.name, t.n)
 	}
 	return nil
 }
@@ -57,8 +87,7 @@ func (l *loader) object(name string, n int, data []byte) error {
 	if err != nil {
 		return err
 	}
-	l.add(name, n, e)
-	return nil
+	return l.add(name, n, e)
 }
 
 // member finds the member that holds a kind of data; key "" when absent.
@@ -89,6 +118,18 @@ func keys(m map[string]json.RawMessage) []string {
 func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 	var e Example
 	cols := l.opts.Columns
+	if l.layout != nil {
+		c, ok := l.layout.columns(func(s string) bool { return m[s] != nil })
+		if !ok && l.stated {
+			return e, fmt.Errorf("the object has %q; layout %q wants the text in %q and its pair in %q", keys(m), l.opts.Layout, l.layout.text, l.layout.pair)
+		}
+		if ok {
+			cols = c
+			if c.Label == "" {
+				cols.Label = "label"
+			}
+		}
+	}
 	if cols.Words != "" || cols.Text == "" && m["text"] == nil && (isStrings(m["tokens"]) || isStrings(m["words"])) {
 		return l.fromArrays(m)
 	}
@@ -109,7 +150,13 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 	} else if cols.Label == "" {
 		label, _ = member(m, "label", "", labelNames[:8])
 	}
-	if err := str(m, text, &e.Text); err != nil {
+	if l.layout != nil && isStrings(m[text]) { // CSL's keywords
+		var words []string
+		if err := json.Unmarshal(m[text], &words); err != nil {
+			return e, err
+		}
+		e.Text = strings.Join(words, " ")
+	} else if err := str(m, text, &e.Text); err != nil {
 		return e, err
 	}
 	if pair != "" && pair != text {
@@ -121,8 +168,36 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 		if e.Target, err = labelText(m[label]); err != nil {
 			return e, fmt.Errorf("member %q: %w", label, err)
 		}
+		if l.layout != nil && e.Target == "-" {
+			e.Target = "" // annotators did not agree
+		}
+	}
+	if err := score(m, cols.Score, &e); err != nil {
+		return e, err
 	}
 	return e, annotations(m, &e)
+}
+
+// score reads the number to predict. Under its usual name it counts only where
+// it is a number.
+func score(m map[string]json.RawMessage, key string, e *Example) error {
+	stated := key != ""
+	if !stated {
+		key = "score"
+	}
+	data, ok := m[key]
+	if !ok || string(data) == "null" {
+		return nil
+	}
+	var x float64
+	if err := json.Unmarshal(data, &x); err != nil {
+		if stated {
+			return fmt.Errorf("member %q: %w; it must be a number", key, err)
+		}
+		return nil
+	}
+	e.Score = &x
+	return nil
 }
 
 func str(m map[string]json.RawMessage, key string, to *string) error {

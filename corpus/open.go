@@ -1,13 +1,9 @@
 package corpus
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -27,17 +23,40 @@ const (
 )
 
 // Columns names the columns (or, for JSONL, the members) that hold the data. A
-// name that is an integer counts from 0 where there is no header. Empty means:
-// recognise the usual names.
+// name that is an integer counts from 0. Empty means: recognise the usual names.
 type Columns struct {
-	Text, Pair, Label string
-	Words, POS        string // JSONL: arrays of words and of their tags
+	Text  string // "sentence1,sentence2" is a text and its pair
+	Pair  string
+	Label string
+	Score string // a number to predict (Example.Score)
+	Words string // JSONL: array of words
+	POS   string // JSONL: array of their tags
 }
+
+// Header says whether the first row of a table names the columns.
+type Header string
+
+// Whether a table has a header; "" recognises usual names in the first row.
+const (
+	WithHeader    Header = "yes"
+	WithoutHeader Header = "no"
+)
 
 // Options says how files become examples. The zero value is usable.
 type Options struct {
 	Format  Format
 	Columns Columns
+	// Layout names a GLUE or CLUE task whose columns the files have. Empty: the
+	// one that a file or its folder is called after, if its columns fit.
+	Layout Layout
+	Header Header // of tsv and csv
+	// SkipBad is how many lines that cannot be read are passed over, for each
+	// call of Open; one more is an error. OnSkip, if set, is told of each.
+	SkipBad int
+	OnSkip  func(error)
+	// Memory is how many bytes of examples are held, 0 = 256 MiB; when there is
+	// more, all go to a temporary file and 8 bytes of each stay.
+	Memory int64
 	// LinePerDocument makes each line of a txt file a document; otherwise blank
 	// lines separate them.
 	LinePerDocument bool
@@ -51,8 +70,9 @@ type Options struct {
 	Limit int // examples at most; 0 = all
 }
 
-// Open reads files into one corpus. A directory stands for the files of known
-// formats directly in it, by name.
+// Open reads files into one corpus, plain or compressed by gzip or zstd. A
+// directory stands for the files of known formats directly in it, by name; a
+// pattern (a*.tsv) for the files that match, and "-" for standard input.
 func Open(paths []string, opts Options) (Corpus, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("corpus: no files given; name at least one txt, tsv, csv, jsonl, conllu or bio file")
@@ -61,16 +81,23 @@ func Open(paths []string, opts Options) (Corpus, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{opts: opts}
-	for _, f := range files {
+	l, err := newLoader(opts)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
 		if l.full() {
 			break
 		}
-		data, err := os.ReadFile(f)
-		if err != nil {
-			return nil, fmt.Errorf("corpus: %w", err)
+		f, err := openFile(path)
+		if err == nil {
+			err = l.read(path, f)
+			if path != Stdin {
+				f.Close()
+			}
 		}
-		if err := l.read(f, data); err != nil {
+		if err != nil {
+			l.spool.drop()
 			return nil, err
 		}
 	}
@@ -80,12 +107,12 @@ func Open(paths []string, opts Options) (Corpus, error) {
 // Read reads one source; name stands for it in errors and, by its extension,
 // for its format when opts.Format is Auto.
 func Read(r io.Reader, name string, opts Options) (Corpus, error) {
-	data, err := io.ReadAll(r)
+	l, err := newLoader(opts)
 	if err != nil {
-		return nil, fmt.Errorf("corpus: %s: %w", name, err)
+		return nil, err
 	}
-	l := &loader{opts: opts}
-	if err := l.read(name, data); err != nil {
+	if err := l.read(name, r); err != nil {
+		l.spool.drop()
 		return nil, err
 	}
 	return l.finish()
@@ -96,175 +123,180 @@ var extensions = map[string]Format{
 	".conllu": CoNLLU, ".bio": BIO, ".conll": BIO, ".iob": BIO, ".iob2": BIO,
 }
 
-func expand(paths []string) ([]string, error) {
-	var out []string
-	for _, p := range paths {
-		info, err := os.Stat(p)
-		if err != nil {
-			return nil, fmt.Errorf("corpus: %w", err)
-		}
-		if info.Mode()&os.ModeDevice != 0 {
-			return nil, fmt.Errorf("corpus: %s is a device, not a file of text; name a file", p)
-		}
-		if !info.IsDir() {
-			out = append(out, p)
-			continue
-		}
-		entries, err := os.ReadDir(p)
-		if err != nil {
-			return nil, fmt.Errorf("corpus: %w", err)
-		}
-		n := len(out)
-		for _, e := range entries {
-			if _, ok := extensions[strings.ToLower(filepath.Ext(e.Name()))]; ok && !e.IsDir() {
-				out = append(out, filepath.Join(p, e.Name()))
-			}
-		}
-		if len(out) == n {
-			return nil, fmt.Errorf("corpus: directory %s holds no file that ends in %s; name the files", p, strings.Join(slices.Sorted(maps.Keys(extensions)), ", "))
-		}
-	}
-	return out, nil
-}
-
 // loader collects examples of several files.
 type loader struct {
-	opts     Options
-	examples []Example
-	where    []place // of each labelled example, for errors about labels
+	opts    Options
+	spool   spool
+	skipped int
+	layout  *layout // of the running file, nil none
+	stated  bool    // the options name it
+	// known finds the classes that the options give; otherwise classes numbers
+	// those that occur as they come.
+	known   labelMap
+	classes []string
+	seen    map[string]int
 }
 
-type place struct {
-	example, line int
-	file          string
-}
-
-func (l *loader) full() bool { return l.opts.Limit > 0 && len(l.examples) >= l.opts.Limit }
-
-// add appends an example; line is where it came from.
-func (l *loader) add(file string, line int, e Example) {
-	e.Label = -1
-	if e.Target != "" {
-		l.where = append(l.where, place{len(l.examples), line, file})
+func newLoader(opts Options) (*loader, error) {
+	opts.Columns = opts.Columns.split()
+	if opts.Header != "" && opts.Header != WithHeader && opts.Header != WithoutHeader {
+		return nil, fmt.Errorf("corpus: header %q is unknown; it must be yes or no", opts.Header)
 	}
-	l.examples = append(l.examples, e)
+	if opts.SkipBad < 0 || opts.Memory < 0 {
+		return nil, fmt.Errorf("corpus: SkipBad is %d and Memory is %d; neither can be negative", opts.SkipBad, opts.Memory)
+	}
+	if opts.Memory == 0 {
+		opts.Memory = defaultMemory
+	}
+	return &loader{opts: opts, spool: spool{limit: opts.Memory}, known: newLabelMap(opts.Labels), seen: map[string]int{}}, nil
 }
 
-var utf8BOM = []byte("\ufeff")
+func (l *loader) full() bool { return l.opts.Limit > 0 && l.spool.len() >= l.opts.Limit }
 
-func (l *loader) read(name string, data []byte) error {
-	format := l.opts.Format
-	if format == Auto {
-		ext := strings.ToLower(filepath.Ext(name))
-		var ok bool
-		if format, ok = extensions[ext]; !ok {
-			return fmt.Errorf("corpus: %s: extension %q names no known format; set the format to txt, tsv, csv, jsonl, conllu or bio", name, ext)
+// bad decides about a line that cannot be read: nil skips it.
+func (l *loader) bad(err error) error {
+	if l.skipped >= l.opts.SkipBad {
+		if l.skipped > 0 {
+			return fmt.Errorf("%w (%d bad lines were skipped before, no more are allowed)", err, l.skipped)
 		}
-	}
-	data = bytes.TrimPrefix(data, utf8BOM)
-	if err := checkText(name, data); err != nil {
 		return err
 	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		return fmt.Errorf("corpus: %s: the file is empty; check the path and how it was made", name)
+	l.skipped++
+	if l.opts.OnSkip != nil {
+		l.opts.OnSkip(err)
 	}
-	before := len(l.examples)
-	var err error
+	return nil
+}
+
+// add appends an example; line is where it came from.
+func (l *loader) add(file string, line int, e Example) error {
+	if l.full() {
+		return nil
+	}
+	e.Label = -1
+	switch {
+	case e.Target == "":
+	case l.opts.Labels != nil:
+		var err error
+		if e.Label, err = l.known.find(e.Target); err != nil {
+			return l.bad(fmt.Errorf("corpus: %s: line %d: %w", file, line, err))
+		}
+	default:
+		k, ok := l.seen[e.Target]
+		if !ok {
+			k = len(l.classes)
+			l.seen[e.Target], l.classes = k, append(l.classes, e.Target)
+		}
+		e.Label = k
+	}
+	return l.spool.add(e)
+}
+
+// formatOf tells the format by the options or the extension.
+func (l *loader) formatOf(name string) (Format, error) {
+	if l.opts.Format != Auto {
+		return l.opts.Format, nil
+	}
+	ext := extensionOf(name)
+	format, ok := extensions[ext]
+	if !ok {
+		return "", fmt.Errorf("corpus: %s: extension %q names no known format; set the format to txt, tsv, csv, jsonl, conllu or bio", name, ext)
+	}
+	if format == TXT && l.stated {
+		return TSV, nil // MRPC's tables are called .txt
+	}
+	return format, nil
+}
+
+func (l *loader) read(name string, r io.Reader) (err error) {
+	if l.layout, l.stated, err = findLayout(trimCompression(name), l.opts); err != nil {
+		return err
+	}
+	format, err := l.formatOf(name)
+	if err != nil {
+		return err
+	}
+	plain, done, err := decompress(name, r)
+	if err != nil {
+		return err
+	}
+	defer done()
+	t := &textReader{name: name, r: plain, bad: l.bad}
+	before, skipped := l.spool.len(), l.skipped
 	switch format {
 	case TXT:
-		err = l.readTXT(name, data)
+		err = l.readTXT(t)
 	case TSV:
-		err = l.readTable(name, data, '\t')
+		err = l.readTable(t, '\t')
 	case CSV:
-		err = l.readTable(name, data, ',')
+		err = l.readTable(t, ',')
 	case JSONL:
-		err = l.readJSONL(name, data)
+		err = l.readJSONL(t)
 	case CoNLLU:
-		err = l.readCoNLLU(name, data)
+		err = l.readCoNLLU(t)
 	case BIO:
-		err = l.readBIO(name, data)
+		err = l.readBIO(t)
 	default:
 		return fmt.Errorf("corpus: format %q is unknown; it must be txt, tsv, csv, jsonl, conllu or bio", format)
 	}
-	if err == nil && len(l.examples) == before {
-		err = fmt.Errorf("corpus: %s: no examples found in it as %s; check the format", name, format)
+	switch {
+	case err != nil || l.spool.len() > before:
+		return err
+	case !t.seen:
+		return fmt.Errorf("corpus: %s: the file is empty; check the path and how it was made", name)
+	case l.skipped > skipped:
+		return fmt.Errorf("corpus: %s: no examples found in it as %s: all its lines were skipped; check the format", name, format)
 	}
-	return err
+	return fmt.Errorf("corpus: %s: no examples found in it as %s; check the format", name, format)
 }
 
 // finish numbers the classes.
 func (l *loader) finish() (Corpus, error) {
-	if l.opts.Limit > 0 && len(l.examples) > l.opts.Limit {
-		l.examples = l.examples[:l.opts.Limit]
-	}
-	labels := l.opts.Labels
-	if labels == nil {
-		seen := map[string]bool{}
-		for _, e := range l.examples {
-			if e.Target != "" {
-				seen[e.Target] = true
-			}
+	if l.opts.Labels != nil {
+		to := make([]int, len(l.opts.Labels))
+		for i := range to {
+			to[i] = i
 		}
-		labels = sortLabels(slices.Collect(maps.Keys(seen)))
+		return l.spool.finish(l.opts.Labels, to)
 	}
-	m := newLabelMap(labels)
-	for _, w := range l.where {
-		if w.example >= len(l.examples) {
-			break
-		}
-		e := &l.examples[w.example]
-		var err error
-		if e.Label, err = m.find(e.Target); err != nil {
-			return nil, fmt.Errorf("corpus: %s: line %d: %w", w.file, w.line, err)
-		}
+	labels := sortLabels(slices.Clone(l.classes))
+	to := make([]int, len(labels))
+	for i, s := range labels {
+		to[l.seen[s]] = i
 	}
-	return FromExamples(l.examples, labels), nil
-}
-
-// lines iterates over the lines of data without their ends, numbered from 1.
-func lines(data []byte) func(yield func(int, string) bool) {
-	return func(yield func(int, string) bool) {
-		for n := 1; len(data) > 0; n++ {
-			line := data
-			if k := bytes.IndexByte(data, '\n'); k >= 0 {
-				line, data = data[:k], data[k+1:]
-			} else {
-				data = nil
-			}
-			if !yield(n, string(bytes.TrimSuffix(line, []byte{'\r'}))) {
-				return
-			}
-		}
-	}
+	return l.spool.finish(labels, to)
 }
 
 // readTXT reads documents; lines of a document are its paragraphs.
-func (l *loader) readTXT(name string, data []byte) error {
+func (l *loader) readTXT(t *textReader) error {
 	var doc []string
 	start := 0
-	flush := func() {
+	flush := func() (err error) {
 		if len(doc) > 0 {
-			l.add(name, start, Example{Text: strings.Join(doc, "\n")})
+			err = l.add(t.name, start, Example{Text: strings.Join(doc, "\n")})
 			doc = nil
 		}
+		return err
 	}
-	for n, line := range lines(data) {
+	for n, line := range t.lines() {
 		if l.full() {
 			return nil
 		}
 		line = strings.TrimSpace(line)
-		if line == "" {
-			flush()
-			continue
+		if line != "" {
+			if len(doc) == 0 {
+				start = n
+			}
+			doc = append(doc, line)
 		}
-		if len(doc) == 0 {
-			start = n
-		}
-		doc = append(doc, line)
-		if l.opts.LinePerDocument {
-			flush()
+		if line == "" || l.opts.LinePerDocument {
+			if err := flush(); err != nil {
+				return err
+			}
 		}
 	}
-	flush()
-	return nil
+	if t.err != nil {
+		return t.err
+	}
+	return flush()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,16 +29,30 @@ type row struct {
 	fields []string
 }
 
+// lookahead is how many rows decide which column is what.
+const lookahead = 1000
+
 // readTable reads tsv and csv.
-func (l *loader) readTable(name string, data []byte, comma rune) error {
-	rows, err := tableRows(name, data, comma)
-	if err != nil {
-		return err
+func (l *loader) readTable(t *textReader, comma rune) error {
+	next := l.tableRows(t, comma)
+	var rows []row
+	for len(rows) < lookahead {
+		r, ok, err := next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		rows = append(rows, r)
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("corpus: %s: every row is empty; check the path and how it was made", name)
+		if !t.seen {
+			return nil
+		}
+		return fmt.Errorf("corpus: %s: every row is empty; check the path and how it was made", t.name)
 	}
-	cols, header, err := tableColumns(name, rows, l.opts.Columns)
+	cols, header, err := l.tableColumns(t.name, rows)
 	if err != nil {
 		return err
 	}
@@ -46,74 +61,117 @@ func (l *loader) readTable(name string, data []byte, comma rune) error {
 	}
 	tagged := taggedColumns(rows, cols)
 	for _, r := range rows {
-		if l.full() {
-			return nil
+		if err := l.row(t.name, r, cols, tagged); err != nil {
+			return err
 		}
-		if len(r.fields) != cols.width {
-			return fmt.Errorf("corpus: %s: line %d: %d columns instead of %d; quote or remove the separator inside a text, or complete the line", name, r.line, len(r.fields), cols.width)
+	}
+	for !l.full() {
+		r, ok, err := next()
+		if err != nil || !ok {
+			return err
 		}
-		e := Example{Text: r.fields[cols.text]}
-		if cols.pair >= 0 {
-			e.Pair = strings.TrimSpace(r.fields[cols.pair])
+		if err := l.row(t.name, r, cols, tagged); err != nil {
+			return err
 		}
-		if cols.label >= 0 {
-			e.Target = strings.TrimSpace(r.fields[cols.label])
-		}
-		if tagged {
-			words, tags := splitTagged(e.Text), splitTagged(e.Target)
-			if len(words) != len(tags) {
-				return fmt.Errorf("corpus: %s: line %d, column %d: %d tags for %d characters or words; there must be one for each", name, r.line, cols.label+1, len(tags), len(words))
-			}
-			e = fromWords(words)
-			for i, t := range tags {
-				e.Words[i].Entity = t
-			}
-		} else if e.Text = strings.TrimSpace(e.Text); e.Text == "" && e.Pair == "" {
-			return fmt.Errorf("corpus: %s: line %d, column %d: the text is empty; remove the line or name another text column", name, r.line, cols.text+1)
-		}
-		l.add(name, r.line, e)
 	}
 	return nil
 }
 
-func tableRows(name string, data []byte, comma rune) ([]row, error) {
-	var rows []row
-	if comma == '\t' { // quotes mean nothing in GLUE's files
-		for n, line := range lines(data) {
-			if strings.TrimSpace(line) != "" {
-				rows = append(rows, row{n, strings.Split(line, "\t")})
-			}
-		}
-		return rows, nil
+// row adds one row, or skips a bad one.
+func (l *loader) row(name string, r row, cols columns, tagged bool) error {
+	e, err := cols.example(r, tagged)
+	if err != nil {
+		return l.bad(fmt.Errorf("corpus: %s: line %d%w", name, r.line, err))
 	}
-	r := csv.NewReader(bytes.NewReader(data))
+	if l.layout != nil && e.Target == "-" {
+		e.Target = "" // annotators did not agree
+	}
+	return l.add(name, r.line, e)
+}
+
+// example reads a row; the error goes on after the line number.
+func (c columns) example(r row, tagged bool) (e Example, err error) {
+	if len(r.fields) != c.width {
+		return e, fmt.Errorf(": %d columns instead of %d; quote or remove the separator inside a text, or complete the line", len(r.fields), c.width)
+	}
+	e.Text = r.fields[c.text]
+	if c.pair >= 0 {
+		e.Pair = strings.TrimSpace(r.fields[c.pair])
+	}
+	if c.label >= 0 {
+		e.Target = strings.TrimSpace(r.fields[c.label])
+	}
+	if c.score >= 0 {
+		x, err := strconv.ParseFloat(strings.TrimSpace(r.fields[c.score]), 64)
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+			return e, fmt.Errorf(", column %d: the score %q is not a number", c.score+1, r.fields[c.score])
+		}
+		e.Score = &x
+	}
+	if tagged {
+		words, tags := splitTagged(e.Text), splitTagged(e.Target)
+		if len(words) != len(tags) {
+			return e, fmt.Errorf(", column %d: %d tags for %d characters or words; there must be one for each", c.label+1, len(tags), len(words))
+		}
+		e = fromWords(words)
+		for i, t := range tags {
+			e.Words[i].Entity = t
+		}
+	} else if e.Text = strings.TrimSpace(e.Text); e.Text == "" && e.Pair == "" {
+		return e, fmt.Errorf(", column %d: the text is empty; remove the line or name another text column", c.text+1)
+	}
+	return e, nil
+}
+
+// tableRows returns a function that gives the rows that are not empty, one at a
+// time; false at the end.
+func (l *loader) tableRows(t *textReader, comma rune) func() (row, bool, error) {
+	if comma == '\t' { // quotes mean nothing in GLUE's files
+		return func() (row, bool, error) {
+			for t.next() {
+				if len(bytes.TrimSpace(t.buf)) > 0 {
+					return row{t.n, strings.Split(string(t.buf), "\t")}, true, nil
+				}
+			}
+			return row{}, false, t.err
+		}
+	}
+	r := csv.NewReader(t)
 	r.Comma, r.FieldsPerRecord = comma, -1
-	for {
-		rec, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return rows, nil
-		}
-		var pe *csv.ParseError
-		if errors.As(err, &pe) {
-			return nil, fmt.Errorf("corpus: %s: line %d, byte %d: %w; double the quotes inside a quoted text", name, pe.Line, pe.Column, pe.Err)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("corpus: %s: %w", name, err)
-		}
-		line, _ := r.FieldPos(0)
-		if len(rec) > 1 || strings.TrimSpace(rec[0]) != "" {
-			rows = append(rows, row{line, rec})
+	return func() (row, bool, error) {
+		for {
+			t.taken = 0
+			rec, err := r.Read()
+			var pe *csv.ParseError
+			switch {
+			case errors.Is(err, io.EOF):
+				return row{}, false, nil
+			case t.err != nil:
+				return row{}, false, t.err
+			case errors.As(err, &pe):
+				err = l.bad(fmt.Errorf("corpus: %s: line %d, byte %d: %w; double the quotes inside a quoted text", t.name, pe.Line, pe.Column, pe.Err))
+				if err != nil {
+					return row{}, false, err
+				}
+				continue
+			case err != nil:
+				return row{}, false, fmt.Errorf("corpus: %s: %w", t.name, err)
+			}
+			line, _ := r.FieldPos(0)
+			if len(rec) > 1 || strings.TrimSpace(rec[0]) != "" {
+				return row{line, rec}, true, nil
+			}
 		}
 	}
 }
 
 // columns are the places of the data in a row; −1 absent.
-type columns struct{ text, pair, label, width int }
+type columns struct{ text, pair, label, score, width int }
 
 // tableColumns finds the columns and whether the first row is a header.
-func tableColumns(name string, rows []row, want Columns) (c columns, header bool, err error) {
-	first := rows[0]
-	c = columns{text: -1, pair: -1, label: -1, width: len(first.fields)}
+func (l *loader) tableColumns(name string, rows []row) (c columns, header bool, err error) {
+	first, want := rows[0], l.opts.Columns
+	c = columns{text: -1, pair: -1, label: -1, score: -1, width: len(first.fields)}
 	names := make([]string, len(first.fields))
 	for i, s := range first.fields {
 		names[i] = strings.ToLower(strings.TrimSpace(s))
@@ -121,9 +179,29 @@ func tableColumns(name string, rows []row, want Columns) (c columns, header bool
 	known := func(s string) bool {
 		return slices.Contains(textNames, s) || slices.Contains(pairNames, s) || slices.Contains(labelNames, s)
 	}
+	if l.layout != nil {
+		fits, ok := l.layout.columns(func(s string) bool { return slices.Contains(names, s) })
+		plain := l.layout.plain
+		switch {
+		case ok && l.opts.Header != WithoutHeader:
+			want = fits
+			if want.Label == "" && want.Score == "" { // a test set: no guessing
+				c.text, c.pair = slices.Index(names, want.Text), slices.Index(names, want.Pair)
+				return c, true, nil
+			}
+		case plain[0] == c.width && l.opts.Header != WithHeader:
+			c.text, c.label = plain[1], plain[2]
+			return c, false, nil
+		case l.stated:
+			return c, false, fmt.Errorf("corpus: %s: line %d: the columns are %q; layout %q wants the text in %q and its pair in %q", name, first.line, first.fields, l.opts.Layout, l.layout.text, l.layout.pair)
+		}
+	}
 	header = slices.ContainsFunc(names, known)
-	for _, s := range []string{want.Text, want.Pair, want.Label} {
+	for _, s := range []string{want.Text, want.Pair, want.Label, want.Score} {
 		header = header || s != "" && slices.Contains(names, strings.ToLower(s))
+	}
+	if l.opts.Header != "" {
+		header = l.opts.Header == WithHeader
 	}
 	pick := func(kind, want string, usual []string) (int, error) {
 		if want == "" {
@@ -150,12 +228,19 @@ func tableColumns(name string, rows []row, want Columns) (c columns, header bool
 	if c.pair, err = pick("pair", want.Pair, pairNames); err != nil {
 		return c, header, err
 	}
-	if c.label, err = pick("label", want.Label, labelNames); err != nil {
-		return c, header, err
+	if want.Label != "" || want.Score == "" {
+		if c.label, err = pick("label", want.Label, labelNames); err != nil {
+			return c, header, err
+		}
+	}
+	if want.Score != "" {
+		if c.score, err = pick("score", want.Score, nil); err != nil {
+			return c, header, err
+		}
 	}
 	if c.text < 0 && header {
 		for i := range c.width { // a single unknown column is the text
-			if i != c.pair && i != c.label {
+			if i != c.pair && i != c.label && i != c.score {
 				if c.text >= 0 {
 					return c, header, fmt.Errorf("corpus: %s: line %d: which of the columns %q is the text? Set the text column", name, first.line, first.fields)
 				}
@@ -178,7 +263,7 @@ func (c *columns) guess(name string, rows []row, want Columns) error {
 	if c.width > 3 && (c.text < 0) {
 		return fmt.Errorf("corpus: %s: line %d: %d columns and no header; set the text column by its number from 0", name, rows[0].line, c.width)
 	}
-	taken := func(i int) bool { return i == c.text || i == c.pair || i == c.label }
+	taken := func(i int) bool { return i == c.text || i == c.pair || i == c.label || i == c.score }
 	if c.label < 0 && c.width > 1 && want.Text == "" {
 		for _, i := range []int{c.width - 1, 0} {
 			if !taken(i) && labelLike(rows, i) {

@@ -9,12 +9,13 @@ type Word struct {
 
 // Example is one item of a corpus: a sentence, a sentence pair or a document.
 type Example struct {
-	Text      string // first or only text
-	Pair      string // second text of a pair task; "" none
-	Label     int    // index into Corpus.Labels; −1 none
-	Target    string // the label as it was read; "" none
-	Sentences []Span // sentence bounds in Text, in order; nil unknown (see SplitSentences)
-	Words     []Word // words of Text, in order, not overlapping; nil not annotated
+	Text      string   // first or only text
+	Pair      string   // second text of a pair task; "" none
+	Label     int      // index into Corpus.Labels; −1 none
+	Target    string   // the label as it was read; "" none
+	Score     *float64 // a number to predict, as STS-B's similarity; nil none
+	Sentences []Span   // sentence bounds in Text, in order; nil unknown (see SplitSentences)
+	Words     []Word   // words of Text, in order, not overlapping; nil not annotated
 }
 
 // Corpus is a finite sequence of examples with random access. Implementations

@@ -47,6 +47,9 @@ func (e *Example) object() (raw, error) {
 	if e.Target != "" {
 		fields = append(fields, field{"label", e.Target})
 	}
+	if e.Score != nil {
+		fields = append(fields, field{"score", *e.Score})
+	}
 	if e.Words == nil && e.Sentences == nil {
 		return object(fields...), nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/litekit/lite/corpus"
@@ -18,17 +19,31 @@ func (d *dataFlags) register(g group) {
 	choiceVar(g.FlagSet, &d.opts.Format, "format", "format of the files, where their extension does not tell",
 		corpus.TXT, corpus.TSV, corpus.CSV, corpus.JSONL, corpus.CoNLLU, corpus.BIO)
 	c := &d.opts.Columns
-	g.StringVar(&c.Text, "text-column", "", "`column` or JSON member of the text, by name or number from 0 (default: the usual names)")
+	g.StringVar(&c.Text, "text-column", "", "`column` or JSON member of the text, by name or number from 0; two separated by a comma are a pair (default: the usual names)")
 	g.StringVar(&c.Pair, "pair-column", "", "`column` of the second text of a pair (default: the usual names)")
 	g.StringVar(&c.Label, "label-column", "", "`column` of the label (default: the usual names)")
+	choiceVar(g.FlagSet, &d.opts.Layout, "layout", "GLUE or CLUE task whose columns the files have (default: told by the name of file or folder)", corpus.Layouts()...)
+	choiceVar(g.FlagSet, &d.opts.Header, "header", "whether the first row of a tsv or csv names the columns (default: told by the usual names)", corpus.WithHeader, corpus.WithoutHeader)
+	g.IntVar(&d.opts.SkipBad, "skip-bad", 0, "skip up to `N` lines that cannot be read, and list them (default: the first one is an error)")
 	g.BoolVar(&d.opts.LinePerDocument, "line-per-document", false, "each line of a txt file is a document (default: blank lines separate them)")
 }
 
 // open reads the files that a flag or argument names.
 func (d *dataFlags) open(what string, files []string) (corpus.Corpus, error) {
-	c, err := corpus.Open(files, d.opts)
+	opts, skipped := d.opts, 0
+	if err := atLeast(0, count{"--skip-bad", opts.SkipBad}); err != nil {
+		return nil, err
+	}
+	opts.OnSkip = func(err error) {
+		skipped++
+		fmt.Fprintf(os.Stderr, "%s: skipped: %v\n", what, err)
+	}
+	c, err := corpus.Open(files, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if skipped > 0 {
+		fmt.Fprintf(os.Stderr, "%s: %d bad lines skipped, %d examples read\n", what, skipped, c.Len())
 	}
 	return c, nil
 }
@@ -41,10 +56,13 @@ func filesVar(g group, p *[]string, name, usage string) {
 // exist reports inputs that are not there before any work is done.
 func exist(what string, paths ...string) error {
 	for _, p := range paths {
-		if p == "" {
+		if p == "" || p == corpus.Stdin {
 			continue
 		}
 		if _, err := os.Stat(p); err != nil {
+			if found, bad := filepath.Glob(p); bad == nil && len(found) > 0 {
+				continue
+			}
 			return usagef("%s: %w", what, err)
 		}
 	}

@@ -1,0 +1,224 @@
+package corpus
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// defaultMemory is what examples may take before they go to a temporary file.
+const defaultMemory = 256 << 20
+
+// spool collects examples: in memory up to a limit, then in a temporary file,
+// of which only the offsets stay in memory (8 bytes an example).
+type spool struct {
+	limit, size int64
+	held        []Example
+	file        *os.File
+	w           *bufio.Writer
+	ends        []int64
+	buf         []byte
+	names       []string // POS and entity tags, numbered
+	ids         map[string]int
+}
+
+func (s *spool) len() int { return len(s.held) + len(s.ends) }
+
+func (s *spool) add(e Example) error {
+	if s.file != nil {
+		return s.write(&e)
+	}
+	s.held = append(s.held, e)
+	s.size += 160 + int64(len(e.Text)+len(e.Pair)+len(e.Target)+48*len(e.Words)+16*len(e.Sentences))
+	if s.size <= s.limit {
+		return nil
+	}
+	f, err := os.CreateTemp("", "lite-corpus-*")
+	if err != nil {
+		return fmt.Errorf("corpus: the examples take more than %d MB, and no temporary file can be made for them: %w; set TMPDIR to a folder that can be written", s.limit>>20, err)
+	}
+	s.file, s.w, s.ids = f, bufio.NewWriterSize(f, 1<<18), map[string]int{}
+	os.Remove(f.Name()) // where open files can be removed, nothing is left behind even by kill -9
+	for i := range s.held {
+		if err := s.write(&s.held[i]); err != nil {
+			return err
+		}
+	}
+	s.held = nil
+	return nil
+}
+
+func (s *spool) write(e *Example) error {
+	s.buf = s.encode(s.buf[:0], e)
+	if _, err := s.w.Write(s.buf); err != nil {
+		return s.failed(err)
+	}
+	end := int64(len(s.buf))
+	if n := len(s.ends); n > 0 {
+		end += s.ends[n-1]
+	}
+	s.ends = append(s.ends, end)
+	return nil
+}
+
+func (s *spool) failed(err error) error {
+	return fmt.Errorf("corpus: keeping examples in a temporary file: %w; set TMPDIR to a folder with more space", err)
+}
+
+// drop gives the file back where reading failed.
+func (s *spool) drop() {
+	if s.file != nil {
+		s.file.Close()
+		os.Remove(s.file.Name())
+	}
+}
+
+// finish returns the corpus; to maps the class numbers that were stored.
+func (s *spool) finish(labels []string, to []int) (Corpus, error) {
+	if s.file == nil {
+		for i := range s.held {
+			if k := s.held[i].Label; k >= 0 {
+				s.held[i].Label = to[k]
+			}
+		}
+		return FromExamples(s.held, labels), nil
+	}
+	if err := s.w.Flush(); err != nil {
+		s.drop()
+		return nil, s.failed(err)
+	}
+	c := &spooled{file: s.file, ends: s.ends, names: s.names, labels: labels, to: to}
+	runtime.AddCleanup(c, func(f *os.File) {
+		f.Close()
+		os.Remove(f.Name())
+	}, s.file)
+	return c, nil
+}
+
+// spooled is a corpus in a temporary file.
+type spooled struct {
+	file   *os.File
+	ends   []int64
+	names  []string
+	labels []string
+	to     []int
+}
+
+func (c *spooled) Len() int         { return len(c.ends) }
+func (c *spooled) Labels() []string { return c.labels }
+
+func (c *spooled) At(i int) (Example, error) {
+	if i < 0 || i >= len(c.ends) {
+		return Example{}, outside(i, len(c.ends))
+	}
+	from := int64(0)
+	if i > 0 {
+		from = c.ends[i-1]
+	}
+	buf := make([]byte, c.ends[i]-from)
+	if _, err := c.file.ReadAt(buf, from); err != nil {
+		return Example{}, fmt.Errorf("corpus: example %d in its temporary file: %w", i, err)
+	}
+	e, err := c.decode(buf)
+	runtime.KeepAlive(c)
+	return e, err
+}
+
+func (s *spool) encode(b []byte, e *Example) []byte {
+	for _, x := range []string{e.Text, e.Pair, e.Target} {
+		b = append(binary.AppendUvarint(b, uint64(len(x))), x...)
+	}
+	b = binary.AppendVarint(b, int64(e.Label))
+	if e.Score == nil {
+		b = append(b, 0)
+	} else {
+		b, _ = binary.Append(append(b, 1), binary.LittleEndian, *e.Score)
+	}
+	count := func(isNil bool, n int) { // 0 is nil, to be told from an empty list
+		if isNil {
+			n = -1
+		}
+		b = binary.AppendUvarint(b, uint64(n+1))
+	}
+	span := func(x Span) { b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(x.Start)), uint64(x.End)) }
+	count(e.Sentences == nil, len(e.Sentences))
+	for _, x := range e.Sentences {
+		span(x)
+	}
+	count(e.Words == nil, len(e.Words))
+	for _, w := range e.Words {
+		span(w.Span)
+		b = binary.AppendUvarint(binary.AppendUvarint(b, s.tag(w.POS)), s.tag(w.Entity))
+	}
+	return b
+}
+
+func (s *spool) tag(name string) uint64 {
+	id, ok := s.ids[name]
+	if !ok {
+		id = len(s.names)
+		s.ids[name], s.names = id, append(s.names, name)
+	}
+	return uint64(id)
+}
+
+var errSpool = errors.New("corpus: the temporary file was changed by another program")
+
+func (c *spooled) decode(b []byte) (e Example, err error) {
+	number := func() int {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > 1<<40 {
+			err, b = errSpool, nil
+			return 0
+		}
+		b = b[n:]
+		return int(v)
+	}
+	for _, to := range []*string{&e.Text, &e.Pair, &e.Target} {
+		n := number()
+		if n > len(b) {
+			return e, errSpool
+		}
+		*to, b = string(b[:n]), b[n:]
+	}
+	label, n := binary.Varint(b)
+	if n <= 0 || len(b) < n+1 || label >= int64(len(c.to)) {
+		return e, errSpool
+	}
+	e.Label = -1
+	if label >= 0 {
+		e.Label = c.to[label]
+	}
+	scored := b[n] == 1
+	b = b[n+1:]
+	if scored {
+		e.Score = new(float64)
+		n, bad := binary.Decode(b, binary.LittleEndian, e.Score)
+		if bad != nil {
+			return e, errSpool
+		}
+		b = b[n:]
+	}
+	if n := number() - 1; n >= 0 && n <= len(b) {
+		e.Sentences = make([]Span, n)
+		for i := range e.Sentences {
+			e.Sentences[i] = Span{Start: number(), End: number()}
+		}
+	}
+	if n := number() - 1; n >= 0 && n <= len(b) {
+		e.Words = make([]Word, n)
+		for i := range e.Words {
+			w := Word{Span: Span{Start: number(), End: number()}}
+			pos, ent := number(), number()
+			if pos >= len(c.names) || ent >= len(c.names) {
+				return e, errSpool
+			}
+			w.POS, w.Entity = c.names[pos], c.names[ent]
+			e.Words[i] = w
+		}
+	}
+	return e, err
+}
