@@ -129,14 +129,14 @@ func (t *attentionTask) run(lo, hi int) {
 // attnWork is the scratch of one attention task. Rows of a head are gathered
 // with their width filled up with zeros to dp, a multiple of attnCols.
 type attnWork struct {
-	d, dp           int
-	buf             *buffer
-	mask            []float32 // 2·dp words, of which the first d are all ones
-	row             []float32 // attnCols gathered rows
-	kt, vt, kc, vc  []float32 // a block of keys and values, transposed and not
-	bias            []float32 // attnRows rows of attnStride
-	s               []float32 // attnRows rows of attnStride
-	top             [attnRows]float32
+	d, dp          int
+	buf            *buffer
+	mask           []float32 // 2·dp words, of which the first d are all ones
+	row            []float32 // attnCols gathered rows
+	kt, vt, kc, vc []float32 // a block of keys and values, transposed and not
+	bias           []float32 // attnRows rows of attnStride
+	s              []float32 // attnRows rows of attnStride
+	top            [attnRows]float32
 }
 
 var attnWorks taskPool[attnWork]
