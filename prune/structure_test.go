@@ -51,6 +51,32 @@ func TestNothingToPruneChangesNothing(t *testing.T) {
 	}
 }
 
+// Nodes out of order are no fault, as ONNX Runtime has it; a graph that cannot run is.
+func TestOrderAndFaults(t *testing.T) {
+	m := modeltest.New(t, tiny, 1, student.Classification(labels))
+	c := prune.Config{Unit: prune.Neurons, Sparsity: 0.5}
+	want, _ := apply(t, c, m)
+	mixed := m.Clone()
+	slices.Reverse(mixed.Graph.Nodes)
+	got, _ := apply(t, c, mixed)
+	if got.Parameters() != want.Parameters() {
+		t.Errorf("%d parameters, %d of the model in order", got.Parameters(), want.Parameters())
+	}
+	bad := m.Clone()
+	n := bad.Graph.Producers()[bad.Graph.Outputs[0].Name]
+	n.Inputs[1] = bad.Graph.Inputs[0].Name
+	_, _, err := c.Run(context.Background(), bad)
+	if err == nil || !strings.Contains(err.Error(), "cannot run") || !strings.Contains(err.Error(), n.Label()) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := student.Copy(m, bad, nil); err == nil || !strings.Contains(err.Error(), "to copy from cannot run") {
+		t.Errorf("error %v", err)
+	}
+	if copied, err := student.Copy(m, mixed, nil); err != nil || copied.Hash() != m.Hash() {
+		t.Errorf("a copy of the model itself differs, or: %v", err)
+	}
+}
+
 // given scores single heads and neurons 0 and everything else 1.
 func given(enc [][2]int, heads map[int][]int, neurons map[int][]int) prune.Given {
 	var s prune.Scores

@@ -43,6 +43,14 @@ func Copy(dst, src *onnx.Model, layers []int) (*onnx.Model, error) {
 // initializer of dst that stands for several parameters, or no parameter of
 // the encoder that agrees in size.
 func CopyReport(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, error) {
+	for i, m := range []*onnx.Model{dst, src} {
+		if m == nil || m.Graph == nil {
+			continue // reported below
+		}
+		if err := m.CheckRun(); err != nil {
+			return nil, Transfer{}, fmt.Errorf("student: the model to copy %s cannot run: %w", []string{"into", "from"}[i], err)
+		}
+	}
 	d, err := dissect(dst)
 	if err != nil {
 		return nil, Transfer{}, fmt.Errorf("%w (the model to copy into)", err)
@@ -50,12 +58,6 @@ func CopyReport(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, erro
 	s, err := dissect(src)
 	if err != nil {
 		return nil, Transfer{}, fmt.Errorf("%w (the model to copy from)", err)
-	}
-	if err := dst.CheckRun(); err != nil {
-		return nil, Transfer{}, fmt.Errorf("student: the model to copy into cannot run: %w", err)
-	}
-	if err := src.CheckRun(); err != nil {
-		return nil, Transfer{}, fmt.Errorf("student: the model to copy from cannot run: %w", err)
 	}
 	n, k := len(s.enc.Layers), len(d.enc.Layers)
 	if layers == nil {

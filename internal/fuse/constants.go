@@ -6,11 +6,18 @@ import (
 
 // LiftWeights returns m with its weights as float32 initializers: those that
 // exporters keep in Constant nodes, and float16 and bfloat16 ones that a Cast
-// widens. Where there are none it returns m itself, which is never changed.
-// Scalars, shapes and indices stay as they are.
+// widens. Scalars, shapes and indices stay as they are. Nodes that are out of order,
+// as ONNX Runtime's tools leave them, are put in order. Where there is nothing to do
+// it returns m itself, which is never changed.
 func LiftWeights(m *onnx.Model) (*onnx.Model, error) {
 	if m == nil || m.Graph == nil {
 		return m, nil // whoever needs the graph reports it
+	}
+	if !inOrder(m.Graph) {
+		m = m.Clone()
+		if err := m.Graph.Sort(); err != nil {
+			return nil, err
+		}
 	}
 	inits := m.Graph.InitializerMap()
 	found := false
@@ -82,4 +89,18 @@ func half(g *onnx.Graph) bool {
 		}
 	}
 	return false
+}
+
+// inOrder reports whether no node reads what a later one makes.
+func inOrder(g *onnx.Graph) bool {
+	prod, made := g.Producers(), map[*onnx.Node]bool{}
+	for _, n := range g.Nodes {
+		for _, v := range readsOf(n) {
+			if p := prod[v]; v != "" && p != nil && !made[p] {
+				return false
+			}
+		}
+		made[n] = true
+	}
+	return true
 }
