@@ -18,6 +18,7 @@ type compiler struct {
 	unfused bool
 	// taken counts the steps that hold a prepared form of a constant.
 	taken map[int]int
+	known *onnx.Inference // what is known of the model's values; nil until asked for
 }
 
 // packKey names a prepared weight, so that one used twice is prepared once, also
@@ -126,8 +127,15 @@ func (p *compiler) link() (unsupported []string, err error) {
 			if shown == "" {
 				shown = "ai.onnx"
 			}
-			unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s)", n.Op, shown, n.Label()))
+			item := fmt.Sprintf("%s (domain %s, node %s)", n.Op, shown, n.Label())
+			if why := absent(kind{domain, n.Op}); why != "" {
+				item += ": " + why
+			}
+			unsupported = append(unsupported, item)
 			continue
+		}
+		if why := p.refuseMask(n, domain); why != "" {
+			unsupported = append(unsupported, fmt.Sprintf("%s (domain %s, node %s): %s", n.Op, domain, n.Label(), why))
 		}
 		if op.refuse != nil {
 			if why := op.refuse(n); why != "" {
@@ -171,6 +179,40 @@ func (p *compiler) link() (unsupported []string, err error) {
 		p.s.id(o.Name)
 	}
 	return unsupported, nil
+}
+
+// absent says of operators that are known why they do not run.
+func absent(k kind) string {
+	if k.domain != msDomain {
+		return ""
+	}
+	switch k.op {
+	case "SparseToDenseMatMul":
+		return "its first input is a sparse tensor, and values are dense here; store the matrix dense and use MatMul"
+	case "GroupNorm", "SkipGroupNorm", "BiasAdd", "BiasSplitGelu", "RelativePositionBias", "GatedRelativePositionBias",
+		"PackedAttention", "PackedMultiHeadAttention", "RemovePadding", "RestorePadding":
+		return "ONNX Runtime has it for GPUs alone; take the model as it was before it was optimized for them"
+	}
+	return ""
+}
+
+// refuseMask says of ONNX Runtime's attention whose mask is known to be of four
+// dimensions, a form of decoders on other devices, that it does not run.
+func (p *compiler) refuseMask(n *onnx.Node, domain string) string {
+	at, ok := map[string]int{"Attention": 3, "MultiHeadAttention": 4, "QAttention": 5}[n.Op]
+	if !ok || domain != msDomain || at >= len(n.Inputs) || n.Inputs[at] == "" {
+		return ""
+	}
+	if p.known == nil {
+		var err error
+		if p.known, err = p.model.Infer(nil); err != nil {
+			return ""
+		}
+	}
+	if dims, ok := p.known.Shape(n.Inputs[at]); ok && len(dims) > 3 {
+		return fmt.Sprintf("input %d, a mask of %d dimensions; give lengths [batch], or ones and zeros [batch, keys] or [batch, queries, keys]", at, len(dims))
+	}
+	return ""
 }
 
 // typedCast makes a CastLike whose model is declared to be float16 or bfloat16

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"math"
+	"slices"
 
 	"github.com/litekit/lite/internal/kernel"
 )
@@ -14,6 +15,18 @@ const (
 	ownDomain  = "lite.exec"     // operators made by lower
 	msDomain   = "com.microsoft" // ONNX Runtime's
 )
+
+// Operators lists the operators that models can have, each as "domain.operator",
+// sorted; those of ai.onnx start with a dot.
+func Operators() (list []string) {
+	for k := range operators() {
+		if k.domain != ownDomain {
+			list = append(list, k.domain+"."+k.op)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
 
 // operators lists everything that can run.
 func operators() map[kind]*operator {
@@ -44,7 +57,7 @@ func merge(maps ...map[string]operator) map[string]operator {
 // standard is domain ai.onnx.
 func standard() map[string]operator {
 	return merge(elementwiseOps(), reductionOps(), shapeOps(), indexOps(), matrixOps(), tensorOps(),
-		bitOps(), signalOps(), selectOps(), controlOps(), integerConvOps())
+		bitOps(), signalOps(), selectOps(), controlOps(), integerConvOps(), textOps())
 }
 
 func elementwiseOps() map[string]operator {
