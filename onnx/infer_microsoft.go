@@ -9,7 +9,7 @@ import (
 func microsoftFamily() family {
 	return family{
 		domain: microsoftDomain,
-		schemas: `
+		schemas: microsoftMoreSchemas + `
 			Gelu|QuickGelu 1 T:f>T alpha:f
 			FastGelu 1 T:f,T?>T
 			BiasGelu 1 T:f,T>T
@@ -36,7 +36,7 @@ func microsoftFamily() family {
 			QLinearWhere 1 bool,T:b8,f32,T,T,f32,T,f32,T>T
 			QLinearConv 1 X:b8,f32,X,W:b8,f32,W,Y:f32,Z:b8,i32?>Z auto_pad:s channels_last:i dilations:I group:i kernel_shape:I pads:I strides:I
 		`,
-		infer: map[string]func(*call){
+		infer: withRules(microsoftMoreRules(), map[string]func(*call){
 			"Gelu": sameAsFirst, "QuickGelu": sameAsFirst, "FastGelu": biasRule, "BiasGelu": biasRule,
 			"SkipLayerNormalization": skipNormRule, "SkipSimplifiedLayerNormalization": skipNormRule, "EmbedLayerNormalization": embedNormRule,
 			"Attention": packedAttentionRule, "QAttention": packedAttentionRule, "MultiHeadAttention": multiHeadRule,
@@ -46,7 +46,7 @@ func microsoftFamily() family {
 			"QLinearSigmoid": sameAsFirst, "QLinearLeakyRelu": sameAsFirst, "QLinearSoftmax": sameAsFirst,
 			"QLinearGlobalAveragePool": channelsFirst(globalPoolRule), "QLinearAveragePool": channelsFirst(poolRule),
 			"QLinearConcat": qLinearConcatRule, "QLinearConv": channelsFirst(func(c *call) { c.conv(0, 3, 8) }),
-		},
+		}),
 	}
 }
 

@@ -1,5 +1,7 @@
 package onnx
 
+import "slices"
+
 // otherFamily holds operators of ai.onnx of which no more is known than since when
 // they are: sequences, optional values, strings and what is random.
 func otherFamily() family {
@@ -10,9 +12,24 @@ func otherFamily() family {
 		Optional|OptionalGetElement|OptionalHasElement 15 _~>_~
 		StringNormalizer 10 _~>_~
 		StringConcat|StringSplit|RegexFullMatch|ImageDecoder 20 _~>_~
-		TfIdfVectorizer 9 _~>_~
+		TfIdfVectorizer 9 _>f32 max_gram_length:i! max_skip_count:i! min_gram_length:i! mode:s! ngram_counts:I! ngram_indexes:I! pool_int64s:I pool_strings:S weights:F
 		Multinomial 7 _~>_~
-	`}
+	`, infer: map[string]func(*call){"TfIdfVectorizer": tfIdfRule}}
+}
+
+// tfIdfRule gives each row of words [C] or [N, C] a column for each place that n-grams have.
+func tfIdfRule(c *call) {
+	x, ok := c.dims(0)
+	columns := c.list("ngram_indexes")
+	c.choice("mode", "", "TF", "IDF", "TFIDF")
+	if !ok || len(columns) == 0 || c.bad || len(x) > 1 && !c.rank(0, 2) {
+		return
+	}
+	out := []Size{c.asLength(SizeOf(slices.Max(columns) + 1))}
+	if len(x) == 2 {
+		out = []Size{x[0], out[0]}
+	}
+	c.shape(0, out)
 }
 
 // liteFamily holds the fused operators of ARCHITECTURE.md.

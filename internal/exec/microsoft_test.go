@@ -123,6 +123,35 @@ func toONNX(name string, x *exec.Tensor) *onnx.Tensor {
 	return t
 }
 
+// asInferred holds what package onnx says of a model to what a run of it gives.
+func asInferred(t *testing.T, what string, m *onnx.Model, got map[string]*exec.Tensor) {
+	t.Helper()
+	if err := m.Check(); err != nil {
+		t.Errorf("%s runs, and Check: %v", what, err)
+	}
+	f, err := m.Infer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range got {
+		if typ := f.Type(name); typ != x.Type && typ != onnx.Undefined {
+			t.Errorf("%s: %s has type %v; %v was inferred", what, name, x.Type, typ)
+		}
+		dims, ok := f.Shape(name)
+		if !ok {
+			continue
+		}
+		same := len(dims) == len(x.Shape)
+		for i := 0; same && i < len(dims); i++ {
+			n, known := dims[i].Number()
+			same = !known || n == int64(x.Shape[i])
+		}
+		if !same {
+			t.Errorf("%s: %s has shape %v; %v was inferred", what, name, x.Shape, dims)
+		}
+	}
+}
+
 // againstORT runs every node with all inputs fed and with all but the first
 // constant, fused and unfused, and compares each with ONNX Runtime.
 func againstORT(t *testing.T, tests []nodeTest) {
@@ -156,6 +185,7 @@ func againstORT(t *testing.T, tests []nodeTest) {
 					t.Errorf("%s: %v", tr.what, err)
 					continue
 				}
+				asInferred(t, tr.what, m, got)
 				tr.got = append(tr.got, got)
 				if types == nil {
 					for _, o := range m.Graph.Outputs {
