@@ -60,6 +60,7 @@ var table = rules{
 		"github.com/spf13/cobra":        {"cmd/lite"},
 		"github.com/go-ego/gse":         {"corpus"},
 		"github.com/klauspost/compress": {"corpus"},
+		"github.com/parquet-go":         {"corpus"},
 		"C":                             {}, // no cgo anywhere
 	},
 	tests: []string{"internal/ort", "internal/shared", "internal/modeltest"},

@@ -10,6 +10,9 @@
 //	func Subset(c Corpus, indices []int) (Corpus, error)
 //	func Concat(cs ...Corpus) (Corpus, error)                        // label sets are merged by name
 //	func Split(c Corpus, fraction float64, seed uint64) (first, rest Corpus, err error) // by hash of the text
+//	func Dedupe(c Corpus) (Corpus, error)                            // the first of equal texts
+//	func Overlap(train, dev Corpus) ([]int, error)                   // examples of dev that train has
+//	func Weighted(cs []Corpus, weights []float64, seed uint64) (Corpus, error)
 //	func Shuffle(c Corpus, seed uint64) Corpus
 //	func Unlabeled(c Corpus) Corpus
 //	func WithLabels(c Corpus, labels []string) (Corpus, error)       // re-map onto a model's classes
@@ -53,5 +56,6 @@
 // is distributed, becomes words with entities. jsonl is {"text", "pair",
 // "label"} under their usual names, spaCy's doc.to_json(), or {"tokens",
 // "ner_tags"} with tags by name, or by number of Options.Tags. conllu gives
-// words with parts of speech, bio words with entities. Text must be UTF-8.
+// words with parts of speech, bio words with entities, parquet rows with the
+// members that jsonl has. Text must be UTF-8.
 package corpus

@@ -241,6 +241,9 @@ func isStrings(m json.RawMessage) bool {
 	return m != nil && json.Unmarshal(m, &s) == nil && s != nil
 }
 
+// posNames are the usual names of the array of parts of speech.
+var posNames = []string{"upos", "pos", "pos_tags"}
+
 // fromArrays reads {"tokens": [...], "ner_tags": [...]}.
 func (l *loader) fromArrays(m map[string]json.RawMessage) (Example, error) {
 	cols := l.opts.Columns
@@ -258,7 +261,7 @@ func (l *loader) fromArrays(m map[string]json.RawMessage) (Example, error) {
 		usual      []string
 		to         func(i int, tag string) bool
 	}{
-		{"POS", cols.POS, []string{"upos", "pos", "pos_tags"}, func(i int, tag string) bool { e.Words[i].POS = tag; return true }},
+		{"POS", cols.POS, posNames, func(i int, tag string) bool { e.Words[i].POS = tag; return true }},
 		{"label", cols.Label, []string{"ner_tags", "tags", "labels", "ner"}, func(i int, tag string) bool {
 			prev := "O"
 			if i > 0 {

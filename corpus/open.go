@@ -13,13 +13,14 @@ type Format string
 
 // The formats. Auto decides by the file's extension.
 const (
-	Auto   Format = ""
-	TXT    Format = "txt"    // documents separated by blank lines, or one on each line
-	TSV    Format = "tsv"    // tab separated, header optional
-	CSV    Format = "csv"    // comma separated with quotes (RFC 4180), header optional
-	JSONL  Format = "jsonl"  // one object on each line; spaCy's doc.to_json() is recognised
-	CoNLLU Format = "conllu" // Universal Dependencies
-	BIO    Format = "bio"    // one token and its tag on each line, blank line between sentences
+	Auto    Format = ""
+	TXT     Format = "txt"     // documents separated by blank lines, or one on each line
+	TSV     Format = "tsv"     // tab separated, header optional
+	CSV     Format = "csv"     // comma separated with quotes (RFC 4180), header optional
+	JSONL   Format = "jsonl"   // one object on each line; spaCy's doc.to_json() is recognised
+	CoNLLU  Format = "conllu"  // Universal Dependencies
+	Parquet Format = "parquet" // as the Hugging Face hub keeps data sets
+	BIO     Format = "bio"     // one token and its tag on each line, blank line between sentences
 )
 
 // Columns names the columns (or, for JSONL, the members) that hold the data. A
@@ -75,7 +76,7 @@ type Options struct {
 // pattern (a*.tsv) for the files that match, and "-" for standard input.
 func Open(paths []string, opts Options) (Corpus, error) {
 	if len(paths) == 0 {
-		return nil, errors.New("corpus: no files given; name at least one txt, tsv, csv, jsonl, conllu or bio file")
+		return nil, errors.New("corpus: no files given; name at least one txt, tsv, csv, jsonl, conllu, bio or parquet file")
 	}
 	files, err := expand(paths)
 	if err != nil {
@@ -120,7 +121,7 @@ func Read(r io.Reader, name string, opts Options) (Corpus, error) {
 
 var extensions = map[string]Format{
 	".txt": TXT, ".text": TXT, ".tsv": TSV, ".tab": TSV, ".csv": CSV, ".jsonl": JSONL, ".ndjson": JSONL, ".json": JSONL,
-	".conllu": CoNLLU, ".bio": BIO, ".conll": BIO, ".iob": BIO, ".iob2": BIO,
+	".conllu": CoNLLU, ".parquet": Parquet, ".bio": BIO, ".conll": BIO, ".iob": BIO, ".iob2": BIO,
 }
 
 // loader collects examples of several files.
@@ -200,7 +201,7 @@ func (l *loader) formatOf(name string) (Format, error) {
 	ext := extensionOf(name)
 	format, ok := extensions[ext]
 	if !ok {
-		return "", fmt.Errorf("corpus: %s: extension %q names no known format; set the format to txt, tsv, csv, jsonl, conllu or bio", name, ext)
+		return "", fmt.Errorf("corpus: %s: extension %q names no known format; set the format to txt, tsv, csv, jsonl, conllu, bio or parquet", name, ext)
 	}
 	if format == TXT && l.stated {
 		return TSV, nil // MRPC's tables are called .txt
@@ -215,6 +216,13 @@ func (l *loader) read(name string, r io.Reader) (err error) {
 	format, err := l.formatOf(name)
 	if err != nil {
 		return err
+	}
+	if format == Parquet {
+		before := l.spool.len()
+		if err := l.readParquet(name, r); err != nil || l.spool.len() > before {
+			return err
+		}
+		return fmt.Errorf("corpus: %s: no examples found in it as %s; check the file", name, format)
 	}
 	plain, done, err := decompress(name, r)
 	if err != nil {
@@ -237,7 +245,7 @@ func (l *loader) read(name string, r io.Reader) (err error) {
 	case BIO:
 		err = l.readBIO(t)
 	default:
-		return fmt.Errorf("corpus: format %q is unknown; it must be txt, tsv, csv, jsonl, conllu or bio", format)
+		return fmt.Errorf("corpus: format %q is unknown; it must be txt, tsv, csv, jsonl, conllu, bio or parquet", format)
 	}
 	switch {
 	case err != nil || l.spool.len() > before:

@@ -17,7 +17,7 @@ type dataFlags struct {
 
 func (d *dataFlags) register(g group) {
 	choiceVar(g.FlagSet, &d.opts.Format, "format", "format of the files, where their extension does not tell",
-		corpus.TXT, corpus.TSV, corpus.CSV, corpus.JSONL, corpus.CoNLLU, corpus.BIO)
+		corpus.TXT, corpus.TSV, corpus.CSV, corpus.JSONL, corpus.CoNLLU, corpus.BIO, corpus.Parquet)
 	c := &d.opts.Columns
 	g.StringVar(&c.Text, "text-column", "", "`column` or JSON member of the text, by name or number from 0; two separated by a comma are a pair (default: the usual names)")
 	g.StringVar(&c.Pair, "pair-column", "", "`column` of the second text of a pair (default: the usual names)")
