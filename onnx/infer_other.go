@@ -1,6 +1,9 @@
 package onnx
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // otherFamily holds operators of ai.onnx of which no more is known than since when
 // they are: sequences, optional values, strings and what is random.
@@ -25,7 +28,12 @@ func tfIdfRule(c *call) {
 	if !ok || len(columns) == 0 || c.bad || len(x) > 1 && !c.rank(0, 2) {
 		return
 	}
-	out := []Size{c.asLength(SizeOf(slices.Max(columns) + 1))}
+	last := slices.Max(columns)
+	if slices.Min(columns) < 0 || last == math.MaxInt64 {
+		c.complain("attribute ngram_indexes has a place that no output has", "give each n-gram a column, 0 or more")
+		return
+	}
+	out := []Size{SizeOf(last + 1)}
 	if len(x) == 2 {
 		out = []Size{x[0], out[0]}
 	}
