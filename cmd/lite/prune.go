@@ -111,7 +111,7 @@ func (t *pruneFlags) run(ctx context.Context, _ []string) error {
 	}
 	if len(t.task)+len(t.text) > 0 {
 		err = t.open(ctx, false)
-	} else {
+	} else if err = t.mix.check(nil, t.dev.files); err == nil {
 		err = t.dev.open(ctx, t.language)
 	}
 	if err != nil {

@@ -22,6 +22,7 @@ type training struct {
 	cfg  distill.Config
 	loss objectives
 	data dataFlags
+	mix  mixFlags
 	dev  devFlags
 
 	task, text  []string
@@ -42,6 +43,7 @@ func (t *training) dataGroup() group {
 	filesVar(g, &t.text, "text", "`files` of unlabelled text for the losses on masked text (default: those of --data)")
 	g.IntVar(&t.limitLabels, "limit-labels", 0, "use the labels of the first `N` examples of --data only")
 	choiceVar(g.FlagSet, &t.language, "annotate", "annotate raw text of this language with words, parts of speech and entities", languages...)
+	t.mix.register(g)
 	t.data.register(g)
 	return g
 }
@@ -79,8 +81,11 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 	if len(t.task)+len(t.text) == 0 {
 		return usagef("nothing to train on; name files with --data or --text")
 	}
+	if err := t.mix.check(t.task, t.dev.files); err != nil {
+		return err
+	}
 	if len(t.task) > 0 {
-		if t.cfg.Task, err = t.data.open("data", t.task); err != nil {
+		if t.cfg.Task, t.dev.corpus, err = t.mix.open(t.app, &t.data, t.task, t.cfg.Seed); err != nil {
 			return err
 		}
 		if t.limitLabels > 0 && len(t.cfg.Task.Labels()) == 0 {
@@ -101,7 +106,10 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 			return err
 		}
 	}
-	return t.dev.open(ctx, t.language)
+	if err := t.dev.open(ctx, t.language); err != nil || len(t.dev.files) == 0 {
+		return err
+	}
+	return warnOverlap(t.app, t.cfg.Task, t.dev.corpus)
 }
 
 // objectives sets the losses for a model with that primary head and checks
@@ -191,6 +199,10 @@ func asMetricUsage(err error) error {
 
 // open reads the files and checks that the flags agree.
 func (d *devFlags) open(ctx context.Context, language string) (err error) {
+	if len(d.files) == 0 && d.corpus != nil { // --dev-split
+		d.corpus, err = d.app.annotate(ctx, language, d.corpus)
+		return err
+	}
 	if len(d.files) == 0 {
 		if d.maxDrop != nil {
 			return usagef("--max-drop needs labelled data to measure on; name it with --dev")
