@@ -42,7 +42,7 @@ var table = rules{
 		{"."},
 		{"distill"},
 		{"prune", "quantize", "predict"},
-		{"teacher", "eval", "teacher/onnxgo"},
+		{"teacher", "eval", "teacher/onnxgo", "inspect"},
 		{"internal/modeltest"},
 		{"student"},
 		{"internal/autodiff"},

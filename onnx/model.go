@@ -26,6 +26,9 @@ type Model struct {
 	// Files holds the other small files of the directory by their base name:
 	// tokenizer.json, tokenizer_config.json, vocab.txt, special_tokens_map.json.
 	Files map[string][]byte
+	// DataFiles names the files that Open read external data from, relative to
+	// the model's folder. It is for show: saving does not ask it.
+	DataFiles []string
 
 	// Unknown holds protobuf fields this package does not know, written back as read.
 	Unknown []byte
@@ -219,6 +222,7 @@ func (m *Model) Clone() *Model {
 	c.Metadata = slices.Clone(m.Metadata)
 	c.Graph = m.Graph.Clone()
 	c.Functions = slices.Clone(m.Functions)
+	c.DataFiles = slices.Clone(m.DataFiles)
 	c.Config = m.Config.Clone()
 	c.Files = make(map[string][]byte, len(m.Files))
 	for k, v := range m.Files {

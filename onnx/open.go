@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -80,6 +82,7 @@ func decodeFile(file string) (m *Model, external bool, err error) {
 	if err != nil {
 		return nil, ext.asked, fmt.Errorf("%s: %w", file, err)
 	}
+	m.DataFiles = slices.Sorted(maps.Keys(ext.named))
 	return m, ext.asked, nil
 }
 

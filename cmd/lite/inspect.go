@@ -4,69 +4,51 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/litekit/lite/inspect"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
-	"github.com/litekit/lite/student"
 )
 
-// inspection is what inspect finds; its JSON names are stable.
+// inspection is what the command shows; its JSON names are stable.
 type inspection struct {
-	Model        string           `json:"model"`
-	IRVersion    int64            `json:"ir_version"`
-	Producer     string           `json:"producer,omitempty"`
-	Opsets       map[string]int64 `json:"opsets"`
-	Inputs       []valueOf        `json:"inputs"`
-	Outputs      []valueOf        `json:"outputs"`
-	Parameters   int64            `json:"parameters"`
-	WeightBytes  int64            `json:"weight_bytes"`
-	WeightTypes  map[string]int64 `json:"weight_types"` // elements by type
-	Nodes        int              `json:"nodes"`
-	Operators    map[string]int   `json:"operators"`
-	Task         onnx.Task        `json:"task"`
-	Labels       []string         `json:"labels,omitempty"`
-	Heads        []student.Head   `json:"heads,omitempty"`
-	Architecture *student.Shape   `json:"architecture,omitempty"`
-	NoEncoder    string           `json:"no_encoder,omitempty"` // why no architecture was recognised
-	Pruned       *student.Lite    `json:"pruned,omitempty"`     // sizes of each layer where they differ
-	Files        []string         `json:"files"`
-	Faults       []string         `json:"faults,omitempty"` // what onnx.Model.Check reports
-	Shapes       []valueOf        `json:"shapes,omitempty"` // values between nodes, where asked for
-	Int8         *quantize.Report `json:"int8,omitempty"`
-}
-
-type valueOf struct {
-	Name  string   `json:"name"`
-	Type  string   `json:"type"`
-	Shape []string `json:"shape"`
+	*inspect.Report
+	Int8   *quantize.Report `json:"int8,omitempty"`
+	NoInt8 string           `json:"no_int8,omitempty"` // why there is no plan
 }
 
 func inspectCommand(a *app) *cobra.Command {
-	plan, shapes := false, false
-	var batch, seq int64
+	plan := false
+	var o inspect.Options
 	g := newGroup("Inspection")
 	g.BoolVar(&plan, "int8", false, "also list which nodes dynamic quantization would turn into int8")
-	g.BoolVar(&shapes, "shapes", false, "also list the type and shape of every value that a node makes")
-	g.Int64Var(&batch, "batch", 0, "sequences in a batch, for --shapes; 0 leaves the length a name")
-	g.Int64Var(&seq, "seq", 0, "tokens in each, for --shapes; 0 leaves the length a name")
+	g.BoolVar(&o.Shapes, "shapes", false, "also list the type and shape of every value that a node makes")
+	g.Int64Var(&o.Batch, "batch", 0, "sequences in a batch (axis 0), for memory and shapes; 0 leaves the length open")
+	g.Int64Var(&o.Seq, "seq", 0, "tokens in each (axis 1), for memory and shapes; 0 leaves the length open")
+	g.StringToInt64Var(&o.Sizes, "size", nil, "other lengths of the inputs by name, such as past_length=16,pixels.2=224")
 	cmd := a.command(&cobra.Command{
 		Use:   "inspect MODEL",
 		Short: "Show what is in a model",
-		Long: `Show a model's inputs and outputs, operators, parameters, architecture and heads,
-with --int8 which nodes quantization would reach, and with --shapes the shape of
+		Long: `Show a model's inputs and outputs, operators, parameters by layer and type,
+architecture, heads, quantization, what cannot be run or trained, and the memory that
+it needs; with --int8 which nodes quantization would reach, with --shapes the shape of
 every value. What contradicts itself in the graph (operators, types, shapes,
 declarations) is listed as faults; a wrong declaration of an output alone does not
 keep a model from running.`,
-		Example: `  lite inspect bert-sst2
+		Example: `  lite inspect bert-sst2 --batch 1 --seq 128
   lite inspect small/onnx/model.onnx --int8 --json
   lite inspect bert-sst2 --shapes --batch 1 --seq 128`,
 		Args: cobra.ExactArgs(1),
 	}, func(ctx context.Context, args []string) error {
+		if o.Batch < 0 || o.Seq < 0 {
+			return usagef("--batch and --seq count from 1")
+		}
 		if err := exist(args[0], args[0]); err != nil {
 			return err
 		}
@@ -74,18 +56,16 @@ keep a model from running.`,
 		if err != nil {
 			return err
 		}
-		if (batch != 0 || seq != 0) && !shapes {
-			return usagef("--batch and --seq say for which lengths --shapes lists shapes; give --shapes too")
-		}
-		r := inspect(args[0], m)
-		if shapes {
-			if r.Shapes, err = inferred(m, batch, seq); err != nil {
-				return err
-			}
+		var r inspection
+		if r.Report, err = inspect.Run(ctx, args[0], m, o); err != nil {
+			return err
 		}
 		if plan {
 			if _, r.Int8, err = quantize.Run(ctx, m, quantize.Default()); err != nil {
-				return err
+				if ctx.Err() != nil {
+					return err
+				}
+				r.NoInt8 = err.Error()
 			}
 		}
 		if a.json {
@@ -98,122 +78,153 @@ keep a model from running.`,
 	return cmd
 }
 
-func inspect(path string, m *onnx.Model) *inspection {
-	r := &inspection{
-		Model: path, IRVersion: m.IRVersion, Producer: strings.TrimSpace(m.Producer + " " + m.ProducerVersion), Opsets: map[string]int64{},
-		Inputs: values(m.Graph.Inputs, m.Graph), Outputs: values(m.Graph.Outputs, nil), Parameters: m.Parameters(),
-		WeightTypes: map[string]int64{}, Nodes: len(m.Graph.Nodes), Operators: map[string]int{}, Task: m.Config.Task(),
-		Files: slices.Sorted(maps.Keys(m.Files)), Faults: faults(m),
-	}
-	for _, o := range m.Opsets {
-		r.Opsets[cmp.Or(o.Domain, "ai.onnx")] = o.Version
-	}
-	for _, t := range m.Graph.Initializers {
-		r.WeightBytes += int64(len(t.Raw))
-		r.WeightTypes[t.Type.String()] += int64(t.Len())
-	}
-	for _, n := range m.Graph.Nodes {
-		op := n.Op
-		if n.Domain != "" && n.Domain != "ai.onnx" {
-			op = n.Domain + "." + op
-		}
-		r.Operators[op]++
-	}
-	if m.Config != nil {
-		r.Labels = m.Config.ID2Label
-	}
-	r.Heads, _ = student.HeadsOf(m.Config) // a config that is odd has no heads to show
-	if shape, err := student.Measure(m); err == nil {
-		r.Architecture = &shape
-	} else {
-		r.NoEncoder = err.Error()
-	}
-	if l, err := student.ReadLite(m.Config); err == nil && len(l.AttentionHeads)+len(l.IntermediateSizes) > 0 {
-		r.Pruned = &l
-	}
-	return r
-}
-
-// values describes inputs or outputs; weights listed among the inputs of g are left out.
-func values(list []*onnx.ValueInfo, g *onnx.Graph) []valueOf {
-	out := []valueOf{}
-	for _, v := range list {
-		if g != nil && g.Initializer(v.Name) != nil {
-			continue
-		}
-		o := valueOf{Name: v.Name, Type: v.Type.String(), Shape: []string{}}
-		for _, d := range v.Dims {
-			switch {
-			case d.Known:
-				o.Shape = append(o.Shape, fmt.Sprint(d.Size))
-			default:
-				o.Shape = append(o.Shape, cmp.Or(d.Param, "?"))
-			}
-		}
-		out = append(out, o)
-	}
-	return out
+// line writes one line, or several where the text has more.
+func line(w io.Writer, name, format string, args ...any) {
+	text := strings.ReplaceAll(strings.TrimSpace(fmt.Sprintf(format, args...)), "\n", "\n  ")
+	fmt.Fprintf(w, "%-13s%s\n", name, text)
 }
 
 // String is the inspection for people.
-func (r *inspection) String() string {
+func (r inspection) String() string {
 	var b strings.Builder
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-13s"+format+"\n", append([]any{name}, args...)...)
+	r.interfaceLines(&b)
+	r.weightLines(&b)
+	r.encoderLines(&b)
+	r.runLines(&b)
+	if len(r.Shapes) > 0 {
+		line(&b, "values", "%d", len(r.Shapes))
+		for _, v := range r.Shapes {
+			fmt.Fprintf(&b, "  %-8s %s [%s]\n", v.Type, v.Name, strings.Join(v.Shape, ", "))
+		}
 	}
-	line("model", "%s", r.Model)
+	r.int8Lines(&b)
+	return b.String()
+}
+
+// interfaceLines are what the file says of itself, inputs and outputs.
+func (r inspection) interfaceLines(b *strings.Builder) {
+	line(b, "model", "%s", r.Model)
 	var opsets []string
 	for _, d := range slices.Sorted(maps.Keys(r.Opsets)) {
 		opsets = append(opsets, fmt.Sprintf("%s %d", d, r.Opsets[d]))
 	}
-	line("opsets", "%s, IR %d%s", strings.Join(opsets, ", "), r.IRVersion, prefixed(", made by ", r.Producer))
+	line(b, "opsets", "%s, IR %d%s", cmp.Or(strings.Join(opsets, ", "), "none"), r.IRVersion, prefixed(", made by ", r.Producer))
+	if r.Doc != "" {
+		line(b, "doc", "%s", r.Doc)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Metadata)) {
+		line(b, "metadata", "%s = %s", k, r.Metadata[k])
+	}
 	for _, v := range r.Inputs {
-		line("input", "%s %s [%s]", v.Name, v.Type, strings.Join(v.Shape, ", "))
+		line(b, "input", "%s %s [%s]", v.Name, v.Type, strings.Join(v.Shape, ", "))
 	}
 	for _, v := range r.Outputs {
-		line("output", "%s %s [%s]", v.Name, v.Type, strings.Join(v.Shape, ", "))
+		line(b, "output", "%s %s [%s]", v.Name, v.Type, strings.Join(v.Shape, ", "))
 	}
-	line("parameters", "%d, %s of weights", r.Parameters, size(r.WeightBytes))
-	if r.Architecture != nil {
-		line("architecture", "%s", r.Architecture)
+	for _, f := range r.Functions {
+		line(b, "function", "%s.%s, %d nodes", f.Domain, f.Name, f.Nodes)
+	}
+}
+
+// weightLines are the parameters by type, and by layer or, where there are
+// none, by operator.
+func (r inspection) weightLines(b *strings.Builder) {
+	line(b, "parameters", "%d, %s of weights", r.Parameters, size(r.WeightBytes))
+	for _, w := range r.ByType {
+		fmt.Fprintf(b, "  %-18s %12d elements %10s\n", w.Name, w.Elements, size(w.Bytes))
+	}
+	parts, title := r.ByLayer, "by layer"
+	if len(parts) == 0 {
+		parts, title = r.ByOperator, "by operator"
+	}
+	if len(parts) > 0 {
+		line(b, title, "%s", "parameters, bytes of weights")
+	}
+	for _, w := range parts {
+		fmt.Fprintf(b, "  %-18s %12d          %10s\n", w.Name, w.Parameters, size(w.Bytes))
+	}
+	for _, q := range r.Quantization {
+		line(b, "quantized", "%s: %d-bit weights (%s), a scale for each %s, %d nodes", q.Scheme, q.Bits, q.Type, q.Granularity, q.Nodes)
+	}
+}
+
+// encoderLines are architecture, task, heads and files.
+func (r inspection) encoderLines(b *strings.Builder) {
+	if a := r.Architecture; a != nil {
+		line(b, "architecture", "%s, head size %d (from %s)", a.Shape, a.HeadSize, a.From)
 	} else {
-		line("architecture", "not recognised: %s", r.NoEncoder)
+		line(b, "architecture", "not recognised: %s", r.NoEncoder)
 	}
 	if r.Pruned != nil {
-		line("pruned to", "heads %v, neurons %v", r.Pruned.AttentionHeads, r.Pruned.IntermediateSizes)
+		line(b, "pruned to", "heads %v, neurons %v", r.Pruned.AttentionHeads, r.Pruned.IntermediateSizes)
 	}
-	line("task", "%s", r.Task)
+	line(b, "task", "%s", r.Task)
 	for i, h := range r.Heads {
-		line("head", "%s%s → %s", h.Kind, labelList(h.Labels), h.Output(i == 0))
+		line(b, "head", "%s%s → %s", h.Kind, labelList(h.Labels), h.Output(i == 0))
 	}
-	line("files", "%s", cmp.Or(strings.Join(r.Files, ", "), "none beside the model"))
+	line(b, "files", "%s", cmp.Or(strings.Join(r.Files, ", "), "none beside the model"))
+	if len(r.DataFiles) > 0 {
+		line(b, "data files", "%s", strings.Join(r.DataFiles, ", "))
+	}
 	ops := slices.SortedFunc(maps.Keys(r.Operators), func(a, b string) int {
 		return cmp.Or(cmp.Compare(r.Operators[b], r.Operators[a]), cmp.Compare(a, b))
 	})
 	for i, op := range ops {
 		ops[i] = fmt.Sprintf("%s %d", op, r.Operators[op])
 	}
-	line("operators", "%d: %s", r.Nodes, strings.Join(ops, ", "))
+	line(b, "operators", "%d: %s", r.Nodes, strings.Join(ops, ", "))
+}
+
+// runLines are memory and what stands against running and training.
+func (r inspection) runLines(b *strings.Builder) {
+	if m := r.Memory; m != nil {
+		text := fmt.Sprintf("%s: weights %s, packed %s", size(m.Total), size(m.Weights), size(m.Packed))
+		switch m.From {
+		case "run":
+			text += fmt.Sprintf(", a run %s", size(m.Activations))
+		case "shapes":
+			text += fmt.Sprintf(", a run about %s (a bound from shapes)", size(m.Activations))
+		}
+		line(b, "memory", "%s%s", text, prefixed("; ", m.Note))
+	}
 	for _, f := range r.Faults {
-		line("fault", "%s", f)
+		line(b, "fault", "%s", f)
 	}
-	if len(r.Shapes) > 0 {
-		line("values", "%d", len(r.Shapes))
-		for _, v := range r.Shapes {
-			fmt.Fprintf(&b, "  %-8s %s [%s]\n", v.Type, v.Name, strings.Join(v.Shape, ", "))
+	some(b, "cannot run", r.Unsupported)
+	if r.CannotRun != "" {
+		line(b, "cannot run", "%s", r.CannotRun)
+	}
+	some(b, "cannot train", r.NotTrainable)
+}
+
+// some shows the first of a list; --json has them all.
+func some(b *strings.Builder, name string, list []string) {
+	const most = 10
+	for i, text := range list {
+		if i == most {
+			line(b, name, "… and %d more (--json lists them)", len(list)-most)
+			return
+		}
+		line(b, name, "%s", text)
+	}
+}
+
+// int8Lines are the plan of quantization.
+func (r inspection) int8Lines(b *strings.Builder) {
+	if r.NoInt8 != "" {
+		line(b, "int8", "not possible: %s", r.NoInt8)
+	}
+	if r.Int8 == nil {
+		return
+	}
+	line(b, "int8", "%d of %d nodes, weights %s → %s", r.Int8.Quantized, len(r.Int8.Nodes), size(r.Int8.BytesBefore), size(r.Int8.BytesAfter))
+	for _, n := range r.Int8.Nodes {
+		if n.Int8 {
+			fmt.Fprintf(b, "  int8   %-8s %s %v\n", n.Op, n.Name, n.Shape)
+		} else {
+			fmt.Fprintf(b, "  float  %-8s %s (%s)\n", n.Op, n.Name, n.Why)
 		}
 	}
-	if r.Int8 != nil {
-		line("int8", "%d of %d nodes, weights %s → %s", r.Int8.Quantized, len(r.Int8.Nodes), size(r.Int8.BytesBefore), size(r.Int8.BytesAfter))
-		for _, n := range r.Int8.Nodes {
-			if n.Int8 {
-				fmt.Fprintf(&b, "  int8   %-8s %s %v\n", n.Op, n.Name, n.Shape)
-			} else {
-				fmt.Fprintf(&b, "  float  %-8s %s (%s)\n", n.Op, n.Name, n.Why)
-			}
-		}
-	}
-	return b.String()
 }
 
 func prefixed(prefix, s string) string {

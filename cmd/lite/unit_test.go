@@ -12,7 +12,6 @@ import (
 
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
-	"github.com/litekit/lite/onnx"
 )
 
 func TestNumbersForPeople(t *testing.T) {
@@ -150,39 +149,5 @@ func TestInterruptionsAreSaidPlainly(t *testing.T) {
 		if got := withoutCause(message); got != want {
 			t.Errorf("%q became %q, want %q", message, got, want)
 		}
-	}
-}
-
-// A model that declares an output wrongly and adds what does not fit has two faults;
-// the lengths of its values follow --batch, and there is no --seq to give.
-func TestInspectFaultsAndShapes(t *testing.T) {
-	list := func(name string, dims ...onnx.Dim) *onnx.ValueInfo {
-		return &onnx.ValueInfo{Name: name, Type: onnx.Float, HasShape: true, Dims: dims}
-	}
-	four := onnx.Dim{Size: 4, Known: true}
-	m := &onnx.Model{IRVersion: 8, Opsets: []onnx.Opset{{Version: 17}}, Graph: &onnx.Graph{
-		Inputs:       []*onnx.ValueInfo{list("x", onnx.Dim{}, four)},
-		Outputs:      []*onnx.ValueInfo{list("y", four), list("z")},
-		Initializers: []*onnx.Tensor{onnx.NewFloats("w", make([]float32, 3), 3)},
-		Nodes: []*onnx.Node{
-			onnx.NewNode("Relu", "", []string{"x"}, []string{"y"}), onnx.NewNode("Add", "sum", []string{"y", "w"}, []string{"z"}),
-		},
-	}}
-	found := faults(m)
-	if len(found) != 2 || !strings.Contains(found[0], `"y" is declared as [4]`) || !strings.Contains(found[1], "node sum (Add)") {
-		t.Errorf("faults %q", found)
-	}
-	m.Graph.Nodes, m.Graph.Outputs = m.Graph.Nodes[:1], []*onnx.ValueInfo{{Name: "y", Type: onnx.Float}}
-	if found := faults(m); found != nil {
-		t.Errorf("faults %q", found)
-	}
-	for batch, want := range map[int64]string{0: "x.0", 5: "5"} {
-		got, err := inferred(m, batch, 0)
-		if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], valueOf{"y", "float32", []string{want, "4"}}) {
-			t.Errorf("batch %d: %v, %v", batch, got, err)
-		}
-	}
-	if _, err := inferred(m, 0, 7); err == nil || !strings.Contains(err.Error(), "--seq: axis 1") {
-		t.Errorf("error %v", err)
 	}
 }

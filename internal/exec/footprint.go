@@ -119,3 +119,11 @@ func (s *Session) addWeights(f *Footprint) {
 
 // Bytes is what the packed weight takes.
 func (w *weights8) Bytes() int { return w.packed.Bytes() + len(w.zero) }
+
+// WeightFootprint is the part of [Session.Footprint] that needs no shapes:
+// Weights and Packed.
+func (s *Session) WeightFootprint() Footprint {
+	var f Footprint
+	s.addWeights(&f)
+	return f
+}
