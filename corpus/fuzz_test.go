@@ -30,6 +30,8 @@ func FuzzRead(f *testing.F) {
 	} {
 		f.Add(s[0], s[1])
 	}
+	f.Add("parquet", string(parquetOf(f, []sentenceRow{{"a", 1, 0}, {"b", -1, 1}})))
+	f.Add("parquet", string(parquetOf(f, []taggedRow{{[]string{"a", "b"}, nil, nil}})))
 	f.Fuzz(func(t *testing.T, format, data string) {
 		c, err := corpus.Read(strings.NewReader(data), "fuzz", corpus.Options{Format: corpus.Format(format)})
 		// The same from a temporary file, and with bad lines skipped.

@@ -137,6 +137,9 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 	if err != nil {
 		return e, err
 	}
+	if text == "" && m["input_ids"] != nil {
+		return e, fmt.Errorf("it holds token ids only (input_ids), and a text is needed: keep the text column beside them when the data is written")
+	}
 	if text == "" {
 		return e, fmt.Errorf("no text among the members %q; name the text column", keys(m))
 	}

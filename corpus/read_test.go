@@ -125,6 +125,7 @@ func TestReadErrors(t *testing.T) {
 		{"MSRA length", "a.tsv", "text_a\tlabel\n我 爱\tO O\n我 爱\tO\n", corpus.Options{}, []string{"line 3", "1 tags for 2"}},
 		{"object", "a.jsonl", "{\"text\":\"a\"}\n{\"text\":\n", corpus.Options{}, []string{"line 2", "complete JSON"}},
 		{"no text", "a.jsonl", "{\"foo\":\"a\"}\n", corpus.Options{}, []string{"line 1", "foo"}},
+		{"token ids", "a.jsonl", "{\"input_ids\":[101,102]}\n", corpus.Options{}, []string{"line 1", "input_ids", "text"}},
 		{"text number", "a.jsonl", "{\"text\":1}\n", corpus.Options{}, []string{"line 1", "string"}},
 		{"label array", "a.jsonl", "{\"text\":\"a\",\"label\":[1]}\n", corpus.Options{}, []string{"line 1", "label"}},
 		{"tag numbers", "a.jsonl", `{"tokens":["a"],"ner_tags":[4]}`, corpus.Options{}, []string{"line 1", "Tags"}},
