@@ -50,6 +50,9 @@ type Report struct {
 	Files        []string       `json:"files"`                // tokenizer files beside the model
 	DataFiles    []string       `json:"data_files,omitempty"` // external data
 	Quantization []Quantized    `json:"quantization"`
+	// Damage is what could not be read of the model's files, where the caller
+	// opened it by [onnx.OpenDamaged] and says so.
+	Damage []string `json:"damage,omitempty"`
 	// Faults is what [onnx.Model.Check] reports.
 	Faults []string `json:"faults,omitempty"`
 	// Unsupported lists what the executor has no operator or type for,

@@ -89,14 +89,15 @@ func input(n *onnx.Node, i int) string {
 	return n.Inputs[i]
 }
 
-// constant is the tensor behind a name, through nodes that only move it.
+// constant is the tensor behind a name, through nodes that only move it or take
+// rows of it, as of an embedding table.
 func (q quantReader) constant(name string) *onnx.Tensor {
 	for range 4 {
 		if t := q.consts[name]; t != nil {
 			return t
 		}
 		n := q.made[name]
-		if n == nil || !passing[n.Op] || n.Op == "DequantizeLinear" || n.Op == "Cast" {
+		if n == nil || !passing[n.Op] && n.Op != "Gather" || n.Op == "DequantizeLinear" || n.Op == "Cast" {
 			return nil
 		}
 		name = input(n, 0)

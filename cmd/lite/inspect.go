@@ -52,13 +52,16 @@ keep a model from running.`,
 		if err := exist(args[0], args[0]); err != nil {
 			return err
 		}
-		m, err := onnx.Open(args[0])
+		m, damage, err := onnx.OpenDamaged(args[0])
 		if err != nil {
 			return err
 		}
 		var r inspection
 		if r.Report, err = inspect.Run(ctx, args[0], m, o); err != nil {
 			return err
+		}
+		for _, d := range damage {
+			r.Damage = append(r.Damage, d.Error())
 		}
 		if plan {
 			if _, r.Int8, err = quantize.Run(ctx, m, quantize.Default()); err != nil {
@@ -130,18 +133,22 @@ func (r inspection) interfaceLines(b *strings.Builder) {
 // none, by operator.
 func (r inspection) weightLines(b *strings.Builder) {
 	line(b, "parameters", "%d, %s of weights", r.Parameters, size(r.WeightBytes))
-	for _, w := range r.ByType {
-		fmt.Fprintf(b, "  %-18s %12d elements %10s\n", w.Name, w.Elements, size(w.Bytes))
-	}
 	parts, title := r.ByLayer, "by layer"
 	if len(parts) == 0 {
 		parts, title = r.ByOperator, "by operator"
+	}
+	width := 0
+	for _, w := range slices.Concat(r.ByType, parts) {
+		width = max(width, len(w.Name))
+	}
+	for _, w := range r.ByType {
+		fmt.Fprintf(b, "  %-*s %12d %10s\n", width, w.Name, w.Elements, size(w.Bytes))
 	}
 	if len(parts) > 0 {
 		line(b, title, "%s", "parameters, bytes of weights")
 	}
 	for _, w := range parts {
-		fmt.Fprintf(b, "  %-18s %12d          %10s\n", w.Name, w.Parameters, size(w.Bytes))
+		fmt.Fprintf(b, "  %-*s %12d %10s\n", width, w.Name, w.Parameters, size(w.Bytes))
 	}
 	for _, q := range r.Quantization {
 		line(b, "quantized", "%s: %d-bit weights (%s), a scale for each %s, %d nodes", q.Scheme, q.Bits, q.Type, q.Granularity, q.Nodes)
@@ -186,6 +193,9 @@ func (r inspection) runLines(b *strings.Builder) {
 			text += fmt.Sprintf(", a run about %s (a bound from shapes)", size(m.Activations))
 		}
 		line(b, "memory", "%s%s", text, prefixed("; ", m.Note))
+	}
+	for _, d := range r.Damage {
+		line(b, "damage", "%s", d)
 	}
 	for _, f := range r.Faults {
 		line(b, "fault", "%s", f)

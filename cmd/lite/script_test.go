@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               writeData,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros,
+			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros, "writegraph": writeGraph,
 		},
 	})
 }
@@ -196,4 +196,33 @@ func zeros(ts *testscript.TestScript, neg bool, args []string) {
 	if all == 0 || float64(zero)/float64(all) < want-0.01 || float64(zero)/float64(all) > want+0.01 {
 		ts.Fatalf("%d of %d weights are zero, want a share of %v", zero, all, want)
 	}
+}
+
+// writeGraph KIND FILE writes a model that is no encoder: "vision", a
+// convolution over images of any size, or "broken", which has an operator that
+// nothing knows and a sum of shapes that do not fit.
+func writeGraph(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: writegraph KIND FILE")
+	}
+	open := func(name string) onnx.Dim { return onnx.Dim{Param: name} }
+	three := onnx.Dim{Size: 3, Known: true}
+	g := &onnx.Graph{
+		Name:         "g",
+		Inputs:       []*onnx.ValueInfo{{Name: "pixels", Type: onnx.Float, HasShape: true, Dims: []onnx.Dim{open("batch"), three, open("height"), open("width")}}},
+		Outputs:      []*onnx.ValueInfo{{Name: "y", Type: onnx.Float}},
+		Initializers: []*onnx.Tensor{onnx.NewFloats("w", make([]float32, 4*3*3*3), 4, 3, 3, 3)},
+	}
+	g.Nodes = []*onnx.Node{onnx.NewNode("Conv", "conv", []string{"pixels", "w"}, []string{"c"}), onnx.NewNode("Relu", "", []string{"c"}, []string{"y"})}
+	m := &onnx.Model{IRVersion: 8, Doc: "a test", Metadata: []onnx.Property{{Key: "author", Value: "nobody"}}, Opsets: []onnx.Opset{{Version: 17}}, Graph: g}
+	if args[0] == "broken" {
+		g.Initializers = append(g.Initializers, onnx.NewFloats("five", make([]float32, 5), 5), onnx.NewFloats("two", make([]float32, 2), 2))
+		g.Nodes = append(g.Nodes, onnx.NewNode("Add", "sum", []string{"five", "two"}, []string{"s"}))
+		odd := onnx.NewNode("Frobnicate", "odd", []string{"s"}, []string{"t"})
+		odd.Domain = "org.example"
+		g.Nodes = append(g.Nodes, odd)
+		m.Opsets = append(m.Opsets, onnx.Opset{Domain: "org.example", Version: 1})
+		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: "t", Type: onnx.Float})
+	}
+	ts.Check(m.Save(ts.MkAbs(args[1])))
 }

@@ -1,0 +1,64 @@
+package onnx
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+)
+
+// maxMissing bounds the weights that [OpenDamaged] makes up, in bytes.
+const maxMissing = 2 << 30
+
+// OpenDamaged is [Open] for looking at a model that Open refuses: external
+// data that cannot be read is taken as zeros, up to 2 GiB, and a config.json or
+// tokenizer file that cannot be read as absent. faults says what is missing, each
+// file once; it is nil where the model is whole. The error is that of a file
+// that holds no model.
+func OpenDamaged(path string) (m *Model, faults []error, err error) {
+	if m, err = Open(path); err == nil {
+		return m, nil, nil
+	}
+	refused := err
+	file, err := find(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, done, err := mapSparse(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("onnx: %w", err)
+	}
+	defer done()
+	ext := &externalFiles{dir: filepath.Dir(file), open: map[string][]byte{}, named: map[string]string{}}
+	missing := map[string]error{}
+	var zeros []byte
+	var total int64
+	read := func(location string, offset, length int64) ([]byte, error) {
+		b, err := ext.read(location, offset, length)
+		if err == nil {
+			return b, nil
+		}
+		if total += length; length < 0 || total > maxMissing {
+			return nil, err
+		}
+		if missing[location] == nil {
+			missing[location] = fmt.Errorf("onnx: %w; its weights are shown as zeros", err)
+		}
+		if int64(len(zeros)) < length { // one piece of zeros serves all, as tensors are never written to
+			zeros = make([]byte, max(length, 2*int64(len(zeros))))
+		}
+		return zeros[:length:length], nil
+	}
+	if err := Guard(func() (err error) { m, err = decode(data, read); return err }); err != nil {
+		return nil, nil, refused
+	}
+	m.DataFiles = slices.Sorted(maps.Keys(ext.named))
+	for _, location := range slices.Sorted(maps.Keys(missing)) {
+		faults = append(faults, missing[location])
+	}
+	if err := m.readCompanions(filepath.Dir(file)); err != nil {
+		m.Config = nil
+		faults = append(faults, err)
+	}
+	return m, faults, nil
+}
