@@ -103,6 +103,7 @@ type Options struct {
 // reported, not an error. Where all lengths are known and it takes little
 // memory, the model is run once, on zeros.
 func Run(ctx context.Context, name string, m *onnx.Model, o Options) (*Report, error) {
+	given := m
 	if m.Graph == nil {
 		m = m.Clone()
 		m.Graph = &onnx.Graph{}
@@ -121,13 +122,13 @@ func Run(ctx context.Context, name string, m *onnx.Model, o Options) (*Report, e
 		Inputs: values(m.Graph.Inputs, m.Graph), Outputs: values(m.Graph.Outputs, nil),
 		Parameters: m.Parameters(), WeightTypes: map[string]int64{},
 		Nodes: len(m.Graph.Nodes), Operators: map[string]int{}, Task: m.Config.Task(),
-		Files: slices.Sorted(maps.Keys(m.Files)), DataFiles: m.DataFiles, Faults: Faults(m),
+		Files: slices.Sorted(maps.Keys(m.Files)), DataFiles: m.DataFiles, Faults: Faults(given),
 	}
 	r.describe(m)
 	r.weigh(m)
 	r.Quantization = schemes(m.Graph)
-	r.NotTrainable = autodiff.Untrainable(m)
-	if err := r.try(ctx, m, inf); err != nil {
+	r.NotTrainable = autodiff.Untrainable(given)
+	if err := r.try(ctx, given, inf); err != nil {
 		return nil, err
 	}
 	if o.Shapes {

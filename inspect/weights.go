@@ -15,7 +15,8 @@ import (
 type Weights struct {
 	Name string `json:"name"`
 	// Tensors and Elements count all constants, Parameters those that are
-	// floats or 8 bits or fewer, as [onnx.Model.Parameters] does.
+	// floats or 8 bits or fewer, as [onnx.Model.Parameters] does, but without the
+	// scalars of formulas (such as √2 in GELU).
 	Tensors    int   `json:"tensors"`
 	Elements   int64 `json:"elements"`
 	Parameters int64 `json:"parameters"`
@@ -29,7 +30,7 @@ func (w *Weights) add(t *onnx.Tensor) {
 	for _, s := range t.Strings {
 		w.Bytes += int64(len(s))
 	}
-	if bits := t.Type.Bits(); isFloat(t.Type) || bits > 0 && bits <= 8 && t.Type != onnx.Bool {
+	if bits := t.Type.Bits(); len(t.Dims) > 0 && (isFloat(t.Type) || bits > 0 && bits <= 8 && t.Type != onnx.Bool) {
 		w.Parameters += int64(t.Len())
 	}
 }
