@@ -51,6 +51,7 @@ var table = rules{
 		{"onnx", "internal/synth"},
 		{"corpus", "internal/kernel", "internal/onnxpb"},
 		{"corpus/tokenizer"},
+		{"internal/ordered"},
 	},
 	beside: map[string]string{"eval": "teacher"},
 	only: map[string][]string{

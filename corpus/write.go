@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/litekit/lite/internal/ordered"
 )
 
 // WriteJSONL writes a corpus in the annotated format, one object on each line:
@@ -36,22 +38,22 @@ func WriteJSONL(w io.Writer, c Corpus) error {
 	return nil
 }
 
-func (e *Example) object() (raw, error) {
+func (e *Example) object() (ordered.Raw, error) {
 	if !utf8.ValidString(e.Text) || !utf8.ValidString(e.Pair) || !utf8.ValidString(e.Target) {
 		return nil, fmt.Errorf("text %.40q is not UTF-8 and cannot be written as JSON", e.Text)
 	}
-	fields := []field{{"text", e.Text}}
+	fields := []ordered.Field{ordered.Pair("text", e.Text)}
 	if e.Pair != "" {
-		fields = append(fields, field{"pair", e.Pair})
+		fields = append(fields, ordered.Pair("pair", e.Pair))
 	}
 	if e.Target != "" {
-		fields = append(fields, field{"label", e.Target})
+		fields = append(fields, ordered.Pair("label", e.Target))
 	}
 	if e.Score != nil {
-		fields = append(fields, field{"score", *e.Score})
+		fields = append(fields, ordered.Pair("score", *e.Score))
 	}
 	if e.Words == nil && e.Sentences == nil {
-		return object(fields...), nil
+		return ordered.Object(fields...), nil
 	}
 	chars := make([]int32, len(e.Text)+1) // byte offset → character; −1 inside one
 	for i := range chars {
@@ -60,56 +62,56 @@ func (e *Example) object() (raw, error) {
 	for k, at := range offsets(e.Text) {
 		chars[at] = int32(k)
 	}
-	span := func(what string, i int, s Span, after int) (a, b field, err error) {
+	span := func(what string, i int, s Span, after int) (a, b ordered.Field, err error) {
 		if s.Start < after || s.End < s.Start || s.End > len(e.Text) || chars[s.Start] < 0 || chars[s.End] < 0 {
 			return a, b, fmt.Errorf("%s %d: span [%d,%d) is out of order, outside the text of %d bytes or inside a character", what, i, s.Start, s.End, len(e.Text))
 		}
-		return field{"start", chars[s.Start]}, field{"end", chars[s.End]}, nil
+		return ordered.Pair("start", chars[s.Start]), ordered.Pair("end", chars[s.End]), nil
 	}
 	ents, rest, known := entities(e.Words)
 	if known {
-		var items []raw
+		var items []ordered.Raw
 		for i, x := range ents {
 			a, b, err := span("entity", i, x.Span, 0)
 			if err != nil {
 				return nil, err
 			}
-			items = append(items, object(a, b, field{"label", x.Entity}))
+			items = append(items, ordered.Object(a, b, ordered.Pair("label", x.Entity)))
 		}
-		fields = append(fields, field{"ents", list(items...)})
+		fields = append(fields, ordered.Pair("ents", ordered.List(items...)))
 	}
 	if e.Sentences != nil {
-		var items []raw
+		var items []ordered.Raw
 		after := 0
 		for i, s := range e.Sentences {
 			a, b, err := span("sentence", i, s, after)
 			if err != nil {
 				return nil, err
 			}
-			items, after = append(items, object(a, b)), s.End
+			items, after = append(items, ordered.Object(a, b)), s.End
 		}
-		fields = append(fields, field{"sents", list(items...)})
+		fields = append(fields, ordered.Pair("sents", ordered.List(items...)))
 	}
 	if e.Words != nil {
-		var items []raw
+		var items []ordered.Raw
 		after := 0
 		for i, w := range e.Words {
 			a, b, err := span("word", i, w.Span, after)
 			if err != nil {
 				return nil, err
 			}
-			item := []field{{"id", i}, a, b}
+			item := []ordered.Field{ordered.Pair("id", i), a, b}
 			if w.POS != "" {
-				item = append(item, field{"pos", w.POS})
+				item = append(item, ordered.Pair("pos", w.POS))
 			}
 			if rest[i] {
-				item = append(item, field{"ner", w.Entity})
+				item = append(item, ordered.Pair("ner", w.Entity))
 			}
-			items, after = append(items, object(item...)), w.End
+			items, after = append(items, ordered.Object(item...)), w.End
 		}
-		fields = append(fields, field{"tokens", list(items...)})
+		fields = append(fields, ordered.Pair("tokens", ordered.List(items...)))
 	}
-	return object(fields...), nil
+	return ordered.Object(fields...), nil
 }
 
 // entities finds the entity spans of BIO tags, and the words whose tag does not

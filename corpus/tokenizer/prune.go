@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/litekit/lite/internal/ordered"
 )
 
 // Prune returns a tokenizer with the tokens that keep holds for, and the old id
@@ -138,7 +140,7 @@ func (m *modelSpec) renumber(from *modelSpec, kept []bool, to []int32) {
 }
 
 // write writes the post-processor with new ids.
-func (p *post) write(to []int32, tokens []string) raw {
+func (p *post) write(to []int32, tokens []string) ordered.Raw {
 	names := map[int32]string{}
 	renumbered := func(parts []Part) []Part {
 		out := slices.Clone(parts)
@@ -156,8 +158,8 @@ func (p *post) write(to []int32, tokens []string) raw {
 	if !p.trim {
 		return template
 	}
-	trim := object(field{"type", "ByteLevel"}, field{"add_prefix_space", p.prefixSpace}, field{"trim_offsets", true}, field{"use_regex", true})
-	return object(field{"type", "Sequence"}, field{"processors", list(trim, template)})
+	trim := ordered.Object(ordered.Pair("type", "ByteLevel"), ordered.Pair("add_prefix_space", p.prefixSpace), ordered.Pair("trim_offsets", true), ordered.Pair("use_regex", true))
+	return ordered.Object(ordered.Pair("type", "Sequence"), ordered.Pair("processors", ordered.List(trim, template)))
 }
 
 // repad gives the padding of tokenizer.json its new id.
@@ -171,7 +173,7 @@ func repad(m json.RawMessage, to []int32) (json.RawMessage, error) {
 		return nil, err
 	}
 	if p.ID >= 0 && p.ID < int64(len(to)) && to[p.ID] >= 0 {
-		all["pad_id"] = json.RawMessage(encode(to[p.ID]))
+		all["pad_id"] = json.RawMessage(ordered.Value(to[p.ID]))
 	}
 	return json.Marshal(all)
 }

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/litekit/lite/internal/ordered"
 )
 
 // spmModel is what a sentencepiece model holds.
@@ -261,51 +263,51 @@ func (s *modelSpec) toBPE(m *spmModel) {
 // spmComponents writes the normalizer, pre-tokenizer, post-processor and
 // decoder of a family.
 func (d *document) spmComponents(m *spmModel, family string, cfg config, ids map[string]int32) {
-	var norm []raw
-	replace := func(kind, from, to string) raw {
-		return object(field{"type", "Replace"}, field{"pattern", object(field{kind, from})}, field{"content", to})
+	var norm []ordered.Raw
+	replace := func(kind, from, to string) ordered.Raw {
+		return ordered.Object(ordered.Pair("type", "Replace"), ordered.Pair("pattern", ordered.Object(ordered.Pair(kind, from))), ordered.Pair("content", to))
 	}
 	lowercase := on(cfg.DoLowerCase, family == "albert")
 	switch family {
 	case "albert":
 		norm = append(norm, replace("String", "``", `"`), replace("String", "''", `"`))
 		if !on(cfg.KeepAccents, false) {
-			norm = append(norm, object(field{"type", "NFKD"}), object(field{"type", "StripAccents"}))
+			norm = append(norm, ordered.Object(ordered.Pair("type", "NFKD")), ordered.Object(ordered.Pair("type", "StripAccents")))
 		}
 		if lowercase {
-			norm = append(norm, object(field{"type", "Lowercase"}))
+			norm = append(norm, ordered.Object(ordered.Pair("type", "Lowercase")))
 		}
 	case "deberta":
 		if lowercase {
-			norm = append(norm, object(field{"type", "Lowercase"}))
+			norm = append(norm, ordered.Object(ordered.Pair("type", "Lowercase")))
 		}
 	}
 	if len(m.charsmap) > 0 {
-		norm = append(norm, object(field{"type", "Precompiled"}, field{"precompiled_charsmap", base64.StdEncoding.EncodeToString(m.charsmap)}))
+		norm = append(norm, ordered.Object(ordered.Pair("type", "Precompiled"), ordered.Pair("precompiled_charsmap", base64.StdEncoding.EncodeToString(m.charsmap))))
 	}
 	if m.extraSpaces {
-		norm = append(norm, object(field{"type", "Strip"}, field{"strip_left", family == "albert" || family == "deberta"}, field{"strip_right", true}), replace("Regex", " {2,}", " "))
+		norm = append(norm, ordered.Object(ordered.Pair("type", "Strip"), ordered.Pair("strip_left", family == "albert" || family == "deberta"), ordered.Pair("strip_right", true)), replace("Regex", " {2,}", " "))
 	}
-	d.normalizer = json.RawMessage(object(field{"type", "Sequence"}, field{"normalizers", list(norm...)}))
+	d.normalizer = json.RawMessage(ordered.Object(ordered.Pair("type", "Sequence"), ordered.Pair("normalizers", ordered.List(norm...))))
 	scheme := "never"
 	if m.dummyPrefix {
 		scheme = "always"
 	}
-	meta := object(field{"type", "Metaspace"}, field{"replacement", "▁"}, field{"prepend_scheme", scheme}, field{"split", m.kind == 1})
+	meta := ordered.Object(ordered.Pair("type", "Metaspace"), ordered.Pair("replacement", "▁"), ordered.Pair("prepend_scheme", scheme), ordered.Pair("split", m.kind == 1))
 	d.preTokenizer, d.decod = json.RawMessage(meta), json.RawMessage(meta)
 	if family == "deberta" && on(cfg.SplitByPunct, false) {
-		d.preTokenizer = json.RawMessage(object(field{"type", "Sequence"}, field{"pretokenizers",
-			list(object(field{"type", "Punctuation"}, field{"behavior", "Isolated"}), meta)}))
+		d.preTokenizer = json.RawMessage(ordered.Object(ordered.Pair("type", "Sequence"), ordered.Pair("pretokenizers",
+			ordered.List(ordered.Object(ordered.Pair("type", "Punctuation"), ordered.Pair("behavior", "Isolated")), meta))))
 	}
 	if m.fallback {
-		d.decod = json.RawMessage(object(field{"type", "Sequence"}, field{"decoders",
-			list(object(field{"type", "ByteFallback"}), meta)}))
+		d.decod = json.RawMessage(ordered.Object(ordered.Pair("type", "Sequence"), ordered.Pair("decoders",
+			ordered.List(ordered.Object(ordered.Pair("type", "ByteFallback")), meta))))
 	}
 	d.post = json.RawMessage(spmPost(family, cfg, ids))
 }
 
 // spmPost is what a family puts around texts.
-func spmPost(family string, cfg config, ids map[string]int32) raw {
+func spmPost(family string, cfg config, ids map[string]int32) ordered.Raw {
 	known := func(role, usual string) string {
 		s := cfg.name(role, usual)
 		if _, ok := ids[s]; !ok {

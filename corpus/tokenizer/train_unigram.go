@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/litekit/lite/internal/ordered"
 )
 
 // Settings of Unigram training, those of sentencepiece.
@@ -34,14 +36,14 @@ func TrainUnigram(texts iter.Seq[string], size int, opts TrainOptions) (*Tokeniz
 	if err != nil {
 		return nil, err
 	}
-	norm := []raw{object(field{"type", "Nmt"}), object(field{"type", "NFKC"})}
+	norm := []ordered.Raw{ordered.Object(ordered.Pair("type", "Nmt")), ordered.Object(ordered.Pair("type", "NFKC"))}
 	if opts.Lowercase {
-		norm = append(norm, object(field{"type", "Lowercase"}))
+		norm = append(norm, ordered.Object(ordered.Pair("type", "Lowercase")))
 	}
-	norm = append(norm, object(field{"type", "Replace"}, field{"pattern", object(field{"Regex", " {2,}"})}, field{"content", " "}))
+	norm = append(norm, ordered.Object(ordered.Pair("type", "Replace"), ordered.Pair("pattern", ordered.Object(ordered.Pair("Regex", " {2,}"))), ordered.Pair("content", " ")))
 	meta := json.RawMessage(`{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}`)
 	d := &document{
-		normalizer:   json.RawMessage(object(field{"type", "Sequence"}, field{"normalizers", list(norm...)})),
+		normalizer:   json.RawMessage(ordered.Object(ordered.Pair("type", "Sequence"), ordered.Pair("normalizers", ordered.List(norm...)))),
 		preTokenizer: meta, decod: meta,
 		model: modelSpec{kind: kindUnigram, unkID: slices.Index(vocab, "<unk>"), maxChars: defaultMaxChars},
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/litekit/lite/internal/ordered"
 )
 
 // bertDocument is a BERT tokenizer over vocab.
@@ -34,13 +36,13 @@ func bertDocument(vocab []string, n bertNormalizer, cfg config) *document {
 }
 
 // json writes the normalizer as tokenizer.json has it.
-func (n bertNormalizer) json() raw {
+func (n bertNormalizer) json() ordered.Raw {
 	var strip any
 	if n.strip != n.lower {
 		strip = n.strip
 	}
-	return object(field{"type", "BertNormalizer"}, field{"clean_text", n.clean}, field{"handle_chinese_chars", n.chinese},
-		field{"strip_accents", strip}, field{"lowercase", n.lower})
+	return ordered.Object(ordered.Pair("type", "BertNormalizer"), ordered.Pair("clean_text", n.clean), ordered.Pair("handle_chinese_chars", n.chinese),
+		ordered.Pair("strip_accents", strip), ordered.Pair("lowercase", n.lower))
 }
 
 // addConfigured adds the tokens that tokenizer_config.json lists, and those of
@@ -79,7 +81,7 @@ func (d *document) addConfigured(cfg config, ids map[string]int32, usual []strin
 
 // templateText writes a post-processor that puts cls before a text and sep
 // after each; "" puts nothing. types tells whether the second text has type 1.
-func templateText(cls, sep string, ids map[string]int32, types bool) raw {
+func templateText(cls, sep string, ids map[string]int32, types bool) ordered.Raw {
 	p := plainPost()
 	if !types {
 		p.pair[1].Type = 0
@@ -180,8 +182,8 @@ func readVocabMerges(vocab, merges []byte, cfg config) (*document, error) {
 	first, ok1 := ids[cls]
 	last, ok2 := ids[sep]
 	if ok1 && ok2 {
-		d.post = json.RawMessage(object(field{"type", "RobertaProcessing"}, field{"sep", list(quote(sep), encode(last))},
-			field{"cls", list(quote(cls), encode(first))}, field{"trim_offsets", true}, field{"add_prefix_space", prefix}))
+		d.post = json.RawMessage(ordered.Object(ordered.Pair("type", "RobertaProcessing"), ordered.Pair("sep", ordered.List(ordered.Value(sep), ordered.Value(last))),
+			ordered.Pair("cls", ordered.List(ordered.Value(cls), ordered.Value(first))), ordered.Pair("trim_offsets", true), ordered.Pair("add_prefix_space", prefix)))
 	}
 	return d, nil
 }

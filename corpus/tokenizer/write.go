@@ -2,11 +2,11 @@ package tokenizer
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/litekit/lite/internal/ordered"
 )
 
 // Files returns the tokenizer files of a model directory: tokenizer.json,
@@ -20,7 +20,7 @@ func (t *Tokenizer) Files() map[string][]byte {
 	}
 	for name, write := range map[string]func() []byte{
 		"tokenizer.json": t.writeJSON, "tokenizer_config.json": t.writeConfig,
-		"special_tokens_map.json": func() []byte { return indent(object(t.rolePairs()...)) }, "vocab.txt": t.writeVocab,
+		"special_tokens_map.json": func() []byte { return ordered.Indent(ordered.Object(t.rolePairs()...)) }, "vocab.txt": t.writeVocab,
 	} {
 		if _, ok := out[name]; !ok && (name != "vocab.txt" || t.Kind() == kindWordPiece) {
 			out[name] = write()
@@ -29,80 +29,8 @@ func (t *Tokenizer) Files() map[string][]byte {
 	return out
 }
 
-// field is one member of a JSON object whose order is kept.
-type field struct {
-	key   string
-	value any
-}
-
-type raw []byte
-
-// object writes an ordered JSON object without HTML escapes.
-func object(fields ...field) raw {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, f := range fields {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(quote(f.key))
-		b.WriteByte(':')
-		b.Write(encode(f.value))
-	}
-	b.WriteByte('}')
-	return b.Bytes()
-}
-
-func list(items ...raw) raw {
-	var b bytes.Buffer
-	b.WriteByte('[')
-	for i, r := range items {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(r)
-	}
-	b.WriteByte(']')
-	return b.Bytes()
-}
-
-func encode(v any) raw {
-	switch v := v.(type) {
-	case raw:
-		return v
-	case json.RawMessage:
-		if len(v) == 0 {
-			return raw("null")
-		}
-		return raw(v)
-	case string:
-		return quote(v)
-	case float64:
-		return raw(strconv.FormatFloat(v, 'g', -1, 64))
-	case nil:
-		return raw("null")
-	default: // bool, int, int32, int64
-		return raw(fmt.Sprint(v))
-	}
-}
-
-func quote(s string) raw {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // a string always encodes
-	return raw(bytes.TrimSuffix(b.Bytes(), []byte{'\n'}))
-}
-
-func indent(r raw) []byte {
-	var b bytes.Buffer
-	_ = json.Indent(&b, r, "", "  ") // r was built valid
-	b.WriteByte('\n')
-	return b.Bytes()
-}
-
-func (t *Tokenizer) rolePairs() []field {
-	var out []field
+func (t *Tokenizer) rolePairs() []ordered.Field {
+	var out []ordered.Field
 	for _, r := range []struct {
 		name string
 		id   int32
@@ -110,29 +38,29 @@ func (t *Tokenizer) rolePairs() []field {
 		{"cls_token", t.role.cls}, {"mask_token", t.role.mask}, {"pad_token", t.role.pad}, {"sep_token", t.role.sep}, {"unk_token", t.role.unk},
 	} {
 		if r.id >= 0 {
-			out = append(out, field{r.name, t.tokens[r.id]})
+			out = append(out, ordered.Pair(r.name, t.tokens[r.id]))
 		}
 	}
 	return out
 }
 
 func (t *Tokenizer) writeConfig() []byte {
-	var added []field
+	var added []ordered.Field
 	for _, a := range t.doc.added {
-		added = append(added, field{fmt.Sprint(a.ID), object(
-			field{"content", a.Content}, field{"lstrip", a.LStrip}, field{"normalized", a.Normalized},
-			field{"rstrip", a.RStrip}, field{"single_word", a.SingleWord}, field{"special", a.Special})})
+		added = append(added, ordered.Pair(fmt.Sprint(a.ID), ordered.Object(
+			ordered.Pair("content", a.Content), ordered.Pair("lstrip", a.LStrip), ordered.Pair("normalized", a.Normalized),
+			ordered.Pair("rstrip", a.RStrip), ordered.Pair("single_word", a.SingleWord), ordered.Pair("special", a.Special))))
 	}
 	maxLen := t.maxLen
 	if maxLen == 0 {
 		maxLen = 512
 	}
 	bert, isBert := t.bertNormalizer()
-	fields := []field{{"added_tokens_decoder", object(added...)}, {"clean_up_tokenization_spaces", isBert}}
+	fields := []ordered.Field{ordered.Pair("added_tokens_decoder", ordered.Object(added...)), ordered.Pair("clean_up_tokenization_spaces", isBert)}
 	if isBert {
-		fields = append(fields, field{"do_lower_case", bert.lower})
+		fields = append(fields, ordered.Pair("do_lower_case", bert.lower))
 	}
-	fields = append(fields, field{"model_max_length", maxLen})
+	fields = append(fields, ordered.Pair("model_max_length", maxLen))
 	fields = append(fields, t.rolePairs()...)
 	class := "PreTrainedTokenizerFast"
 	if isBert {
@@ -141,9 +69,9 @@ func (t *Tokenizer) writeConfig() []byte {
 			strip = bert.strip
 		}
 		class = "BertTokenizer"
-		fields = append(fields, field{"strip_accents", strip}, field{"tokenize_chinese_chars", bert.chinese})
+		fields = append(fields, ordered.Pair("strip_accents", strip), ordered.Pair("tokenize_chinese_chars", bert.chinese))
 	}
-	return indent(object(append(fields, field{"tokenizer_class", class})...))
+	return ordered.Indent(ordered.Object(append(fields, ordered.Pair("tokenizer_class", class))...))
 }
 
 // bertNormalizer tells whether this is BERT's tokenizer, and its normalizer.
@@ -170,20 +98,20 @@ func (t *Tokenizer) writeVocab() []byte {
 
 func (t *Tokenizer) writeJSON() []byte {
 	d := t.doc
-	var added []raw
+	var added []ordered.Raw
 	for _, a := range d.added {
-		added = append(added, object(field{"id", a.ID}, field{"content", a.Content}, field{"single_word", a.SingleWord},
-			field{"lstrip", a.LStrip}, field{"rstrip", a.RStrip}, field{"normalized", a.Normalized}, field{"special", a.Special}))
+		added = append(added, ordered.Object(ordered.Pair("id", a.ID), ordered.Pair("content", a.Content), ordered.Pair("single_word", a.SingleWord),
+			ordered.Pair("lstrip", a.LStrip), ordered.Pair("rstrip", a.RStrip), ordered.Pair("normalized", a.Normalized), ordered.Pair("special", a.Special)))
 	}
-	return indent(object(
-		field{"version", "1.0"}, field{"truncation", d.truncation}, field{"padding", d.padding},
-		field{"added_tokens", list(added...)},
-		field{"normalizer", d.normalizer}, field{"pre_tokenizer", d.preTokenizer},
-		field{"post_processor", d.post}, field{"decoder", d.decod}, field{"model", d.model.write()},
+	return ordered.Indent(ordered.Object(
+		ordered.Pair("version", "1.0"), ordered.Pair("truncation", d.truncation), ordered.Pair("padding", d.padding),
+		ordered.Pair("added_tokens", ordered.List(added...)),
+		ordered.Pair("normalizer", d.normalizer), ordered.Pair("pre_tokenizer", d.preTokenizer),
+		ordered.Pair("post_processor", d.post), ordered.Pair("decoder", d.decod), ordered.Pair("model", d.model.write()),
 	))
 }
 
-func (m *modelSpec) write() raw {
+func (m *modelSpec) write() ordered.Raw {
 	orNull := func(s string) any {
 		if s == "" {
 			return nil
@@ -191,68 +119,68 @@ func (m *modelSpec) write() raw {
 		return s
 	}
 	if m.kind == kindUnigram {
-		pieces := make([]raw, len(m.tokens))
+		pieces := make([]ordered.Raw, len(m.tokens))
 		for i, s := range m.tokens {
-			pieces[i] = list(quote(s), encode(m.scores[i]))
+			pieces[i] = ordered.List(ordered.Value(s), ordered.Value(m.scores[i]))
 		}
-		return object(field{"type", m.kind}, field{"unk_id", m.unkID}, field{"vocab", list(pieces...)}, field{"byte_fallback", m.fallback})
+		return ordered.Object(ordered.Pair("type", m.kind), ordered.Pair("unk_id", m.unkID), ordered.Pair("vocab", ordered.List(pieces...)), ordered.Pair("byte_fallback", m.fallback))
 	}
-	var vocab []field
+	var vocab []ordered.Field
 	for i, s := range m.tokens {
 		if s != "" {
-			vocab = append(vocab, field{s, i})
+			vocab = append(vocab, ordered.Pair(s, i))
 		}
 	}
 	switch m.kind {
 	case kindWordPiece:
-		return object(field{"type", m.kind}, field{"unk_token", m.unk}, field{"continuing_subword_prefix", m.prefix},
-			field{"max_input_chars_per_word", m.maxChars}, field{"vocab", object(vocab...)})
+		return ordered.Object(ordered.Pair("type", m.kind), ordered.Pair("unk_token", m.unk), ordered.Pair("continuing_subword_prefix", m.prefix),
+			ordered.Pair("max_input_chars_per_word", m.maxChars), ordered.Pair("vocab", ordered.Object(vocab...)))
 	case kindWordLevel:
-		return object(field{"type", m.kind}, field{"vocab", object(vocab...)}, field{"unk_token", m.unk})
+		return ordered.Object(ordered.Pair("type", m.kind), ordered.Pair("vocab", ordered.Object(vocab...)), ordered.Pair("unk_token", m.unk))
 	}
 	// Pairs can hold spaces; the older form of one string cannot.
 	spaced := slices.ContainsFunc(m.merges, func(p [2]string) bool { return strings.Contains(p[0], " ") || strings.Contains(p[1], " ") })
-	merges := make([]raw, len(m.merges))
+	merges := make([]ordered.Raw, len(m.merges))
 	for i, p := range m.merges {
 		if spaced {
-			merges[i] = list(quote(p[0]), quote(p[1]))
+			merges[i] = ordered.List(ordered.Value(p[0]), ordered.Value(p[1]))
 		} else {
-			merges[i] = quote(p[0] + " " + p[1])
+			merges[i] = ordered.Value(p[0] + " " + p[1])
 		}
 	}
-	return object(field{"type", m.kind}, field{"dropout", nil}, field{"unk_token", orNull(m.unk)},
-		field{"continuing_subword_prefix", orNull(m.prefix)}, field{"end_of_word_suffix", orNull(m.suffix)},
-		field{"fuse_unk", m.fuseUnk}, field{"byte_fallback", m.fallback}, field{"ignore_merges", m.ignore},
-		field{"vocab", object(vocab...)}, field{"merges", list(merges...)})
+	return ordered.Object(ordered.Pair("type", m.kind), ordered.Pair("dropout", nil), ordered.Pair("unk_token", orNull(m.unk)),
+		ordered.Pair("continuing_subword_prefix", orNull(m.prefix)), ordered.Pair("end_of_word_suffix", orNull(m.suffix)),
+		ordered.Pair("fuse_unk", m.fuseUnk), ordered.Pair("byte_fallback", m.fallback), ordered.Pair("ignore_merges", m.ignore),
+		ordered.Pair("vocab", ordered.Object(vocab...)), ordered.Pair("merges", ordered.List(merges...)))
 }
 
 // writeTemplate writes a TemplateProcessing; a special token of several ids is
 // named by its tokens.
-func writeTemplate(single, pair []Part, token func(id int32) string) raw {
-	var special []field
+func writeTemplate(single, pair []Part, token func(id int32) string) ordered.Raw {
+	var special []ordered.Field
 	seen := map[string]bool{}
-	items := func(parts []Part) raw {
-		var out []raw
+	items := func(parts []Part) ordered.Raw {
+		var out []ordered.Raw
 		for _, p := range parts {
 			if p.Seq >= 0 {
-				out = append(out, object(field{"Sequence", object(field{"id", string(rune('A' + p.Seq))}, field{"type_id", p.Type})}))
+				out = append(out, ordered.Object(ordered.Pair("Sequence", ordered.Object(ordered.Pair("id", string(rune('A'+p.Seq))), ordered.Pair("type_id", p.Type)))))
 				continue
 			}
-			var tokens, ids []raw
+			var tokens, ids []ordered.Raw
 			var names []string
 			for _, id := range p.IDs {
-				tokens, ids = append(tokens, quote(token(id))), append(ids, encode(id))
+				tokens, ids = append(tokens, ordered.Value(token(id))), append(ids, ordered.Value(id))
 				names = append(names, token(id))
 			}
 			name := strings.Join(names, " ")
-			out = append(out, object(field{"SpecialToken", object(field{"id", name}, field{"type_id", p.Type})}))
+			out = append(out, ordered.Object(ordered.Pair("SpecialToken", ordered.Object(ordered.Pair("id", name), ordered.Pair("type_id", p.Type)))))
 			if !seen[name] {
 				seen[name] = true
-				special = append(special, field{name, object(field{"id", name}, field{"ids", list(ids...)}, field{"tokens", list(tokens...)})})
+				special = append(special, ordered.Pair(name, ordered.Object(ordered.Pair("id", name), ordered.Pair("ids", ordered.List(ids...)), ordered.Pair("tokens", ordered.List(tokens...)))))
 			}
 		}
-		return list(out...)
+		return ordered.List(out...)
 	}
 	one, two := items(single), items(pair)
-	return object(field{"type", "TemplateProcessing"}, field{"single", one}, field{"pair", two}, field{"special_tokens", object(special...)})
+	return ordered.Object(ordered.Pair("type", "TemplateProcessing"), ordered.Pair("single", one), ordered.Pair("pair", two), ordered.Pair("special_tokens", ordered.Object(special...)))
 }
