@@ -267,21 +267,27 @@ func (c *call) spread(w window, i int, d Size, shape, extra []int64) Size {
 	return c.asLength(out)
 }
 
-func poolRule(c *call) {
-	x, ok := c.dims(0)
+// pooled is the window of pooling over x, whose kernel is an attribute.
+func (c *call) pooled(x []Size) (window, bool) {
 	kernel := c.list("kernel_shape")
-	if !ok {
-		return
-	}
 	if len(x) < 3 || len(kernel) != len(x)-2 {
 		c.misfit(fmt.Sprintf("attribute kernel_shape %v does not fit", short(kernel)), "give one number for each axis after the first two", 0)
-		return
+		return window{}, false
 	}
 	win, ok := c.window(len(kernel), 0)
+	win.kernel = numbersOf(kernel)
+	return win, ok
+}
+
+func poolRule(c *call) {
+	x, ok := c.dims(0)
 	if !ok {
 		return
 	}
-	win.kernel = numbersOf(kernel)
+	win, ok := c.pooled(x)
+	if !ok {
+		return
+	}
 	out := slices.Clone(x[:2])
 	for i, d := range x[2:] {
 		out = append(out, c.slide(win, i, d, 0))
@@ -294,7 +300,6 @@ func poolRule(c *call) {
 
 func maxUnpoolRule(c *call) {
 	x, ok := c.dims(0)
-	kernel := c.list("kernel_shape")
 	if c.given(2) {
 		if want := c.arg(2).ints; want != nil {
 			out := make([]Size, len(want))
@@ -310,15 +315,11 @@ func maxUnpoolRule(c *call) {
 	if !ok {
 		return
 	}
-	if len(x) < 3 || len(kernel) != len(x)-2 {
-		c.misfit(fmt.Sprintf("attribute kernel_shape %v does not fit", short(kernel)), "give one number for each axis after the first two", 0)
-		return
-	}
-	win, ok := c.window(len(kernel), 0)
+	win, ok := c.pooled(x)
 	if !ok {
 		return
 	}
-	win.kernel, win.mode = numbersOf(kernel), ""
+	win.mode = ""
 	out := slices.Clone(x[:2])
 	for i, d := range x[2:] {
 		out = append(out, c.spread(win, i, d, nil, nil))

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-
-	"github.com/litekit/lite/internal/ordered"
 )
 
 // robertaTokens are the special tokens of RoBERTa's family, in its order.
@@ -45,8 +43,7 @@ func TrainBPE(texts iter.Seq[string], size int, opts TrainOptions) (*Tokenizer, 
 	bl := json.RawMessage(`{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}`)
 	d := &document{
 		normalizer: norm, preTokenizer: bl, decod: bl,
-		post: json.RawMessage(ordered.Object(ordered.Pair("type", "RobertaProcessing"), ordered.Pair("sep", ordered.List(ordered.Value("</s>"), ordered.Value(2))),
-			ordered.Pair("cls", ordered.List(ordered.Value("<s>"), ordered.Value(0))), ordered.Pair("trim_offsets", true), ordered.Pair("add_prefix_space", false))),
+		post:  robertaPost("<s>", 0, "</s>", 2, false),
 		model: modelSpec{kind: kindBPE, tokens: m.vocab, merges: m.merges, unkID: -1},
 	}
 	d.special(vocab)

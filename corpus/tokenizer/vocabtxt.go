@@ -182,8 +182,14 @@ func readVocabMerges(vocab, merges []byte, cfg config) (*document, error) {
 	first, ok1 := ids[cls]
 	last, ok2 := ids[sep]
 	if ok1 && ok2 {
-		d.post = json.RawMessage(ordered.Object(ordered.Pair("type", "RobertaProcessing"), ordered.Pair("sep", ordered.List(ordered.Value(sep), ordered.Value(last))),
-			ordered.Pair("cls", ordered.List(ordered.Value(cls), ordered.Value(first))), ordered.Pair("trim_offsets", true), ordered.Pair("add_prefix_space", prefix)))
+		d.post = robertaPost(cls, first, sep, last, prefix)
 	}
 	return d, nil
+}
+
+// robertaPost writes RoBERTa's post-processor: cls before a text, sep after it.
+func robertaPost(cls string, first int32, sep string, last int32, prefix bool) json.RawMessage {
+	token := func(s string, id int32) ordered.Raw { return ordered.List(ordered.Value(s), ordered.Value(id)) }
+	return json.RawMessage(ordered.Object(ordered.Pair("type", "RobertaProcessing"), ordered.Pair("sep", token(sep, last)),
+		ordered.Pair("cls", token(cls, first)), ordered.Pair("trim_offsets", true), ordered.Pair("add_prefix_space", prefix)))
 }

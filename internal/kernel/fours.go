@@ -89,16 +89,7 @@ func unpackFoursGo(dst []float32, ps int, data []uint8, params []float32, k, lef
 // results are those of GemmPacked on the restored floats, bit for bit.
 func GemmPacked4(m int, a []float32, lda int, b *Packed4, bias []float32, act Act, c []float32, ldc int) {
 	k, n := b.k, b.n
-	if m <= 0 || n <= 0 {
-		return
-	}
-	needMatrix("A", len(a), m, k, lda)
-	needMatrix("C", len(c), m, n, ldc)
-	if bias != nil {
-		need("bias", len(bias), n)
-	}
-	if k <= 0 {
-		finishEmpty(m, n, bias, act, c, ldc)
+	if !startPacked(m, n, k, a, lda, bias, act, c, ldc) {
 		return
 	}
 	g := gemmCall{m: m, n: n, k: k, wide: true, fours: b}

@@ -30,16 +30,7 @@ func Pack(transB bool, k, n int, b []float32, ldb int) *Packed {
 // of the result depends on row i of A only, and has the same bits for every m.
 func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act, c []float32, ldc int) {
 	k, n := b.k, b.n
-	if m <= 0 || n <= 0 {
-		return
-	}
-	needMatrix("A", len(a), m, k, lda)
-	needMatrix("C", len(c), m, n, ldc)
-	if bias != nil {
-		need("bias", len(bias), n)
-	}
-	if k <= 0 {
-		finishEmpty(m, n, bias, act, c, ldc)
+	if !startPacked(m, n, k, a, lda, bias, act, c, ldc) {
 		return
 	}
 	t := gemmTasks.get()
@@ -50,6 +41,24 @@ func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act,
 	}
 	t.launch(true)
 	gemmTasks.put(t)
+}
+
+// startPacked checks the sizes of a product with a packed weight, and reports
+// whether it has anything to multiply; where not, C is written.
+func startPacked(m, n, k int, a []float32, lda int, bias []float32, act Act, c []float32, ldc int) bool {
+	if m <= 0 || n <= 0 {
+		return false
+	}
+	needMatrix("A", len(a), m, k, lda)
+	needMatrix("C", len(c), m, n, ldc)
+	if bias != nil {
+		need("bias", len(bias), n)
+	}
+	if k <= 0 {
+		finishEmpty(m, n, bias, act, c, ldc)
+		return false
+	}
+	return true
 }
 
 // finishEmpty writes act(bias) to all rows: the product of nothing.

@@ -339,7 +339,10 @@ func attentionTranspose() {
 	MOVQ(dst, d0)
 	MOVQ(n, k)
 	Label("block")
-	transpose8(s0, d0, ld, ld3)
+	b3, b6 := GP64(), GP64()
+	LEAQ(Mem{Base: s0, Index: ld3, Scale: 1}, b3)
+	LEAQ(Mem{Base: s0, Index: ld3, Scale: 2}, b6)
+	transpose8([3]GPVirtual{s0, b3, b6}, ld, d0)
 	ADDQ(Imm(32), s0)
 	ADDQ(U32(512), d0)
 	SUBQ(Imm(8), k)
@@ -351,16 +354,12 @@ func attentionTranspose() {
 	finish()
 }
 
-// transpose8 moves an 8×8 block whose rows are ld bytes apart to rows 64 bytes
-// apart; ld3 is 3·ld.
-func transpose8(src, dst, ld, ld3 GPVirtual) {
-	b3, b6 := GP64(), GP64()
-	LEAQ(Mem{Base: src, Index: ld3, Scale: 1}, b3)
-	LEAQ(Mem{Base: src, Index: ld3, Scale: 2}, b6)
-	bases := []GPVirtual{src, src, src, b3, b3, b3, b6, b6}
+// transpose8 moves an 8×8 block to rows 64 bytes apart. Its rows are ld bytes
+// apart; base holds the addresses of rows 0, 3 and 6.
+func transpose8(base [3]GPVirtual, ld, dst GPVirtual) {
 	var r, s [8]VecVirtual
 	for i := range 8 {
-		m := Mem{Base: bases[i]}
+		m := Mem{Base: base[i/3]}
 		if i%3 > 0 {
 			m.Index, m.Scale = ld, uint8(i%3)
 		}

@@ -96,14 +96,9 @@ func rowBases(h int, a, rs GPVirtual, second func() GPVirtual) []GPVirtual {
 	return bases
 }
 
-func microKernel(w width, h, panels int) {
-	name := fmt.Sprintf("micro%s%dx%d", w.suffix, h, 16*panels)
-	function(name, "func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64)",
-		fmt.Sprintf("computes C[%d,%d] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes\nfrom a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q\nbytes in, row i of C ldc·i. C is not read when beta is 0. The %d-byte form\nwrites only the columns that mask names.", h, 16*panels, 64))
-	k, a, rs, cs := pointer("k"), pointer("a"), pointer("rs"), pointer("cs")
-	bases := rowBases(h, a, rs, func() GPVirtual { return pointer("a2") })
-	b, bs := pointer("b"), pointer("bs")
-	var ps, b3 GPVirtual
+// panelBases loads the distance between panels where there are several, and the
+// address of the fourth where there is one: Mem scales a distance by no more than 2.
+func panelBases(b GPVirtual, panels int) (ps, b3 GPVirtual) {
 	if panels > 1 {
 		ps = pointer("ps")
 	}
@@ -112,6 +107,17 @@ func microKernel(w width, h, panels int) {
 		LEAQ(Mem{Base: ps, Index: ps, Scale: 2}, b3)
 		ADDQ(b, b3)
 	}
+	return ps, b3
+}
+
+func microKernel(w width, h, panels int) {
+	name := fmt.Sprintf("micro%s%dx%d", w.suffix, h, 16*panels)
+	function(name, "func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64)",
+		fmt.Sprintf("computes C[%d,%d] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes\nfrom a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q\nbytes in, row i of C ldc·i. C is not read when beta is 0. The %d-byte form\nwrites only the columns that mask names.", h, 16*panels, 64))
+	k, a, rs, cs := pointer("k"), pointer("a"), pointer("rs"), pointer("cs")
+	bases := rowBases(h, a, rs, func() GPVirtual { return pointer("a2") })
+	b, bs := pointer("b"), pointer("bs")
+	ps, b3 := panelBases(b, panels)
 	n := panels * w.columns
 	acc := make([]VecVirtual, h*n)
 	for i := range acc {
@@ -327,33 +333,7 @@ func packTransposed() {
 	LEAQ(Mem{Base: b, Index: b3, Scale: 2}, b6)
 	ADDQ(b, b3)
 	Label("block")
-	bases := []GPVirtual{b, b, b, b3, b3, b3, b6, b6}
-	var r, s [8]VecVirtual
-	for i := range 8 {
-		m := Mem{Base: bases[i]}
-		if i%3 > 0 {
-			m.Index, m.Scale = ld, uint8(i%3)
-		}
-		r[i] = load(m)
-	}
-	for i := 0; i < 8; i += 2 {
-		s[i], s[i+1] = YMM(), YMM()
-		VUNPCKLPS(r[i+1], r[i], s[i])
-		VUNPCKHPS(r[i+1], r[i], s[i+1])
-	}
-	for q := 0; q < 8; q += 4 {
-		for i := range 2 {
-			VSHUFPS(Imm(0x44), s[q+2+i], s[q+i], r[q+2*i])
-			VSHUFPS(Imm(0xee), s[q+2+i], s[q+i], r[q+2*i+1])
-		}
-	}
-	for i := range 4 {
-		lo, hi := YMM(), YMM()
-		VPERM2F128(Imm(0x20), r[i+4], r[i], lo)
-		VPERM2F128(Imm(0x31), r[i+4], r[i], hi)
-		VMOVUPS(lo, Mem{Base: dst, Disp: 64 * i})
-		VMOVUPS(hi, Mem{Base: dst, Disp: 64 * (i + 4)})
-	}
+	transpose8([3]GPVirtual{b, b3, b6}, ld, dst)
 	ADDQ(Imm(32), b)
 	ADDQ(Imm(32), b3)
 	ADDQ(Imm(32), b6)

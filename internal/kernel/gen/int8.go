@@ -62,15 +62,7 @@ func (w integerKernel) emit(h, panels int) {
 	k, a, lda := pointer("k"), pointer("a"), pointer("lda")
 	bases := rowBases(h, a, lda, func() GPVirtual { return pointer("a2") })
 	b := pointer("b")
-	var ps, b3 GPVirtual
-	if panels > 1 {
-		ps = pointer("ps")
-	}
-	if panels > 3 {
-		b3 = GP64()
-		LEAQ(Mem{Base: ps, Index: ps, Scale: 2}, b3)
-		ADDQ(b, b3)
-	}
+	ps, b3 := panelBases(b, panels)
 	n := panels * w.columns
 	acc := make([]VecVirtual, h*n)
 	for i := range acc {
