@@ -24,7 +24,12 @@ func OpenDamaged(path string) (m *Model, faults []error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	data, done, err := mapSparse(file)
+	f, err := openRegular(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("onnx: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	data, done, err := mapSparse(f)
 	if err != nil {
 		return nil, nil, fmt.Errorf("onnx: %w", err)
 	}

@@ -6,16 +6,11 @@ import "os"
 
 // mapFile returns the bytes of a file, not to be written to. Here it is read:
 // a mapped file could not be replaced while it is open.
-func mapFile(path string) ([]byte, error) {
-	if err := regular(path); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-}
+func mapFile(f *os.File) ([]byte, error) { return readWhole(f) }
 
 // mapSparse is mapFile here.
-func mapSparse(path string) (b []byte, done func(), err error) {
-	b, err = mapFile(path)
+func mapSparse(f *os.File) (b []byte, done func(), err error) {
+	b, err = mapFile(f)
 	return b, func() {}, err
 }
 

@@ -15,49 +15,41 @@ import (
 const mapFrom = 1 << 20
 
 // mapFile returns the bytes of a file, not to be written to.
-func mapFile(path string) ([]byte, error) {
-	b, _, err := mapWhole(path)
+func mapFile(f *os.File) ([]byte, error) {
+	b, _, err := mapWhole(f)
 	return b, err
 }
 
 // mapSparse is mapFile for bytes of which few are read at first, here and there,
 // until done is called. The system then fetches those pages alone from the disk
 // and not what follows them: of a model, a tenth of the time.
-func mapSparse(path string) (b []byte, done func(), err error) {
-	b, mapped, err := mapWhole(path)
+func mapSparse(f *os.File) (b []byte, done func(), err error) {
+	b, mapped, err := mapWhole(f)
 	if !mapped || unix.Madvise(b, unix.MADV_RANDOM) != nil {
 		return b, func() {}, err
 	}
 	return b, func() { _ = unix.Madvise(b, unix.MADV_NORMAL) }, nil
 }
 
-func mapWhole(path string) (b []byte, mapped bool, err error) {
-	if err := regular(path); err != nil {
-		return nil, false, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, false, err
-	}
-	defer func() { _ = f.Close() }()
+func mapWhole(f *os.File) (b []byte, mapped bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, false, err
 	}
 	size := info.Size()
 	if size < mapFrom {
-		b, err = os.ReadFile(path)
+		b, err = readWhole(f)
 		return b, false, err
 	}
 	if int64(int(size)) != size {
-		return nil, false, fmt.Errorf("%s: %d bytes are more than this machine can address", path, size)
+		return nil, false, fmt.Errorf("%s: %d bytes are more than this machine can address", f.Name(), size)
 	}
 	b, err = unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil { // a file system that cannot map
-		b, err = os.ReadFile(path)
+		b, err = readWhole(f)
 		return b, false, err
 	}
-	mappings.add(b, path)
+	mappings.add(b, f.Name())
 	return b, true, nil
 }
 

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,35 +53,48 @@ const openTries = 5
 
 // openFile reads a model and its external data. While that goes on another
 // process may save the model anew: where another file is in place afterwards
-// than before, the data may be that one's, and all is read again.
-func openFile(file string) (m *Model, err error) {
+// than the one that was read, the data may be that one's, and all is read again.
+func openFile(file string) (*Model, error) {
 	for range openTries {
-		before, err := os.Stat(file)
-		if err != nil {
-			return nil, fmt.Errorf("onnx: %w", err)
-		}
-		m, external, err := decodeFile(file)
-		if !external {
-			return m, err
-		}
-		if after, statErr := os.Stat(file); statErr == nil && os.SameFile(before, after) {
+		if m, whole, err := openOnce(file); whole {
 			return m, err
 		}
 	}
 	return nil, fmt.Errorf("onnx: %s is replaced again and again; open it when that is done", file)
 }
 
+// openOnce reads a model and tells whether its weights are its own. The file
+// stays open until that is known: the system gives the number of a file that is
+// gone to the next one, and the two would pass for the same.
+func openOnce(file string) (m *Model, whole bool, err error) {
+	f, err := openRegular(file)
+	if err != nil {
+		return nil, true, fmt.Errorf("onnx: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	m, external, err := decodeFile(f)
+	if !external {
+		return m, true, err
+	}
+	before, statErr := f.Stat()
+	if statErr != nil {
+		return nil, true, fmt.Errorf("onnx: %w", statErr)
+	}
+	after, statErr := os.Stat(file)
+	return m, statErr == nil && os.SameFile(before, after), err
+}
+
 // decodeFile reads a model once and tells whether it names other files.
-func decodeFile(file string) (m *Model, external bool, err error) {
-	data, done, err := mapSparse(file)
+func decodeFile(f *os.File) (m *Model, external bool, err error) {
+	data, done, err := mapSparse(f)
 	if err != nil {
 		return nil, false, fmt.Errorf("onnx: %w", err)
 	}
 	defer done()
-	ext := &externalFiles{dir: filepath.Dir(file), open: map[string][]byte{}, named: map[string]string{}}
+	ext := &externalFiles{dir: filepath.Dir(f.Name()), open: map[string][]byte{}, named: map[string]string{}}
 	err = Guard(func() (err error) { m, err = decode(data, ext.read); return err })
 	if err != nil {
-		return nil, ext.asked, fmt.Errorf("%s: %w", file, err)
+		return nil, ext.asked, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	m.DataFiles = slices.Sorted(maps.Keys(ext.named))
 	return m, ext.asked, nil
@@ -189,17 +203,42 @@ func readFirst(dirs []string, name string) ([]byte, error) {
 	return nil, nil
 }
 
-// regular refuses what is not a plain file before it is opened: opening a
+// openRegular opens a plain file and refuses anything else beforehand: opening a
 // named pipe waits for a writer that may never come.
-func regular(path string) error {
+func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file", path)
+		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	return nil
+	return os.Open(path)
+}
+
+// mapNamed is mapFile for the file at path.
+func mapNamed(path string) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return mapFile(f)
+}
+
+// readWhole reads a file that is not mapped.
+func readWhole(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if int64(int(info.Size())) != info.Size() {
+		return nil, fmt.Errorf("%s: %d bytes are more than this machine can address", f.Name(), info.Size())
+	}
+	var b bytes.Buffer
+	b.Grow(int(info.Size()) + bytes.MinRead) // the end is found without growing again
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
 }
 
 // externalFiles reads weights kept in other files of the model's directory.
@@ -227,7 +266,7 @@ func (x *externalFiles) read(location string, offset, length int64) ([]byte, err
 	data, ok := x.open[file]
 	if !ok {
 		var err error
-		if data, err = mapFile(file); err != nil {
+		if data, err = mapNamed(file); err != nil {
 			return nil, fmt.Errorf("external data: %w", err)
 		}
 		x.open[file] = data

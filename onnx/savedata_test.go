@@ -175,7 +175,7 @@ func TestReplaceExternalData(t *testing.T) {
 	writers.Add(1)
 	go func() {
 		defer writers.Done()
-		for i := range 16 {
+		for i := range 40 {
 			save(float32(i), i%4 != 3)
 		}
 	}()
