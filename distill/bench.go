@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"gorgonia.org/gorgonia"
-
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/internal/autodiff"
@@ -58,16 +56,16 @@ func BenchStep(ctx context.Context, o BenchOptions) (*eval.Speed, error) {
 		return nil, err
 	}
 	b, soft := benchBatch(shape, o)
-	g, err := t.benchGraph(b)
+	s := &stream{view: Masked, width: shape.Vocab, terms: Sum{Scale(1, Denoise{}), Scale(1, SoftLabels{Temperature: 2, Tokens: true})}}
+	g, err := t.compile(s, b)
+	if err != nil {
+		return nil, err
+	}
+	feed, err := t.feed(g, &Moment{Batch: b, stream: s, soft: soft}, 0)
 	if err != nil {
 		return nil, err
 	}
 	load := time.Since(start)
-	feed := autodiff.Feed{
-		Inputs: map[string][]int64{"input_ids": b.IDs, "attention_mask": b.Mask, "token_type_ids": b.Types, "rows": b.Rows},
-		Floats: map[string][]float32{feedTeacher: soft, feedWeights: ones(b.R)},
-		Ints:   map[string][]int32{"tokens": b.MLM},
-	}
 	var runs []time.Duration
 	for i := range o.Steps + 1 {
 		if i == 1 {
@@ -88,16 +86,16 @@ func BenchStep(ctx context.Context, o BenchOptions) (*eval.Speed, error) {
 			runs = append(runs, time.Since(begin))
 		}
 	}
-	s := &eval.Speed{Model: "training step of " + shape.String(), Batch: o.Batch, Seq: o.Length, LoadMS: eval.Float(load.Milliseconds())}
+	speed := &eval.Speed{Model: "training step of " + shape.String(), Batch: o.Batch, Seq: o.Length, LoadMS: eval.Float(load.Milliseconds())}
 	if o.Shortest > 0 {
-		s.Lengths = fmt.Sprintf("%d-%d", o.Shortest, o.Length)
+		speed.Lengths = fmt.Sprintf("%d-%d", o.Shortest, o.Length)
 	}
 	tokens := 0
 	for _, m := range b.Mask {
 		tokens += int(m)
 	}
-	s.Times(runs, tokens)
-	return s, nil
+	speed.Times(runs, tokens)
+	return speed, nil
 }
 
 // newBenchTrainer makes a trainer without data.
@@ -149,34 +147,4 @@ func benchBatch(shape student.Shape, o BenchOptions) (*corpus.Batch, []float32) 
 		soft[i] = float32(rng.NormFloat64())
 	}
 	return b, soft
-}
-
-// benchGraph compiles the losses for the batch.
-func (t *trainer) benchGraph(b *corpus.Batch) (*Graph, error) {
-	pass, err := t.program.NewPass(b.B, b.S, b.R)
-	if err != nil {
-		return nil, fmt.Errorf("distill: bench: %w", err)
-	}
-	g := &Graph{pass: pass, b: b.B, r: b.R, heads: t.heads, masked: true, width: t.model.Config.VocabSize,
-		inputs: map[string]*gorgonia.Node{}, ints: map[string]func(*corpus.Batch) []int32{}}
-	var nodes []*gorgonia.Node
-	for _, l := range []Loss{Denoise{}, SoftLabels{Temperature: 2, Tokens: true}} {
-		n, err := l.Build(g)
-		if err != nil {
-			return nil, fmt.Errorf("distill: bench: %w", err)
-		}
-		nodes = append(nodes, n)
-	}
-	if err := pass.Compile(nodes); err != nil {
-		return nil, fmt.Errorf("distill: bench: %w", err)
-	}
-	return g, nil
-}
-
-func ones(n int) []float32 {
-	out := make([]float32, n)
-	for i := range out {
-		out[i] = 1
-	}
-	return out
 }

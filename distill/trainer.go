@@ -264,9 +264,9 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	if err != nil {
 		return err
 	}
-	var soft []float32
+	m := &Moment{Batch: b, Step: t.step, Steps: t.steps, stream: s}
 	if s.taught() {
-		if soft, err = s.logits(ctx, b); err != nil {
+		if m.soft, err = s.logits(ctx, b); err != nil { // first: they tell the teacher's width
 			return err
 		}
 	}
@@ -274,25 +274,9 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	if err != nil {
 		return err
 	}
-	feed := autodiff.Feed{
-		Inputs: map[string][]int64{"input_ids": b.IDs, "attention_mask": b.Mask, "token_type_ids": b.Types},
-		Floats: map[string][]float32{}, Ints: map[string][]int32{},
-		Seed: t.cfg.Seed<<1 | uint64(s.view), Step: uint64(k),
-	}
-	if b.R > 0 {
-		feed.Inputs["rows"] = b.Rows
-	}
-	for name, of := range g.ints {
-		feed.Ints[name] = of(b)
-	}
-	if g.inputs[feedTeacher] != nil {
-		feed.Floats[feedTeacher] = soft
-	}
-	if g.inputs[feedWeights] != nil {
-		feed.Floats[feedWeights] = s.rowWeights(b)
-	}
-	for _, term := range s.terms {
-		feed.Weights = append(feed.Weights, float32(term.weight(t.step, t.steps)))
+	feed, err := t.feed(g, m, k)
+	if err != nil {
+		return err
 	}
 	values, err := g.pass.Run(feed)
 	if err != nil {
@@ -305,6 +289,33 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 		t.tokens += m
 	}
 	return nil
+}
+
+// feed makes what a pass reads at batch k of the stream.
+func (t *trainer) feed(g *Graph, m *Moment, k int) (feed autodiff.Feed, err error) {
+	b, s := m.Batch, m.stream
+	feed = autodiff.Feed{
+		Inputs: map[string][]int64{"input_ids": b.IDs, "attention_mask": b.Mask, "token_type_ids": b.Types},
+		Floats: map[string][]float32{}, Ints: map[string][]int32{},
+		Seed: t.cfg.Seed<<1 | uint64(s.view), Step: uint64(k),
+	}
+	if b.R > 0 {
+		feed.Inputs["rows"] = b.Rows
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.ints)) {
+		if feed.Ints[name], err = g.ints[name](m); err != nil {
+			return feed, err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.floats)) {
+		if feed.Floats[name], err = g.floats[name](m); err != nil {
+			return feed, err
+		}
+	}
+	for _, term := range s.terms {
+		feed.Weights = append(feed.Weights, float32(term.weight(t.step, t.steps)))
+	}
+	return feed, nil
 }
 
 // examples names the first examples of a batch, for messages.
@@ -363,7 +374,7 @@ func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
 	g := &Graph{pass: pass, b: b.B, r: b.R, heads: t.heads, masked: s.view == Masked, width: s.width,
-		inputs: map[string]*gorgonia.Node{}, ints: map[string]func(*corpus.Batch) []int32{}}
+		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}}
 	nodes := make([]*gorgonia.Node, len(s.terms))
 	for i, term := range s.terms {
 		if nodes[i], err = term.Loss.Build(g); err != nil {

@@ -1,0 +1,133 @@
+package distill
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/autodiff"
+	"github.com/litekit/lite/student"
+)
+
+// Graph is the differentiable graph of one batch shape, as losses see it. Each
+// method names a value of the student, or an input that the trainer feeds at
+// every step.
+type Graph struct {
+	pass   *autodiff.Pass
+	b, r   int
+	heads  *heads
+	masked bool // whether this is the masked view
+	width  int  // C or V of the teacher; 0 without one
+	floats map[string]func(*Moment) ([]float32, error)
+	ints   map[string]func(*Moment) ([]int32, error)
+}
+
+// Moment is what the inputs of a step are made from. A result may depend on
+// nothing else, or a run that was stopped could not go on as if it had not been.
+type Moment struct {
+	// Batch is the one that is run.
+	Batch *corpus.Batch
+	// Step counts from 0 to Steps − 1.
+	Step, Steps int
+
+	stream *stream
+	soft   []float32 // the teacher's logits, where a loss reads them
+}
+
+// Student returns an output: "" the primary one, else by name. On the masked
+// view outputs per token are [R,·], the selected rows.
+func (g *Graph) Student(output string) (*gorgonia.Node, error) {
+	if output == "" {
+		output = g.heads.primary
+	}
+	return g.pass.Output(output)
+}
+
+// head returns the output of a kind of head.
+func (g *Graph) head(kind student.Kind) (*gorgonia.Node, error) {
+	output, ok := g.heads.output[kind]
+	if !ok {
+		return nil, fmt.Errorf("distill: the student has no %s head", kind)
+	}
+	return g.pass.Output(output)
+}
+
+// Floats returns an input of that shape, which feed makes at every step. The
+// name belongs to one input in the sum of all losses: where it is asked for
+// again, the first feed counts.
+func (g *Graph) Floats(name string, feed func(*Moment) ([]float32, error), shape ...int) *gorgonia.Node {
+	if g.floats[name] == nil {
+		g.floats[name] = feed
+	}
+	return g.pass.Floats(name, shape...)
+}
+
+// Ints is Floats for int32, such as classes, −1 where there is none.
+func (g *Graph) Ints(name string, feed func(*Moment) ([]int32, error), shape ...int) *gorgonia.Node {
+	if g.ints[name] == nil {
+		g.ints[name] = feed
+	}
+	return g.pass.Ints(name, shape...)
+}
+
+// Teacher returns the teacher's logits: [B,C], or [R,V] on the masked view.
+func (g *Graph) Teacher() (*gorgonia.Node, error) {
+	if g.width == 0 {
+		return nil, fmt.Errorf("distill: this loss needs a teacher")
+	}
+	return g.Floats("teacher", func(m *Moment) ([]float32, error) { return m.soft, nil }, g.Rows(), g.width), nil
+}
+
+// RowWeights is 1 on rows that count and 0 on padding: [B], or [R] on the masked view.
+func (g *Graph) RowWeights() *gorgonia.Node {
+	return g.Floats("row_weights", func(m *Moment) ([]float32, error) { return m.stream.rowWeights(m.Batch), nil }, g.Rows())
+}
+
+// Rows is how many rows of logits the primary output has: B, or R on the masked view.
+func (g *Graph) Rows() int {
+	if g.masked {
+		return g.r
+	}
+	return g.b
+}
+
+// Labels is [B]: the classes, −1 where there is none.
+func (g *Graph) Labels() *gorgonia.Node {
+	return g.labels("labels", g.b, func(b *corpus.Batch) []int32 { return b.Labels })
+}
+
+// Tokens is [R]: the token behind each mask, −1 on padding rows.
+func (g *Graph) Tokens() *gorgonia.Node {
+	return g.labels("tokens", g.r, func(b *corpus.Batch) []int32 { return b.MLM })
+}
+
+// POS is [R]: the part of speech of the masked word, −1 where unknown.
+func (g *Graph) POS() *gorgonia.Node {
+	return g.labels("pos", g.r, func(b *corpus.Batch) []int32 { return b.POS })
+}
+
+// NER is [R]: the entity tag of the masked word, −1 where unknown.
+func (g *Graph) NER() *gorgonia.Node {
+	return g.labels("ner", g.r, func(b *corpus.Batch) []int32 { return b.NER })
+}
+
+// Order is [B]: 0 for two segments in order, 1 swapped, −1 for one segment.
+func (g *Graph) Order() *gorgonia.Node {
+	return g.labels("order", g.b, func(b *corpus.Batch) []int32 { return b.Order })
+}
+
+func (g *Graph) labels(name string, n int, of func(*corpus.Batch) []int32) *gorgonia.Node {
+	return g.Ints(name, func(m *Moment) ([]int32, error) { return of(m.Batch), nil }, n)
+}
+
+// targets are the labels of the primary head on the clean view.
+func (g *Graph) targets() *gorgonia.Node {
+	switch g.heads.kind {
+	case student.KindPOS:
+		return g.POS()
+	case student.KindNER:
+		return g.NER()
+	}
+	return g.Labels()
+}
