@@ -48,7 +48,7 @@ var table = rules{
 		{"internal/autodiff"},
 		{"internal/exec"},
 		{"internal/fuse"},
-		{"onnx", "internal/synth"},
+		{"onnx", "internal/synth", "synonym"},
 		{"corpus", "internal/kernel", "internal/onnxpb"},
 		{"corpus/tokenizer"},
 		{"internal/ordered"},
