@@ -54,10 +54,14 @@ func vNormGradSums(dgamma, dbeta, dy, x, gamma []float32, mean, rstd float32) (s
 func vNormGradDx(dx, dy, x, gamma []float32, mean, rstd, c1, c2 float32) {
 	normGradDxGo(dx, dy, x, gamma, mean, rstd, c1, c2)
 }
-func vAct(act Act, y, x []float32)                     { actGo(act, y, x) }
-func vActGrad(act Act, dx, x, dy []float32)            { actGradGo(act, dx, x, dy) }
-func vBiasAct(act Act, y, bias []float32)              { biasActGo(act, y, bias) }
-func vAdamW(w, g, m, v []float32, c *adamConst)        { adamWGo(w, g, m, v, c) }
+func vAct(act Act, y, x []float32)              { actGo(act, y, x) }
+func vActGrad(act Act, dx, x, dy []float32)     { actGradGo(act, dx, x, dy) }
+func vBiasAct(act Act, y, bias []float32)       { biasActGo(act, y, bias) }
+func vAdamW(w, g, m, v []float32, c *adamConst) { adamWGo(w, g, m, v, c) }
+func vLAMBMoments(w, g, m, v []float32, c *lambConst) float64 {
+	return lambMomentsGo(w, g, m, v, c)
+}
+func vLAMBStep(w, m, v []float32, c *lambConst)        { lambStepGo(w, m, v, c) }
 func vWiden(dst []int16, a []uint8) int32              { return widenGo(dst, a) }
 func vSubScaled(row, sums []int32, z, c int32)         { subScaledGo(row, sums, z, c) }
 func vQuantize(dst []uint8, x []float32, s, z float32) { quantizeGo(dst, x, s, z) }

@@ -164,6 +164,21 @@ func vAdamW(w, g, m, v []float32, c *adamConst) {
 	adamWGo(w, g, m, v, c)
 }
 
+func vLAMBMoments(w, g, m, v []float32, c *lambConst) float64 {
+	if useAVX2 {
+		return lambMomentsAVX2(ptr(w), ptr(g), ptr(m), ptr(v), len(w), &c.beta1)
+	}
+	return lambMomentsGo(w, g, m, v, c)
+}
+
+func vLAMBStep(w, m, v []float32, c *lambConst) {
+	if useAVX2 {
+		lambStepAVX2(ptr(w), ptr(m), ptr(v), len(w), &c.beta1)
+		return
+	}
+	lambStepGo(w, m, v, c)
+}
+
 func vAct(act Act, y, x []float32) {
 	if !useAVX2 {
 		actGo(act, y, x)

@@ -535,6 +535,17 @@ func normGradDxAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int,
 //go:noescape
 func adamWAVX2(w *float32, grad *float32, m *float32, v *float32, n int, c *float32)
 
+// lambMomentsAVX2 updates the moments and returns Σ u² in float64;
+// c holds the fields of lambConst.
+//
+//go:noescape
+func lambMomentsAVX2(w *float32, grad *float32, m *float32, v *float32, n int, c *float32) float64
+
+// lambStepAVX2 sets w -= rate·u; c holds the fields of lambConst.
+//
+//go:noescape
+func lambStepAVX2(w *float32, m *float32, v *float32, n int, c *float32)
+
 // attnScores1 sets s[1,16·panels] = A·B + bias and top[1] to the greatest element of
 // each row. Rows of A, bias and s and panels of B are so many bytes apart.
 //

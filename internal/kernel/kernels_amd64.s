@@ -11197,6 +11197,149 @@ done:
 	VZEROUPPER
 	RET
 
+// func lambMomentsAVX2(w *float32, grad *float32, m *float32, v *float32, n int, c *float32) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·lambMomentsAVX2(SB), NOSPLIT, $0-56
+	MOVQ         c+40(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y2
+	VBROADCASTSS 12(AX), Y3
+	VBROADCASTSS 16(AX), Y4
+	VBROADCASTSS 20(AX), Y5
+	VBROADCASTSS 24(AX), Y6
+	VBROADCASTSS 28(AX), Y7
+	VXORPS       Y8, Y8, Y8
+	MOVQ         w+0(FP), AX
+	MOVQ         grad+8(FP), CX
+	MOVQ         m+16(FP), DX
+	MOVQ         v+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	SUBQ         $0x08, SI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(DI*1), Y9
+	VMOVUPS      (CX)(DI*1), Y10
+	VMOVUPS      (DX)(DI*1), Y11
+	VMOVUPS      (BX)(DI*1), Y12
+	VMULPS       Y2, Y10, Y13
+	VFMADD213PS  Y13, Y0, Y11
+	VMULPS       Y3, Y10, Y13
+	VMULPS       Y10, Y13, Y13
+	VFMADD213PS  Y13, Y1, Y12
+	VSQRTPS      Y12, Y13
+	VFMADD213PS  Y6, Y5, Y13
+	VMULPS       Y4, Y11, Y10
+	VDIVPS       Y13, Y10, Y10
+	VFMADD231PS  Y9, Y7, Y10
+	VEXTRACTF128 $0x01, Y10, X13
+	VCVTPS2PD    X10, Y10
+	VCVTPS2PD    X13, Y13
+	VFMADD231PD  Y10, Y10, Y8
+	VFMADD231PD  Y13, Y13, Y8
+	VMOVUPS      Y11, (DX)(DI*1)
+	VMOVUPS      Y12, (BX)(DI*1)
+	ADDQ         $0x20, DI
+	SUBQ         $0x08, SI
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, SI
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), R8
+	NEGQ         SI
+	VMOVUPS      32(R8)(SI*4), Y9
+	VMASKMOVPS   (AX)(DI*1), Y9, Y10
+	VMASKMOVPS   (CX)(DI*1), Y9, Y11
+	VMASKMOVPS   (DX)(DI*1), Y9, Y12
+	VMASKMOVPS   (BX)(DI*1), Y9, Y13
+	VMULPS       Y2, Y11, Y2
+	VFMADD213PS  Y2, Y0, Y12
+	VMULPS       Y3, Y11, Y2
+	VMULPS       Y11, Y2, Y2
+	VFMADD213PS  Y2, Y1, Y13
+	VSQRTPS      Y13, Y2
+	VFMADD213PS  Y6, Y5, Y2
+	VMULPS       Y4, Y12, Y11
+	VDIVPS       Y2, Y11, Y11
+	VFMADD231PS  Y10, Y7, Y11
+	VANDPS       Y9, Y11, Y11
+	VEXTRACTF128 $0x01, Y11, X2
+	VCVTPS2PD    X11, Y11
+	VCVTPS2PD    X2, Y2
+	VFMADD231PD  Y11, Y11, Y8
+	VFMADD231PD  Y2, Y2, Y8
+	VMASKMOVPS   Y12, Y9, (DX)(DI*1)
+	VMASKMOVPS   Y13, Y9, (BX)(DI*1)
+
+done:
+	VEXTRACTF128 $0x01, Y8, X0
+	VADDPD       X0, X8, X8
+	VPERMILPD    $0x01, X8, X0
+	VADDSD       X0, X8, X8
+	MOVSD        X8, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func lambStepAVX2(w *float32, m *float32, v *float32, n int, c *float32)
+// Requires: AVX, FMA3
+TEXT ·lambStepAVX2(SB), NOSPLIT, $0-40
+	MOVQ         c+32(FP), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y0
+	VBROADCASTSS 8(AX), Y0
+	VBROADCASTSS 12(AX), Y0
+	VBROADCASTSS 16(AX), Y0
+	VBROADCASTSS 20(AX), Y1
+	VBROADCASTSS 24(AX), Y2
+	VBROADCASTSS 28(AX), Y3
+	VBROADCASTSS 32(AX), Y4
+	MOVQ         w+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x08, BX
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Y5
+	VMOVUPS      (CX)(SI*1), Y6
+	VMOVUPS      (DX)(SI*1), Y7
+	VSQRTPS      Y7, Y7
+	VFMADD213PS  Y2, Y1, Y7
+	VMULPS       Y0, Y6, Y6
+	VDIVPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VFNMADD231PS Y6, Y4, Y5
+	VMOVUPS      Y5, (AX)(SI*1)
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, BX
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), DI
+	NEGQ         BX
+	VMOVUPS      32(DI)(BX*4), Y5
+	VMASKMOVPS   (AX)(SI*1), Y5, Y6
+	VMASKMOVPS   (CX)(SI*1), Y5, Y7
+	VMASKMOVPS   (DX)(SI*1), Y5, Y8
+	VSQRTPS      Y8, Y8
+	VFMADD213PS  Y2, Y1, Y8
+	VMULPS       Y0, Y7, Y0
+	VDIVPS       Y8, Y0, Y0
+	VFMADD231PS  Y6, Y3, Y0
+	VFNMADD231PS Y0, Y4, Y6
+	VMASKMOVPS   Y6, Y5, (AX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func attnScores1(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
 // Requires: AVX, FMA3
 TEXT ·attnScores1(SB), NOSPLIT, $32-88

@@ -51,19 +51,26 @@ func normLoops() {
 	finish()
 }
 
-// optimizer writes AdamW's update; the fields of adamConst are read in order.
+// optimizer writes the updates of AdamW and LAMB; the fields of adamConst and
+// lambConst are read in order.
 func optimizer() {
-	function("adamWAVX2", "func(w, grad, m, v *float32, n int, c *float32)", "takes one step; c holds the fields of adamConst.")
-	c := pointer("c")
-	field := func(i int) VecVirtual {
-		y := YMM()
-		VBROADCASTSS(Mem{Base: c, Disp: 4 * i}, y)
-		return y
-	}
-	var k [9]VecVirtual
+	adamW()
+	lamb()
+}
+
+// fields loads n floats from c on, each into all elements of a vector.
+func fields(n int) []VecVirtual {
+	c, k := pointer("c"), make([]VecVirtual, n)
 	for i := range k {
-		k[i] = field(i)
+		k[i] = YMM()
+		VBROADCASTSS(Mem{Base: c, Disp: 4 * i}, k[i])
 	}
+	return k
+}
+
+func adamW() {
+	function("adamWAVX2", "func(w, grad, m, v *float32, n int, c *float32)", "takes one step; c holds the fields of adamConst.")
+	k := fields(9)
 	beta1, beta2, rest1, rest2, keep, rate, unbias2, eps, scale := k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
 	loop{in: []string{"w", "grad", "m", "v"}, out: []string{"w", "m", "v"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
 		w, g, m, v := in[0], in[1], in[2], in[3]
@@ -80,6 +87,57 @@ func optimizer() {
 		VDIVPS(t, g, t)
 		VFMSUB213PS(t, keep, w)
 		return []VecVirtual{w, m, v}
+	}}.emit()
+	finish()
+}
+
+func lamb() {
+	// direction leaves u = m·unbias1/(sqrt(v)·unbias2+eps) + decay·w in u; t is scratch.
+	direction := func(w, m, v, unbias1, unbias2, eps, decay, u, t VecVirtual) {
+		VSQRTPS(v, t)
+		VFMADD213PS(eps, unbias2, t)
+		VMULPS(unbias1, m, u)
+		VDIVPS(t, u, u)
+		VFMADD231PS(w, decay, u)
+	}
+
+	function("lambMomentsAVX2", "func(w, grad, m, v *float32, n int, c *float32) float64", "updates the moments and returns Σ u² in float64;\nc holds the fields of lambConst.")
+	k := fields(8)
+	sum := zero()
+	loop{in: []string{"w", "grad", "m", "v"}, out: []string{"m", "v"}, body: func(in []VecVirtual, _ int, mask Op) []VecVirtual {
+		w, g, m, v := in[0], in[1], in[2], in[3]
+		t := YMM()
+		VMULPS(k[2], g, t)
+		VFMADD213PS(t, k[0], m)
+		VMULPS(k[3], g, t)
+		VMULPS(g, t, t)
+		VFMADD213PS(t, k[1], v)
+		direction(w, m, v, k[4], k[5], k[6], k[7], g, t)
+		if mask != nil {
+			VANDPS(mask, g, g)
+		}
+		VEXTRACTF128(Imm(1), g, t.AsX())
+		VCVTPS2PD(g.AsX(), g)
+		VCVTPS2PD(t.AsX(), t)
+		VFMADD231PD(g, g, sum)
+		VFMADD231PD(t, t, sum)
+		return []VecVirtual{m, v}
+	}}.emit()
+	hi := YMM()
+	VEXTRACTF128(Imm(1), sum, hi.AsX())
+	VADDPD(hi.AsX(), sum.AsX(), sum.AsX())
+	VPERMILPD(Imm(1), sum.AsX(), hi.AsX())
+	VADDSD(hi.AsX(), sum.AsX(), sum.AsX())
+	Store(sum.AsX(), ReturnIndex(0))
+	finish()
+
+	function("lambStepAVX2", "func(w, m, v *float32, n int, c *float32)", "sets w -= rate·u; c holds the fields of lambConst.")
+	k = fields(9)
+	loop{in: []string{"w", "m", "v"}, out: []string{"w"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		u, t := YMM(), YMM()
+		direction(in[0], in[1], in[2], k[4], k[5], k[6], k[7], u, t)
+		VFNMADD231PS(u, k[8], in[0])
+		return in[:1]
 	}}.emit()
 	finish()
 }
