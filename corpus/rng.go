@@ -10,6 +10,7 @@ const (
 	purposeSplit
 	purposeShuffle
 	purposeHash
+	purposeNext
 )
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).

@@ -2,8 +2,8 @@ package corpus
 
 import (
 	"fmt"
+	"math"
 	"runtime"
-	"sync"
 
 	"github.com/litekit/lite/corpus/tokenizer"
 )
@@ -12,103 +12,227 @@ import (
 const (
 	groupStart    = 1 << iota // first piece of a word (for whole-word masking)
 	sentenceStart             // first piece of a sentence
+	flagBits      = iota
 )
 
-// store holds the tokenized corpus: 5 bytes a token, 9 with annotations.
-type store struct {
+// tokens are pieces of text in a row and what is known of each.
+type tokens struct {
 	ids      []int32
 	flags    []uint8
 	pos, ner []int16 // nil when nothing is annotated
-	seqs     []sequence
 }
 
-// sequence is one row of a batch before padding: tokens [lo,mid) of the first
-// text and [mid,hi) of the second.
-type sequence struct {
-	example, lo, mid, hi int32
-	label                int32
-	pair                 bool // the pair template applies
-	split                bool // [lo,hi) is to be cut at a sentence start into two segments
+func (t *tokens) slice(lo, hi int) tokens {
+	out := tokens{ids: t.ids[lo:hi], flags: t.flags[lo:hi]}
+	if t.pos != nil {
+		out.pos, out.ner = t.pos[lo:hi], t.ner[lo:hi]
+	}
+	return out
 }
+
+// sequence is one row of a batch before padding: n tokens from lo on, of which
+// the first mid are those of the first text.
+type sequence struct {
+	lo             int64
+	example, label int32
+	mid, n         int32
+	score          float32 // NaN none
+	pair           bool    // the pair template applies
+	split          bool    // the tokens are to be cut at a sentence start into two segments
+}
+
+// part is what one worker has tokenized.
+type part struct {
+	tokens
+	seqs []sequence
+}
+
+// store holds the tokenized corpus: in memory, 5 bytes a token and 9 with
+// annotations, until that is more than a limit; then in a temporary file, of
+// which only the length of each sequence stays in memory.
+type store struct {
+	tokens
+	seqs    []sequence
+	spill   *spill  // nil in memory
+	lengths []int32 // of the sequences, special tokens included
+	scored  bool    // some example has a score
+}
+
+// defaultHeld is what tokens may take before they go to a temporary file.
+const defaultHeld = 64 << 20
 
 // blockSize is the number of examples that one worker tokenizes at a time.
 const blockSize = 256
 
-// buildStore tokenizes c in parallel blocks and joins them in order.
-func buildStore(c Corpus, add func(*store, Example, int) error) (*store, error) {
-	blocks := (c.Len() + blockSize - 1) / blockSize
-	parts, errs := make([]store, blocks), make([]error, blocks)
-	var wg sync.WaitGroup
-	gate := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for b := range blocks {
-		gate <- struct{}{}
-		wg.Add(1)
-		go func() {
-			defer func() { <-gate; wg.Done() }()
-			for i := b * blockSize; i < min((b+1)*blockSize, c.Len()) && errs[b] == nil; i++ {
-				e, err := c.At(i)
-				if err == nil {
-					err = add(&parts[b], e, i)
-				}
-				if err != nil {
-					errs[b] = fmt.Errorf("corpus: example %d: %w", i, err)
-				}
-			}
-		}()
-	}
-	wg.Wait()
-	total, seqs, labelled := 0, 0, false
-	for b := range parts {
-		if errs[b] != nil {
-			return nil, errs[b]
-		}
-		total += len(parts[b].ids)
-		seqs += len(parts[b].seqs)
-		labelled = labelled || parts[b].pos != nil
-	}
-	if total > 1<<31-1 {
-		return nil, fmt.Errorf("corpus: %d tokens; at most %d fit one view: use Take or split the corpus", total, 1<<31-1)
-	}
-	out := &store{ids: make([]int32, 0, total), flags: make([]uint8, 0, total), seqs: make([]sequence, 0, seqs)}
-	if labelled {
-		out.pos, out.ner = make([]int16, 0, total), make([]int16, 0, total)
-	}
-	for b := range parts {
-		out.join(&parts[b], labelled)
-		parts[b] = store{}
-	}
-	return out, nil
+// block is a part, or why there is none.
+type block struct {
+	part
+	err error
 }
 
-func (s *store) join(p *store, labelled bool) {
-	base := int32(len(s.ids))
-	s.ids = append(s.ids, p.ids...)
-	s.flags = append(s.flags, p.flags...)
-	if labelled {
-		p.fillLabels()
-		s.pos, s.ner = append(s.pos, p.pos...), append(s.ner, p.ner...)
+// buildStore tokenizes c in parallel blocks and joins them in order; few blocks
+// are under way at once.
+func buildStore(c Corpus, limit int64, add func(*part, Example, int) error, length func(sequence) int) (*store, error) {
+	blocks := (c.Len() + blockSize - 1) / blockSize
+	queue := make(chan chan block, runtime.GOMAXPROCS(0))
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		defer close(queue)
+		for b := range blocks {
+			done := make(chan block, 1)
+			select {
+			case queue <- done:
+				go func() { done <- tokenize(c, b, add) }()
+			case <-stop:
+				return
+			}
+		}
+	}()
+	j := joiner{limit: limit, length: length, store: &store{}}
+	for done := range queue {
+		b := <-done
+		if b.err == nil {
+			b.err = j.add(b.part)
+		}
+		if b.err != nil {
+			j.drop()
+			return nil, b.err
+		}
 	}
-	for _, q := range p.seqs {
-		q.lo, q.mid, q.hi = q.lo+base, q.mid+base, q.hi+base
-		s.seqs = append(s.seqs, q)
+	return j.finish()
+}
+
+func tokenize(c Corpus, number int, add func(*part, Example, int) error) (b block) {
+	for i := number * blockSize; i < min((number+1)*blockSize, c.Len()); i++ {
+		e, err := c.At(i)
+		if err == nil {
+			err = add(&b.part, e, i)
+		}
+		if err != nil {
+			b.err = fmt.Errorf("corpus: example %d: %w", i, err)
+			return b
+		}
+	}
+	return b
+}
+
+// joiner puts parts in a row.
+type joiner struct {
+	limit, size int64
+	held        []part
+	store       *store
+	length      func(sequence) int
+	tokens      int64
+	seqs        int
+	labelled    bool
+}
+
+func (j *joiner) add(p part) error {
+	for i := range p.seqs {
+		q := &p.seqs[i]
+		j.store.lengths = append(j.store.lengths, int32(j.length(*q)))
+		j.store.scored = j.store.scored || !math.IsNaN(float64(q.score))
+		q.lo += j.tokens
+	}
+	j.tokens += int64(len(p.ids))
+	if j.seqs += len(p.seqs); j.seqs > math.MaxInt32 {
+		return fmt.Errorf("corpus: more than %d sequences do not fit one view; use Take or split the corpus", math.MaxInt32)
+	}
+	if p.pos != nil {
+		p.fillLabels()
+		j.labelled = true
+	}
+	if j.store.spill != nil {
+		return j.store.spill.write(p)
+	}
+	j.held = append(j.held, p)
+	j.size += int64(5*len(p.ids) + 4*len(p.pos) + 32*len(p.seqs))
+	if j.size <= j.limit {
+		return nil
+	}
+	var err error
+	if j.store.spill, err = newSpill(j.limit); err != nil {
+		return err
+	}
+	for k := range j.held {
+		if err := j.store.spill.write(j.held[k]); err != nil {
+			return err
+		}
+		j.held[k] = part{}
+	}
+	j.held = nil
+	return nil
+}
+
+func (j *joiner) drop() {
+	if j.store.spill != nil {
+		j.store.spill.close()
+	}
+}
+
+func (j *joiner) finish() (*store, error) {
+	s := j.store
+	if s.spill != nil {
+		return s, s.spill.finish(s)
+	}
+	s.ids, s.flags, s.seqs = make([]int32, 0, j.tokens), make([]uint8, 0, j.tokens), make([]sequence, 0, j.seqs)
+	if j.labelled {
+		s.pos, s.ner = make([]int16, 0, j.tokens), make([]int16, 0, j.tokens)
+	}
+	for k := range j.held {
+		p := &j.held[k]
+		s.ids, s.flags, s.seqs = append(s.ids, p.ids...), append(s.flags, p.flags...), append(s.seqs, p.seqs...)
+		if j.labelled {
+			p.fillLabels()
+			s.pos, s.ner = append(s.pos, p.pos...), append(s.ner, p.ner...)
+		}
+		j.held[k] = part{}
+	}
+	return s, nil
+}
+
+// load returns a sequence and its tokens, which are valid until buf is used again.
+func (s *store) load(n int, buf *reader) (sequence, tokens, error) {
+	if s.spill != nil {
+		defer runtime.KeepAlive(s) // the files go with it
+		return s.spill.load(n, buf)
+	}
+	q := s.seqs[n]
+	return q, s.slice(int(q.lo), int(q.lo)+int(q.n)), nil
+}
+
+// each gives all tokens, some at a time, in order.
+func (s *store) each(yield func(ids []int32)) {
+	if s.spill == nil {
+		yield(s.ids)
+		return
+	}
+	const step = 1 << 16
+	var w reader
+	for lo := int64(0); lo < s.spill.written; lo += step {
+		if s.spill.loadTokens(lo, min(step, s.spill.written-lo), &w) != nil {
+			return
+		}
+		yield(w.ids)
 	}
 }
 
 // fillLabels brings the label columns to the length of ids.
-func (s *store) fillLabels() {
-	for len(s.pos) < len(s.ids) {
-		s.pos, s.ner = append(s.pos, -1), append(s.ner, -1)
+func (t *tokens) fillLabels() {
+	for len(t.pos) < len(t.ids) {
+		t.pos, t.ner = append(t.pos, -1), append(t.ner, -1)
 	}
 }
 
 // text appends the tokens of one text with their groups, sentences and labels,
 // and returns their range.
-func (s *store) text(ps []tokenizer.Piece, words []Word, sentences []Span, tg tagger) (lo, hi int32, err error) {
-	lo = int32(len(s.ids))
+func (t *tokens) text(ps []tokenizer.Piece, words []Word, sentences []Span, tg tagger) (lo, hi int, err error) {
+	lo = len(t.ids)
 	var word []int32
 	if len(words) > 0 {
-		s.fillLabels()
-		if s.pos, s.ner, word, err = tg.label(words, ps, s.pos, s.ner, make([]int32, 0, len(ps))); err != nil {
+		t.fillLabels()
+		if t.pos, t.ner, word, err = tg.label(words, ps, t.pos, t.ner, make([]int32, 0, len(ps))); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -128,8 +252,8 @@ func (s *store) text(ps []tokenizer.Piece, words []Word, sentences []Span, tg ta
 			flag |= sentenceStart
 			next++
 		}
-		s.ids = append(s.ids, p.ID)
-		s.flags = append(s.flags, flag)
+		t.ids = append(t.ids, p.ID)
+		t.flags = append(t.flags, flag)
 	}
-	return lo, int32(len(s.ids)), nil
+	return lo, len(t.ids), nil
 }

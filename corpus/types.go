@@ -39,6 +39,9 @@ type Batch struct {
 	Mask    []int64 // [B,S] 1 on real tokens, 0 on padding
 	Types   []int64 // [B,S] segment (token type) ids
 	Labels  []int32 // [B] class, −1 none
+	// Scores holds Example.Score [B], NaN where there is none and on padding
+	// rows; nil where no example of the corpus has one.
+	Scores []float32
 
 	// The rest is filled by denoise views, and by task views with
 	// ViewOptions.TokenLabels; empty (R = 0) otherwise.
@@ -50,4 +53,9 @@ type Batch struct {
 	POS   []int32 // [R] index into View.POSTags of the original word; −1 unknown
 	NER   []int32 // [R] index into View.NERTags of the original piece; −1 unknown
 	Order []int32 // [B] sentence order: 0 in order, 1 swapped, −1 none
+	// Next holds the target of next-sentence prediction [B], filled with
+	// ViewOptions.NextSentence: 0 where the second segment follows the first one
+	// in its document, 1 where it is of another document, −1 where there is one
+	// segment only (and everywhere without the option).
+	Next []int32
 }

@@ -1,0 +1,179 @@
+package corpus
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/litekit/lite/corpus/tokenizer"
+)
+
+func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
+
+// Batch makes batch i of an epoch, 0 ≤ i < Batches(epoch).
+func (v *View) Batch(epoch, i int) (*Batch, error) {
+	if epoch < 0 || i < 0 || i >= v.Batches(epoch) {
+		return nil, fmt.Errorf("corpus: batch %d of epoch %d does not exist; an epoch has %d batches", i, epoch, v.Batches(epoch))
+	}
+	seqs := v.plan(epoch).batch(i)
+	b := &Batch{B: len(seqs)}
+	if v.opts.FullBatches {
+		b.B = v.opts.BatchSize
+	}
+	for _, n := range seqs {
+		b.S = max(b.S, int(v.store.lengths[n]))
+	}
+	// S may exceed MaxLength by the rounding only where MaxLength is not a
+	// multiple; a model's position table must not be overrun.
+	b.S = max(b.S, min(roundUp(b.S, v.opts.PadMultiple), v.opts.MaxLength))
+	v.alloc(b)
+	w := writer{v: v, b: b, epoch: epoch}
+	for row := range b.B {
+		if row < len(seqs) {
+			if err := w.sequence(row, int(seqs[row])); err != nil {
+				return nil, err
+			}
+		} else {
+			w.padding(row)
+		}
+	}
+	w.padRows()
+	return b, nil
+}
+
+func (v *View) alloc(b *Batch) {
+	n := b.B * b.S
+	b.Index, b.Labels, b.Order, b.Next = make([]int, b.B), make([]int32, b.B), make([]int32, b.B), make([]int32, b.B)
+	if v.store.scored {
+		b.Scores = make([]float32, b.B)
+	}
+	b.IDs, b.Mask, b.Types = make([]int64, n), make([]int64, n), make([]int64, n)
+	for i := range b.IDs {
+		b.IDs[i] = v.tok.PadID()
+	}
+}
+
+// writer fills one batch.
+type writer struct {
+	v       *View
+	b       *Batch
+	epoch   int
+	windows [2]reader // tokens of a sequence, and of another one
+	best    reader
+	starts  []int
+
+	tokens           // of one sequence
+	seq      []uint8 // 0 first text, 1 second
+	at       []int32 // flat position of each
+	chosen   []bool
+	labelled bool
+}
+
+// template lays out the special tokens of tpl and the tokens of the segments.
+func (w *writer) template(row int, tpl []tokenizer.Part, first, second tokens) {
+	w.ids, w.flags, w.pos, w.ner = w.ids[:0], w.flags[:0], w.pos[:0], w.ner[:0]
+	w.at, w.seq = w.at[:0], w.seq[:0]
+	w.labelled = first.pos != nil
+	p := row * w.b.S
+	put := func(id int32, kind int64) {
+		w.b.IDs[p], w.b.Mask[p], w.b.Types[p] = int64(id), 1, kind
+		p++
+	}
+	for _, part := range tpl {
+		for _, id := range part.IDs {
+			put(id, part.Type)
+		}
+		seg := &first
+		if part.Seq == 1 {
+			seg = &second
+		} else if part.Seq < 0 {
+			continue
+		}
+		for k, id := range seg.ids {
+			w.at, w.seq = append(w.at, int32(p)), append(w.seq, uint8(part.Seq))
+			put(id, part.Type)
+			flag := seg.flags[k]
+			if k == 0 {
+				flag |= groupStart
+			}
+			w.ids, w.flags = append(w.ids, id), append(w.flags, flag)
+		}
+		if w.labelled {
+			w.pos, w.ner = append(w.pos, seg.pos...), append(w.ner, seg.ner...)
+		}
+	}
+}
+
+func (w *writer) padding(row int) {
+	w.template(row, w.v.tok.Template(false), tokens{}, tokens{})
+	w.b.Index[row], w.b.Labels[row], w.b.Order[row], w.b.Next[row] = -1, -1, -1, -1
+	if w.b.Scores != nil {
+		w.b.Scores[row] = float32(math.NaN())
+	}
+}
+
+func (w *writer) sequence(row, n int) error {
+	v := w.v
+	q, all, err := v.store.load(n, &w.windows[0])
+	if err != nil {
+		return err
+	}
+	l, err := w.layout(n, q, all)
+	if err != nil {
+		return err
+	}
+	w.template(row, v.tok.Template(l.pair), l.first, l.second)
+	w.b.Index[row], w.b.Labels[row], w.b.Order[row], w.b.Next[row] = int(q.example), q.label, l.order, l.next
+	if w.b.Scores != nil {
+		w.b.Scores[row] = q.score
+	}
+	switch {
+	case v.denoise:
+		w.mask(n)
+	case v.opts.TokenLabels:
+		for i := range w.ids {
+			if w.seq[i] == 0 {
+				w.target(i, -1)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *writer) mask(n int) {
+	m := &w.v.masker
+	r := stream(w.v.opts.Seed, purposeMask, w.epoch, n)
+	w.chosen = append(w.chosen[:0], make([]bool, len(w.ids))...)
+	m.targets(r, w.ids, w.flags, w.chosen)
+	for i, id := range w.ids {
+		switch {
+		case w.chosen[i]:
+			w.b.IDs[w.at[i]] = int64(m.damage(r, id))
+			w.target(i, id)
+		case w.v.opts.RowsAll && m.maskable(id):
+			w.target(i, -1)
+		}
+	}
+}
+
+// target appends one selected row.
+func (w *writer) target(i int, mlm int32) {
+	b := w.b
+	pos, ner := int32(-1), int32(-1)
+	if w.labelled {
+		pos, ner = int32(w.pos[i]), int32(w.ner[i])
+	}
+	b.Rows = append(b.Rows, int64(w.at[i]))
+	b.MLM, b.POS, b.NER = append(b.MLM, mlm), append(b.POS, pos), append(b.NER, ner)
+}
+
+// padRows brings R to a multiple of RowMultiple.
+func (w *writer) padRows() {
+	b := w.b
+	if len(b.Rows) > 0 {
+		for len(b.Rows)%w.v.opts.RowMultiple != 0 {
+			b.Rows = append(b.Rows, b.Rows[0])
+			b.MLM, b.POS, b.NER = append(b.MLM, -1), append(b.POS, -1), append(b.NER, -1)
+		}
+	}
+	b.R = len(b.Rows)
+}
