@@ -37,7 +37,7 @@ type rules struct {
 // that exists and is not named is a fault.
 var table = rules{
 	lines: [][]string{
-		{"cmd/lite", "examples/compress", "examples/customloss", "examples/serve", "internal/demo/make", "bench", "bench/gemm"},
+		{"cmd/lite", "examples/compress", "examples/customloss", "examples/experiments", "examples/serve", "internal/demo/make", "bench", "bench/gemm"},
 		{"internal/demo"},
 		{"."},
 		{"distill"},
@@ -56,7 +56,7 @@ var table = rules{
 	beside: map[string]string{"eval": "teacher"},
 	only: map[string][]string{
 		"internal/onnxpb":               {"onnx"},
-		"gorgonia.org":                  {"internal/autodiff", "distill", "examples/customloss", "teacher/onnxgo"},
+		"gorgonia.org":                  {"internal/autodiff", "distill", "examples/customloss", "examples/experiments", "teacher/onnxgo"},
 		"github.com/owulveryck/onnx-go": {"teacher/onnxgo"},
 		"github.com/spf13/cobra":        {"cmd/lite"},
 		"github.com/go-ego/gse":         {"corpus"},
