@@ -14,17 +14,21 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // A checkpoint is one file, replaced whole:
 //
-//	"litecp01" | header length uint32 | header JSON | for every parameter: weights, first, second moments float32 | sha256 of all before
+//	"litecp02" | header length uint32 | header JSON | for every parameter: weights, first, second moments, averages, best weights, float32 | sha256 of all before
 //
-// Its header names the run (a hash of settings, data, teacher and student) so
-// that another run's checkpoint is refused.
+// The averages are there with an EMA, the best weights after an evaluation. Its
+// header names the run (a hash of settings, data, teacher and student) so that
+// another run's checkpoint is refused. With [Config.KeepCheckpoints] the older
+// ones are called state-STEP.ckpt.
 const (
-	checkpointMagic = "litecp01"
+	checkpointMagic = "litecp02"
 	checkpointName  = "state.ckpt"
+	olderNames      = "state-*.ckpt"
 	labelsName      = "labels" // folder of the teacher's labels, where no other is named
 	maxHeader       = 64 << 20
 )
@@ -35,10 +39,15 @@ type checkpointHeader struct {
 	Losses []float64 `json:"losses"`
 	Params []string  `json:"params"`
 	Sizes  []int     `json:"sizes"`
+	Mean   bool      `json:"mean,omitempty"`  // averages follow
+	Watch  *watch    `json:"watch,omitempty"` // the evaluations; best weights follow after the first
 }
 
 // CheckpointError says why a checkpoint cannot be resumed.
-type CheckpointError struct{ Path, Reason string }
+type CheckpointError struct {
+	Path, Reason string
+	damaged      bool // rather than another run's
+}
 
 func (e *CheckpointError) Error() string {
 	return fmt.Sprintf("distill: checkpoint %s: %s", e.Path, e.Reason)
@@ -99,6 +108,7 @@ func RemoveCheckpoint(dir string) error {
 	}
 	err := errors.Join(
 		removeAll(dir, checkpointName),
+		removeAll(dir, olderNames),
 		removeAll(dir, checkpointName+".tmp*"),
 		removeAll(filepath.Join(dir, labelsName), "logits-*.log"))
 	if err != nil {
@@ -133,6 +143,9 @@ func (t *trainer) saveCheckpoint() error {
 	err = t.writeState(f)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
+		err = t.keepOlder(path)
+	}
+	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
@@ -140,14 +153,59 @@ func (t *trainer) saveCheckpoint() error {
 		removeEmpty(t.cfg.Checkpoint)
 		return fmt.Errorf("distill: writing checkpoint %s: %w", path, err)
 	}
-	t.kept = t.step
+	t.kept, t.newest = t.step, t.step
 	return nil
+}
+
+// keepOlder gives the checkpoint that is about to be replaced a name of its own,
+// and removes those that are too many. A run that is killed between this and
+// the renaming finds the older ones.
+func (t *trainer) keepOlder(path string) error {
+	keep := max(1, t.cfg.KeepCheckpoints) - 1
+	if keep > 0 && t.newest >= 0 && t.newest != t.step {
+		if err := os.Rename(path, olderName(t.cfg.Checkpoint, t.newest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	older, err := olderCheckpoints(t.cfg.Checkpoint)
+	if err != nil {
+		return err
+	}
+	for _, name := range older[min(keep, len(older)):] {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// olderName is the file of the checkpoint of a step that is not the newest.
+func olderName(dir string, step int) string {
+	return filepath.Join(dir, fmt.Sprintf("state-%010d.ckpt", step))
+}
+
+// olderCheckpoints lists their files, the newest first.
+func olderCheckpoints(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries { // by name
+		if ok, _ := filepath.Match(olderNames, e.Name()); ok && e.Type().IsRegular() {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	slices.Reverse(out)
+	return out, nil
 }
 
 func (t *trainer) writeState(w io.Writer) error {
 	sum := sha256.New()
 	buf := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
 	h := checkpointHeader{Run: t.run, Step: t.step, Losses: t.averages}
+	h.Mean = t.mean != nil
+	if t.cfg.Evaluate != nil {
+		h.Watch = &t.watch
+	}
 	for _, p := range t.params {
 		h.Params = append(h.Params, p.Name)
 		h.Sizes = append(h.Sizes, len(p.Value))
@@ -162,6 +220,11 @@ func (t *trainer) writeState(w io.Writer) error {
 	for i, p := range t.params {
 		for _, v := range [][]float32{p.Value, t.first[i], t.second[i]} {
 			writeFloats(buf, v)
+		}
+		for _, more := range [][][]float32{t.mean, t.best} {
+			if more != nil {
+				writeFloats(buf, more[i])
+			}
 		}
 	}
 	if err := buf.Flush(); err != nil {
@@ -179,68 +242,158 @@ func writeFloats(w *bufio.Writer, v []float32) {
 	}
 }
 
-// loadCheckpoint restores the state; false if there is none.
+// loadCheckpoint restores the state of the newest checkpoint that can be read;
+// false if there is none. One of another run is an error, and so is a damaged one
+// with no good one beside it.
 func (t *trainer) loadCheckpoint() (bool, error) {
 	if t.cfg.Checkpoint == "" {
 		return false, nil
 	}
-	path := filepath.Join(t.cfg.Checkpoint, checkpointName)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
+	files := []string{filepath.Join(t.cfg.Checkpoint, checkpointName)}
+	older, err := olderCheckpoints(t.cfg.Checkpoint)
 	if err != nil {
 		return false, fmt.Errorf("distill: checkpoint: %w", err)
 	}
+	var first error
+	for i, path := range append(files, older...) {
+		err := t.readCheckpoint(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			if t.kept = t.step; i == 0 {
+				t.newest = t.step
+			}
+			if first != nil {
+				t.cfg.warn(fmt.Errorf("%w; training goes on from the older one of step %d", first, t.step))
+			}
+			return true, nil
+		}
+		var bad *CheckpointError
+		if !errors.As(err, &bad) || !bad.damaged {
+			return false, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return false, first
+}
+
+// readCheckpoint restores the state that a file holds. Nothing is changed where
+// it cannot be used.
+func (t *trainer) readCheckpoint(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("distill: checkpoint: %w", err)
+	}
 	defer f.Close()
-	bad := func(format string, args ...any) (bool, error) {
-		return false, &CheckpointError{path, fmt.Sprintf(format, args...)}
+	damaged := func(reason string) error {
+		return &CheckpointError{Path: path, Reason: reason + "; delete it to start over", damaged: true}
 	}
 	sum := sha256.New()
 	r := &hashReader{bufio.NewReaderSize(f, 1<<20), sum}
-	var fixed [len(checkpointMagic) + 4]byte
-	if _, err := io.ReadFull(r, fixed[:]); err != nil || string(fixed[:8]) != checkpointMagic {
-		return bad("not a checkpoint; delete it to start over")
+	h, reason := readHeader(r)
+	if reason != "" {
+		return damaged(reason)
 	}
-	n := binary.LittleEndian.Uint32(fixed[8:])
-	if n > maxHeader {
-		return bad("damaged header; delete it to start over")
-	}
-	header := make([]byte, n)
-	var h checkpointHeader
-	if _, err := io.ReadFull(r, header); err != nil || json.Unmarshal(header, &h) != nil {
-		return bad("damaged header; delete it to start over")
+	if h.Run != t.run && !intact(path) {
+		return damaged("checksum mismatch: the file is damaged")
 	}
 	if h.Run != t.run {
-		return bad("belongs to a run with other settings, data, teacher or student; delete it to start over, or choose another output")
+		return &CheckpointError{Path: path, Reason: "belongs to a run with other settings, data, teacher or student; delete it to start over, or choose another output"}
 	}
-	if len(h.Params) != len(t.params) || len(h.Sizes) != len(t.params) || len(h.Losses) != len(t.averages) || h.Step < 0 || h.Step > t.steps {
-		return bad("does not fit the model; delete it to start over")
+	if reason := t.fits(h); reason != "" {
+		return damaged(reason)
 	}
+	parts := 3
+	if h.Mean {
+		parts++
+	}
+	best := h.Watch != nil && h.Watch.Best >= 0
+	if best {
+		parts++
+	}
+	state := make([][][]float32, len(t.params))
 	for i, p := range t.params {
-		if h.Params[i] != p.Name || h.Sizes[i] != len(p.Value) {
-			return bad("parameter %s does not fit; delete it to start over", p.Name)
-		}
-	}
-	state := make([][3][]float32, len(t.params))
-	for i, p := range t.params {
+		state[i] = make([][]float32, parts)
 		for j := range state[i] {
 			state[i][j] = make([]float32, len(p.Value))
 			if err := readFloats(r, state[i][j]); err != nil {
-				return bad("cut off; delete it to start over")
+				return damaged("cut off")
 			}
 		}
 	}
 	want := make([]byte, sha256.Size)
 	if _, err := io.ReadFull(r.r, want); err != nil || !bytes.Equal(want, sum.Sum(nil)) {
-		return bad("checksum mismatch: the file is damaged; delete it to start over")
+		return damaged("checksum mismatch: the file is damaged")
+	}
+	if best {
+		t.best = make([][]float32, len(t.params))
 	}
 	for i, p := range t.params {
 		copy(p.Value, state[i][0])
 		t.first[i], t.second[i] = state[i][1], state[i][2]
+		if h.Mean {
+			t.mean[i] = state[i][3]
+		}
+		if best {
+			t.best[i] = state[i][parts-1]
+		}
 	}
-	t.step, t.kept, t.averages = h.Step, h.Step, h.Losses
-	return true, nil
+	t.step, t.averages = h.Step, h.Losses
+	if h.Watch != nil {
+		t.watch = *h.Watch
+	}
+	return nil
+}
+
+// intact tells whether a file ends with the checksum of what is before.
+func intact(path string) bool {
+	data, err := os.ReadFile(path)
+	n := len(data) - sha256.Size
+	if err != nil || n < 0 {
+		return false
+	}
+	sum := sha256.Sum256(data[:n])
+	return bytes.Equal(sum[:], data[n:])
+}
+
+// readHeader reads what stands before the floats; reason says why it cannot.
+func readHeader(r io.Reader) (h *checkpointHeader, reason string) {
+	var fixed [len(checkpointMagic) + 4]byte
+	if _, err := io.ReadFull(r, fixed[:]); err != nil || string(fixed[:8]) != checkpointMagic {
+		return nil, "not a checkpoint"
+	}
+	n := binary.LittleEndian.Uint32(fixed[8:])
+	if n > maxHeader {
+		return nil, "damaged header"
+	}
+	header := make([]byte, n)
+	h = &checkpointHeader{}
+	if _, err := io.ReadFull(r, header); err != nil || json.Unmarshal(header, h) != nil {
+		return nil, "damaged header"
+	}
+	return h, ""
+}
+
+// fits says why a header is not of this model; empty where it is.
+func (t *trainer) fits(h *checkpointHeader) string {
+	if len(h.Params) != len(t.params) || len(h.Sizes) != len(t.params) || len(h.Losses) != len(t.averages) || h.Step < 0 || h.Step > t.steps || h.Mean != (t.mean != nil) {
+		return "does not fit the model"
+	}
+	if w := h.Watch; (w != nil) != (t.cfg.Evaluate != nil) || w != nil && (w.Best < -1 || w.Best >= len(w.All) || w.Best < 0 && len(w.All) > 0) {
+		return "does not fit the evaluations"
+	}
+	for i, p := range t.params {
+		if h.Params[i] != p.Name || h.Sizes[i] != len(p.Value) {
+			return fmt.Sprintf("parameter %s does not fit", p.Name)
+		}
+	}
+	return ""
 }
 
 // hashReader feeds what is read to a hash.

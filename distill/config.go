@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -41,7 +42,17 @@ type Config struct {
 	Warmup float64
 	// Decay is the shape of the falling rate.
 	Decay Decay
-	// WeightDecay of AdamW, not applied to biases and LayerNorm. Default 0.01.
+	// Optimizer is AdamW where it is not set.
+	Optimizer Optimizer
+	// LayerDecay, 0 to 1, is the factor by which each layer of the encoder learns
+	// more slowly than the one above it; heads learn at the full rate, embeddings
+	// at the least. 0 and 1 let all learn alike.
+	LayerDecay float64
+	// EMA, 0 to 1, is the share that a moving average of the weights keeps of
+	// itself at a step, such as 0.999. The averages are what is evaluated and
+	// what results. 0 takes the weights as they are.
+	EMA float64
+	// WeightDecay, not applied to biases and LayerNorm. Default 0.01.
 	WeightDecay float64
 	// ClipNorm bounds the norm of the whole gradient; 0 does not. Default 1.
 	ClipNorm float64
@@ -71,6 +82,31 @@ type Config struct {
 	CheckpointEvery time.Duration
 	// CheckpointSteps, if not 0, also writes one every so many steps.
 	CheckpointSteps int
+
+	// KeepCheckpoints is the number of checkpoints that are kept, the older ones
+	// for where the newest is damaged. Default 1.
+	KeepCheckpoints int
+
+	// Evaluate, if not nil, measures the model while it is trained: every
+	// EvalEvery steps (0: once an epoch) and at the end. The weights with the
+	// highest value are the result, or the lowest with LowerIsBetter. Training
+	// stops where Patience evaluations in a row were no better than the best; 0
+	// goes on. The function must depend on the model alone, and must not keep it.
+	Evaluate      func(ctx context.Context, m *onnx.Model) (float64, error)
+	EvalEvery     int
+	Patience      int
+	LowerIsBetter bool
+	// Metric names what Evaluate measures. EvaluateID is a text that differs where
+	// Evaluate does (a hash of its data): checkpoints are then not gone on from.
+	Metric, EvaluateID string
+	// Evaluated, if not nil, is told of every evaluation.
+	Evaluated func(e Evaluation, best bool)
+
+	// Log is a file to which a line of JSON is appended for every step and every
+	// evaluation; empty for none. After an interruption no step stands in it twice.
+	Log string
+	// Stage names the run in the log and in Progress, where it is one of several.
+	Stage string
 
 	// Progress, if not nil, is told of every step.
 	Progress func(Progress)
@@ -140,6 +176,9 @@ func (c *Config) Validate() error {
 	case c.Decay != Linear && c.Decay != Cosine && c.Decay != Constant:
 		return fmt.Errorf("distill: decay %q is none of linear, cosine, constant", c.Decay)
 	}
+	if err := c.checkOptimizer(); err != nil {
+		return err
+	}
 	for _, t := range c.Loss {
 		if !(t.Weight >= 0) || math.IsInf(t.Weight, 0) {
 			return fmt.Errorf("distill: weight %v of %s is not a number ≥ 0", t.Weight, t.Loss.Name())
@@ -171,8 +210,8 @@ func (c *Config) checkLoss(t Term) error {
 			return fmt.Errorf("distill: temperature %v of %s is not a positive number", l.Temperature, l.Name())
 		}
 	case HardLabels:
-		if !(l.Smoothing >= 0 && l.Smoothing <= 1) {
-			return fmt.Errorf("distill: label smoothing %v is a share of the target, 0 to 1", l.Smoothing)
+		if !(l.Smoothing >= 0 && l.Smoothing < 1) {
+			return fmt.Errorf("distill: label smoothing %v is a share of the target, 0 up to but not 1", l.Smoothing)
 		}
 	case Denoise:
 		if !(l.Mask >= 0 && l.Mask <= 1) {
@@ -197,6 +236,14 @@ func (c *Config) text() corpus.Corpus {
 	return c.Task
 }
 
+// corpus is what a view reads.
+func (c *Config) corpus(v View) corpus.Corpus {
+	if v == Clean {
+		return c.Task
+	}
+	return c.text()
+}
+
 // rate is the learning rate of a step (0-based) out of steps.
 func (c *Config) rate(step, steps int) float64 {
 	warm := int(c.Warmup * float64(steps))
@@ -217,6 +264,8 @@ func (c *Config) rate(step, steps int) float64 {
 type Progress struct {
 	// Step counts from 1; Steps is the total.
 	Step, Steps int
+	// Stage is that of the configuration.
+	Stage string
 	// Losses are moving averages (0.98) of the unweighted terms, in the order of Config.Loss.
 	Losses []NamedLoss
 	// Rate is the learning rate, Norm the gradient's norm before clipping.

@@ -10,7 +10,7 @@ import (
 // examples of a batch; examples without a label count for nothing. Under a
 // primary POS or NER head it is the mean over the tokens of the annotated words.
 type HardLabels struct {
-	// Smoothing spreads that share of the target over all classes, 0 to 1
+	// Smoothing spreads that share of the target over all classes, 0 up to but not 1
 	// (Szegedy et al., arXiv 1512.00567, section 7).
 	Smoothing float64
 }

@@ -2,12 +2,8 @@ package distill
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"time"
@@ -27,6 +23,11 @@ type Report struct {
 	Resumed int `json:"resumed"`
 	// Losses are the moving averages (0.98) of the unweighted terms at the end.
 	Losses []NamedLoss `json:"losses"`
+	// Evaluations are those of Config.Evaluate, Best the one whose weights
+	// resulted; Stopped tells that patience ended the run before its time.
+	Evaluations []Evaluation `json:"evaluations,omitempty"`
+	Best        *Evaluation  `json:"best,omitempty"`
+	Stopped     bool         `json:"stopped,omitempty"`
 	// Tokens (without padding) were seen by this process in Seconds of training.
 	Tokens  int64   `json:"tokens"`
 	Seconds float64 `json:"seconds"`
@@ -40,8 +41,13 @@ type trainer struct {
 	tok     *corpus.Tokenizer
 	program *autodiff.Program
 	params  []*Param
-	first   [][]float32 // AdamW's moments
+	first   [][]float32 // the optimiser's moments
 	second  [][]float32
+	share   []float64   // of the learning rate, by parameter; nil for all alike
+	mean    [][]float32 // moving averages of the weights; nil without
+	best    [][]float32 // weights of the best evaluation; nil before the first
+	watch   watch
+	log     *journal
 	streams []*stream
 	shapes  map[shapeKey]*Graph
 
@@ -49,6 +55,7 @@ type trainer struct {
 	step     int
 	steps    int
 	kept     int       // the step of the last checkpoint, -1 without one
+	newest   int       // the step that state.ckpt holds, -1 without a good one
 	values   []float64 // of the terms in this step, by index of Config.Loss
 	averages []float64
 	tokens   int64
@@ -76,14 +83,9 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 		removeEmpty(c.Checkpoint)
 		return nil, nil, err
 	}
-	out, err := t.program.Model()
+	out, err := t.result(t.chosen())
 	if err != nil {
-		return nil, nil, fmt.Errorf("distill: %w", err)
-	}
-	if !c.KeepHeads && len(t.heads.list) > 1 {
-		if out, err = student.Keep(out, t.heads.primary); err != nil {
-			return nil, nil, fmt.Errorf("distill: %w", err)
-		}
+		return nil, nil, err
 	}
 	return out, t.report, nil
 }
@@ -97,7 +99,7 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if err := m.CheckRun(); err != nil {
 		return nil, fmt.Errorf("distill: the student cannot run: %w", err)
 	}
-	t := &trainer{cfg: c, model: m, kept: -1, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
+	t := &trainer{cfg: c, model: m, kept: -1, newest: -1, watch: watch{Best: -1}, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
 	if t.heads, err = readHeads(m); err != nil {
 		return nil, err
 	}
@@ -116,6 +118,9 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 		t.first = append(t.first, make([]float32, len(p.Value)))
 		t.second = append(t.second, make([]float32, len(p.Value)))
 	}
+	if t.share, err = c.layerRates(m, t.params); err != nil {
+		return nil, err
+	}
 	for _, v := range []View{Clean, Masked} {
 		s, err := c.newStream(v, t.heads, t.tok)
 		if err != nil {
@@ -126,6 +131,11 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 		}
 	}
 	t.startDecoder()
+	if c.EMA > 0 {
+		for _, p := range t.params {
+			t.mean = append(t.mean, slices.Clone(p.Value))
+		}
+	}
 	t.steps = c.steps(t.streams[0].perEpoch())
 	if t.run, err = t.fingerprint(); err != nil {
 		return nil, err
@@ -154,6 +164,7 @@ func (t *trainer) listen(ctx context.Context) error {
 }
 
 func (t *trainer) close() {
+	t.log.close()
 	for _, s := range t.streams {
 		if s.teacher != nil {
 			s.teacher.Close() // without a cache there is nothing to lose
@@ -169,42 +180,69 @@ func (t *trainer) train(ctx context.Context) error {
 	if _, err := t.loadCheckpoint(); err != nil {
 		return err
 	}
-	if t.step < t.steps {
+	var err error
+	if t.log, err = openJournal(t.cfg.Log, t.run, t.cfg.Stage, t.cfg.warn); err != nil {
+		return err
+	}
+	if t.step < t.steps && !t.exhausted() {
 		if err := t.listen(ctx); err != nil {
 			return err
 		}
 	}
 	start, resumed := time.Now(), t.step
 	t.saved = start
-	for t.step < t.steps {
-		if err := ctx.Err(); err != nil {
-			return t.interrupted(err)
-		}
-		norm, err := t.oneStep(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return t.interrupted(ctx.Err()) // the step is undone: it had changed no weight
+	for {
+		if t.pending() {
+			if err := t.evaluate(ctx); err != nil {
+				if ctx.Err() != nil {
+					return t.interrupted(ctx.Err()) // it is made up for
+				}
+				return err
 			}
+		}
+		if t.step >= t.steps || t.exhausted() {
+			break
+		}
+		if err := t.advance(ctx, start, resumed); err != nil {
 			return err
 		}
-		if t.cfg.Hook != nil {
-			t.cfg.Hook(t.step, t.params)
-		}
-		if t.cfg.Progress != nil {
-			t.cfg.Progress(Progress{
-				Step: t.step, Steps: t.steps, Losses: t.losses(), Rate: t.cfg.rate(t.step-1, t.steps), Norm: norm,
-				Tokens: t.tokens, Elapsed: time.Since(start), Resumed: resumed,
-			})
-		}
-		if t.due() {
-			if err := t.saveCheckpoint(); err != nil {
-				t.cfg.warn(fmt.Errorf("%w; training goes on", err))
-			}
-		}
 	}
-	t.report = &Report{Steps: t.steps, Resumed: resumed, Losses: t.losses(), Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
+	t.report = &Report{Steps: t.step, Resumed: resumed, Losses: t.losses(), Stopped: t.step < t.steps, Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
+	t.evaluations(t.report)
 	if err := t.saveCheckpoint(); err != nil {
 		t.cfg.warn(fmt.Errorf("%w; the training is complete all the same", err))
+	}
+	return nil
+}
+
+// advance takes a step, tells of it, and saves the state where it is time.
+func (t *trainer) advance(ctx context.Context, start time.Time, resumed int) error {
+	if err := ctx.Err(); err != nil {
+		return t.interrupted(err)
+	}
+	before := t.tokens
+	norm, err := t.oneStep(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return t.interrupted(ctx.Err()) // the step is undone: it had changed no weight
+		}
+		return err
+	}
+	if t.cfg.Hook != nil {
+		t.cfg.Hook(t.step, t.params)
+	}
+	t.follow()
+	t.logStep(norm, t.tokens-before)
+	if t.cfg.Progress != nil {
+		t.cfg.Progress(Progress{
+			Step: t.step, Steps: t.steps, Stage: t.cfg.Stage, Losses: t.losses(), Rate: t.cfg.rate(t.step-1, t.steps), Norm: norm,
+			Tokens: t.tokens, Elapsed: time.Since(start), Resumed: resumed,
+		})
+	}
+	if t.due() {
+		if err := t.saveCheckpoint(); err != nil {
+			t.cfg.warn(fmt.Errorf("%w; training goes on", err))
+		}
 	}
 	return nil
 }
@@ -246,11 +284,15 @@ func (t *trainer) oneStep(ctx context.Context) (norm float64, err error) {
 		k := t.step*t.cfg.Accumulate + micro
 		for _, s := range t.streams {
 			if err := t.accumulate(ctx, s, k); err != nil {
-				return 0, err
+				return 0, t.explainLoss(ctx, err, s, k)
 			}
 		}
 	}
 	if norm, err = t.update(); err != nil {
+		var bad *NotFiniteError
+		if errors.As(err, &bad) {
+			err = t.explainGradient(ctx, bad)
+		}
 		return 0, err
 	}
 	t.average()
@@ -386,67 +428,4 @@ func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
 	}
 	t.shapes[key] = g
 	return g, nil
-}
-
-// fingerprint hashes everything that the result depends on.
-func (t *trainer) fingerprint() (string, error) {
-	c := t.cfg
-	h := sha256.New()
-	fmt.Fprintf(h, "lite 2\n%s\n", t.model.Hash())
-	if c.Teacher != nil {
-		fmt.Fprintf(h, "teacher %s\n", c.Teacher.Hash())
-	}
-	for _, term := range c.Loss {
-		fmt.Fprintf(h, "loss %T %+v %v %v\n", term.Loss, term.Loss, term.Weight, term.Ramp)
-	}
-	fmt.Fprintln(h, t.steps, c.Batch, c.MaxLength, c.LearningRate, c.Warmup, c.Decay, c.WeightDecay, c.ClipNorm, c.Accumulate, c.Dropout, c.Seed)
-	fmt.Fprintf(h, "%q %q\n", t.heads.labels(student.KindPOS, nil), t.heads.labels(student.KindNER, nil))
-	for _, name := range slices.Sorted(maps.Keys(t.model.Files)) {
-		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(t.model.Files[name]))
-	}
-	for _, data := range c.corpora(t.streams) {
-		if err := hashCorpus(h, data); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// corpora lists what the streams read, each once.
-func (c *Config) corpora(streams []*stream) (out []corpus.Corpus) {
-	for _, s := range streams {
-		switch {
-		case s.view == Clean:
-			out = append(out, c.Task)
-		case c.Text != nil || len(out) == 0:
-			out = append(out, c.text())
-		}
-	}
-	return out
-}
-
-// hashCorpus feeds every example to the hash.
-func hashCorpus(h io.Writer, c corpus.Corpus) error {
-	var n [8]byte
-	put := func(s string) {
-		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		io.WriteString(h, s)
-	}
-	for i := range c.Len() {
-		e, err := c.At(i)
-		if err != nil {
-			return fmt.Errorf("distill: %w", err)
-		}
-		put(e.Text)
-		put(e.Pair)
-		put(e.Target)
-		fmt.Fprint(h, e.Label, e.Sentences, len(e.Words))
-		for _, w := range e.Words {
-			fmt.Fprint(h, w.Span)
-			put(w.POS)
-			put(w.Entity)
-		}
-	}
-	return nil
 }

@@ -297,11 +297,21 @@ func (q *Pass) Run(feed Feed) ([]float32, error) {
 			return nil, fmt.Errorf("autodiff: loss term %d (%v) has no scalar value", i, t)
 		}
 		if f := float64(x[0]); math.IsNaN(f) || math.IsInf(f, 0) {
-			return nil, fmt.Errorf("autodiff: loss term %d (%v) is %v; lower the learning rate, or check its inputs", i, t, x[0])
+			return nil, &NotFiniteError{Term: i, Value: x[0]}
 		}
 		q.losses[i] = x[0]
 	}
 	return q.losses, nil
+}
+
+// NotFiniteError is a loss term whose value is not a finite number.
+type NotFiniteError struct {
+	Term  int // its place in the terms given to Compile
+	Value float32
+}
+
+func (e *NotFiniteError) Error() string {
+	return fmt.Sprintf("autodiff: loss term %d is %v; lower the learning rate, or check its inputs", e.Term, e.Value)
 }
 
 // setFeed takes over the fed slices.

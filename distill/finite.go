@@ -1,0 +1,168 @@
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/autodiff"
+)
+
+// NotFiniteError says where training met a loss or a gradient that is not a finite
+// number. No weight has been changed by the step.
+type NotFiniteError struct {
+	// Step counts from 1.
+	Step int
+	// Loss names the term that is not finite; empty where the losses are finite
+	// and the gradient is not.
+	Loss string
+	// Parameter is the first one whose gradient is not finite, by the order of
+	// the model; empty where Loss is set.
+	Parameter string
+	// Value is the loss, or the norm of the gradient.
+	Value float64
+	// Examples are the numbers (from 0) of the batch's examples in the corpus.
+	Examples []int
+	// Example is the one that alone gives a loss or gradient that is not
+	// finite, −1 where none does. Text is how it begins.
+	Example int
+	Text    string
+}
+
+func (e *NotFiniteError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "distill: step %d: ", e.Step)
+	if e.Loss != "" {
+		fmt.Fprintf(&b, "the loss %s is %v", e.Loss, e.Value)
+	} else {
+		fmt.Fprintf(&b, "the gradient's norm is %v", e.Value)
+		if e.Parameter != "" {
+			fmt.Fprintf(&b, ", first in the parameter %s", e.Parameter)
+		}
+	}
+	switch {
+	case e.Example >= 0:
+		fmt.Fprintf(&b, "; example %d, %.60q, alone gives one", e.Example+1, e.Text)
+	case len(e.Examples) > 0:
+		fmt.Fprintf(&b, "; none of the batch's examples %s does so alone", numbers(e.Examples))
+	}
+	b.WriteString("; lower the learning rate, or correct the example")
+	return b.String()
+}
+
+// numbers lists the first examples of a batch as people count them.
+func numbers(index []int) string {
+	const most = 8
+	var out []int
+	for _, n := range index {
+		if n >= 0 && len(out) < most {
+			out = append(out, n+1)
+		}
+	}
+	more := ""
+	if len(index) > most {
+		more = " …"
+	}
+	return fmt.Sprint(out) + more
+}
+
+// badGradient names the first parameter whose gradient is not finite.
+func (t *trainer) badGradient(norm float64) *NotFiniteError {
+	e := &NotFiniteError{Step: t.step + 1, Value: norm, Example: -1}
+	for _, p := range t.params {
+		if !finite(p.Grad) {
+			e.Parameter = p.Name
+			break
+		}
+	}
+	return e
+}
+
+func finite(x []float32) bool {
+	return !slices.ContainsFunc(x, func(v float32) bool { return math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) })
+}
+
+// explainLoss completes an error of batch k of a stream where it is a loss that is
+// not finite: other errors stay as they are.
+func (t *trainer) explainLoss(ctx context.Context, err error, s *stream, k int) error {
+	var term *autodiff.NotFiniteError
+	if !errors.As(err, &term) || term.Term >= len(s.terms) {
+		return err
+	}
+	e := &NotFiniteError{Step: t.step + 1, Loss: s.terms[term.Term].Loss.Name(), Value: float64(term.Value), Example: -1}
+	t.suspect(ctx, e, s, k)
+	return e
+}
+
+// explainGradient looks for the example behind a gradient that is not finite in
+// the batches of the step.
+func (t *trainer) explainGradient(ctx context.Context, e *NotFiniteError) error {
+	for micro := range t.cfg.Accumulate {
+		for _, s := range t.streams {
+			if t.suspect(ctx, e, s, t.step*t.cfg.Accumulate+micro); e.Example >= 0 {
+				return e
+			}
+		}
+	}
+	return e
+}
+
+// suspect runs the examples of a batch one by one and notes the first that
+// gives a loss or a gradient that is not finite. Dropout differs from that of the
+// whole batch.
+func (t *trainer) suspect(ctx context.Context, e *NotFiniteError, s *stream, k int) {
+	b, err := s.batch(k)
+	if err != nil {
+		return
+	}
+	e.Examples = append(e.Examples, slices.DeleteFunc(slices.Clone(b.Index), func(n int) bool { return n < 0 })...)
+	defer func() { s.only = nil }()
+	for i, n := range b.Index {
+		one := single(b, i)
+		if n < 0 || ctx.Err() != nil || b.R > 0 && one.R == 0 {
+			continue
+		}
+		s.only = one
+		t.program.ZeroGrad()
+		err := t.accumulate(ctx, s, k)
+		var term *autodiff.NotFiniteError
+		bad := errors.As(err, &term)
+		for _, p := range t.params {
+			bad = bad || err == nil && !finite(p.Grad)
+		}
+		if !bad {
+			continue
+		}
+		e.Example = n
+		if x, err := t.cfg.corpus(s.view).At(n); err == nil {
+			e.Text = x.Text
+		}
+		return
+	}
+}
+
+// single is the batch of row i alone.
+func single(b *corpus.Batch, i int) *corpus.Batch {
+	row := func(x []int64) []int64 { return x[i*b.S : (i+1)*b.S] }
+	out := &corpus.Batch{B: 1, S: b.S, Index: b.Index[i : i+1], IDs: row(b.IDs), Mask: row(b.Mask), Types: row(b.Types)}
+	pick := func(x []int32) []int32 {
+		if len(x) == 0 {
+			return nil
+		}
+		return x[i : i+1]
+	}
+	out.Labels, out.Order = pick(b.Labels), pick(b.Order)
+	for r, at := range b.Rows {
+		if at < int64(i*b.S) || at >= int64((i+1)*b.S) {
+			continue
+		}
+		out.Rows = append(out.Rows, at-int64(i*b.S))
+		out.MLM, out.POS, out.NER = append(out.MLM, b.MLM[r]), append(out.POS, b.POS[r]), append(out.NER, b.NER[r])
+	}
+	out.R = len(out.Rows)
+	return out
+}
