@@ -31,6 +31,7 @@ func main() {
 	b := &bench{}
 	only := flag.String("only", "", "`parts` to measure, separated by commas (default: all): "+strings.Join(partNames(), ", ")+"; a part may be limited to what a name holds, as in float:4x312")
 	maker := flag.String("make", "", "make one of the models in -dir and stop: `SIZE`, or SIZE-int8")
+	streamed := flag.String("stream", "", "stream a corpus in this process, print what it took and stop: `FILE`")
 	flag.StringVar(&b.lite, "lite", "./lite", "the program to time")
 	flag.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "lite-bench"), "`folder` of the models, made where they are missing")
 	flag.StringVar(&b.results, "o", "bench/RESULTS.md", "`file` whose tables are brought up to date")
@@ -45,6 +46,8 @@ func main() {
 	err := b.check(flag.Args())
 	if err == nil && *maker != "" {
 		err = b.make(*maker)
+	} else if err == nil && *streamed != "" {
+		err = streamFile(*streamed)
 	} else if err == nil {
 		err = b.all()
 	}

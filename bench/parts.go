@@ -48,6 +48,7 @@ func parts() []part {
 		{"threads", []string{"work", "batch", "1 thread ms", "2 threads ms", "ratio"}, 2, 4, threadRows},
 		{"train", []string{"student", "batch", "lite ms", "PyTorch ms", "ratio", "lite MiB", "PyTorch MiB", "memory"}, 2, 4, trainRows},
 		{"files", []string{"work", "ms", "peak MiB", "peak over the file"}, 1, -1, fileRows},
+		{"stream", []string{"corpus", "examples", "million tokens", "read MB/s", "tokenized million/s", "masked million/s", "seconds", "peak MiB"}, 1, -1, streamRows},
 	}
 }
 

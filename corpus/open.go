@@ -55,7 +55,7 @@ type Options struct {
 	// call of Open; one more is an error. OnSkip, if set, is told of each.
 	SkipBad int
 	OnSkip  func(error)
-	// Memory is how many bytes of examples are held, 0 = 256 MiB; when there is
+	// Memory is how many bytes of examples are held, 0 = 64 MiB; when there is
 	// more, all go to a temporary file and 8 bytes of each stay.
 	Memory int64
 	// LinePerDocument makes each line of a txt file a document; otherwise blank

@@ -10,7 +10,7 @@ import (
 )
 
 // defaultMemory is what examples may take before they go to a temporary file.
-const defaultMemory = 256 << 20
+const defaultMemory = 64 << 20
 
 // spool collects examples: in memory up to a limit, then in a temporary file,
 // of which only the offsets stay in memory (8 bytes an example).
