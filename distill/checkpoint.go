@@ -106,11 +106,13 @@ func RemoveCheckpoint(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	err := errors.Join(
-		removeAll(dir, checkpointName),
-		removeAll(dir, olderNames),
-		removeAll(dir, checkpointName+".tmp*"),
-		removeAll(filepath.Join(dir, labelsName), "logits-*.log"))
+	stages, err := stageDirs(dir)
+	for _, d := range append(stages, dir) {
+		for _, names := range []string{checkpointName, olderNames, checkpointName + ".tmp*"} {
+			err = errors.Join(err, removeAll(d, names))
+		}
+	}
+	err = errors.Join(err, removeAll(filepath.Join(dir, labelsName), "logits-*.log"))
 	if err != nil {
 		return fmt.Errorf("distill: removing the checkpoint: %w", err)
 	}
@@ -120,7 +122,8 @@ func RemoveCheckpoint(dir string) error {
 
 // removeEmpty removes a checkpoint's directory, if nothing is in it.
 func removeEmpty(dir string) {
-	for _, path := range []string{filepath.Join(dir, labelsName), dir} {
+	stages, _ := stageDirs(dir)
+	for _, path := range append(stages, filepath.Join(dir, labelsName), dir) {
 		if info, err := os.Lstat(path); dir != "" && err == nil && info.IsDir() {
 			os.Remove(path) // fails, as it should, if files are in it
 		}

@@ -149,13 +149,7 @@ func (t *trainer) suspect(ctx context.Context, e *NotFiniteError, s *stream, k i
 func single(b *corpus.Batch, i int) *corpus.Batch {
 	row := func(x []int64) []int64 { return x[i*b.S : (i+1)*b.S] }
 	out := &corpus.Batch{B: 1, S: b.S, Index: b.Index[i : i+1], IDs: row(b.IDs), Mask: row(b.Mask), Types: row(b.Types)}
-	pick := func(x []int32) []int32 {
-		if len(x) == 0 {
-			return nil
-		}
-		return x[i : i+1]
-	}
-	out.Labels, out.Order = pick(b.Labels), pick(b.Order)
+	out.Labels, out.Order, out.Next, out.Scores = pick(b.Labels, i), pick(b.Order, i), pick(b.Next, i), pick(b.Scores, i)
 	for r, at := range b.Rows {
 		if at < int64(i*b.S) || at >= int64((i+1)*b.S) {
 			continue
@@ -165,4 +159,12 @@ func single(b *corpus.Batch, i int) *corpus.Batch {
 	}
 	out.R = len(out.Rows)
 	return out
+}
+
+// pick is element i of a slice that may be empty.
+func pick[T any](x []T, i int) []T {
+	if len(x) == 0 {
+		return nil
+	}
+	return x[i : i+1]
 }

@@ -19,13 +19,21 @@ type Param = autodiff.Param
 type Optimizer string
 
 // AdamW is Adam with decoupled weight decay (Loshchilov, Hutter, arXiv 1711.05101).
-const AdamW Optimizer = "adamw"
+// LAMB scales the step of each matrix by the ratio of its norm to that of its
+// update, for large batches (You et al., arXiv 1904.00962, algorithm 2); biases and
+// LayerNorm, to which no weight decay applies, are moved as by AdamW.
+const (
+	AdamW Optimizer = "adamw"
+	LAMB  Optimizer = "lamb"
+)
 
 // The constants of the moments.
 const (
 	beta1   = 0.9
 	beta2   = 0.999
 	epsilon = 1e-8
+	// lambEpsilon is the paper's.
+	lambEpsilon = 1e-6
 )
 
 // optimizer is the one that is used.
@@ -61,6 +69,10 @@ func (t *trainer) update() (float64, error) {
 		own := float32(rate)
 		if t.share != nil {
 			own = float32(rate * t.share[i])
+		}
+		if t.cfg.Optimizer == LAMB {
+			kernel.LAMB(p.Value, p.Grad, t.first[i], t.second[i], own, beta1, beta2, lambEpsilon, decay, scale, t.step+1, p.Decay)
+			continue
 		}
 		kernel.AdamW(p.Value, p.Grad, t.first[i], t.second[i], own, beta1, beta2, epsilon, decay, scale, t.step+1)
 	}
@@ -166,4 +178,4 @@ func (c *Config) checkOptimizer() error {
 }
 
 // Optimizers lists the optimisers.
-func Optimizers() []Optimizer { return []Optimizer{AdamW} }
+func Optimizers() []Optimizer { return []Optimizer{AdamW, LAMB} }
