@@ -104,64 +104,12 @@ func prepare(name string, nodes ...*gorgonia.Node) (*Pass, []*value, error) {
 	return q, out, nil
 }
 
-// CrossEntropy adds the mean over the rows with label ≥ 0 of the cross-entropy
-// between softmax(logits) and the label, smoothed by smooth (Szegedy et al.
-// 2016, section 7). Logits are [.., C]; labels are int32, one per row. If all
-// are ignored the loss and its gradient are 0.
-func CrossEntropy(logits, labels *gorgonia.Node, smooth float32) (*gorgonia.Node, error) {
-	if labels == nil {
-		return nil, errors.New("autodiff: CrossEntropy without labels")
-	}
-	if smooth < 0 || smooth >= 1 {
-		return nil, fmt.Errorf("autodiff: label smoothing %v; want 0 ≤ smooth < 1", smooth)
-	}
-	q, err := passOf(logits)
-	if err != nil {
-		return nil, err
-	}
-	x, err := q.read(logits)
-	if err != nil {
-		return nil, err
-	}
-	l := q.values[labels]
-	if l == nil || l.dtype != tensor.Int32 {
-		return nil, fmt.Errorf("autodiff: CrossEntropy: labels are %v; make them with Pass.Ints", labels)
-	}
-	if x.isScalar() || x.width() < 1 {
-		return nil, fmt.Errorf("autodiff: CrossEntropy of logits of shape %v; want [.., classes]", x.shape)
-	}
-	c := &logitLoss{loss: loss{rows: x.rows(), n: x.width()}}
-	c.kernel.Smooth = smooth
-	return q.addLogitLoss("CrossEntropy", c, x, []*value{l}, []int{c.rows})
-}
-
-// KL adds T²·mean over rows of KL(softmax(teacher/T) ‖ softmax(student/T))
-// (Hinton et al. 2015, section 2), or with weight (one number per row, not
-// negative) the weighted mean. student and teacher are [.., C]. No gradient
-// flows to teacher or weight. If all weights are 0 the loss is 0.
-func KL(student, teacher *gorgonia.Node, temperature float32, weight *gorgonia.Node) (*gorgonia.Node, error) {
-	if !(temperature > 0) || math.IsInf(float64(temperature), 0) {
-		return nil, fmt.Errorf("autodiff: temperature %v; want a positive number", temperature)
-	}
-	if teacher == nil {
-		return nil, errors.New("autodiff: KL without a teacher")
-	}
-	q, v, err := prepare("KL", student, teacher, weight)
-	if err != nil {
-		return nil, err
-	}
-	x := v[0]
-	c := &logitLoss{loss: loss{rows: x.rows(), n: x.width()}}
-	c.kernel.T = temperature
-	return q.addLogitLoss("KL", c, x, v[1:], []int{x.size(), c.rows})
-}
-
 // weights reads the row weights and their sum; without weights all are 1.
-func (c *loss) weights(o *forward) (w []float32, total float64, err error) {
-	if len(o.in) < 3 {
+func (c *loss) weights(v *value) (w []float32, total float64, err error) {
+	if v == nil {
 		return nil, float64(c.rows), nil
 	}
-	w = o.in[2].f32()
+	w = v.f32()
 	for r, x := range w {
 		if !(x >= 0) {
 			return nil, 0, fmt.Errorf("weight %v of row %d; want a number ≥ 0", x, r)
@@ -237,7 +185,11 @@ func (c *rowwise) backward(b *backward) error {
 }
 
 func (c *rowwise) forward(o *forward) error {
-	w, total, err := c.weights(o)
+	var weight *value
+	if len(o.in) > 2 {
+		weight = o.in[2]
+	}
+	w, total, err := c.weights(weight)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,13 @@ package autodiff_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
 
 	"github.com/litekit/lite/internal/autodiff"
+	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -28,6 +30,32 @@ func softmax64(x []float32, t float64) []float64 {
 		out[i] /= sum
 	}
 	return out
+}
+
+// axes is a table of vectors at right angles.
+var axes = &autodiff.Param{Dims: []int64{5, 5}, Value: []float32{1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 5}}
+
+// best is the place of the largest element.
+func best(x []float32) int {
+	at := 0
+	for i, v := range x {
+		if v > x[at] {
+			at = i
+		}
+	}
+	return at
+}
+
+// dkd is T²·(α·target part + β·the others' part) of one row.
+func dkd(y, target []float32, label int, t, alpha, beta float64) float64 {
+	p, s := softmax64(target, t), softmax64(y, t)
+	a, b, others := 1-p[label], 1-s[label], 0.0
+	for i := range p {
+		if i != label {
+			others += p[i] / a * math.Log(p[i]/a/(s[i]/b))
+		}
+	}
+	return t * t * (alpha*(p[label]*math.Log(p[label]/s[label])+a*math.Log(a/b)) + beta*others)
 }
 
 // lossCases are the losses of y [R,5] with their definitions.
@@ -105,6 +133,75 @@ func lossCases(target, weight []float32, labels []int32) []struct {
 		{"smoothed cross-entropy", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
 			return autodiff.CrossEntropy(y, q.Ints("labels", rows), 0.2)
 		}, entropy(0.2)},
+		{"weighted cross-entropy", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.HardLabels(y, q.Ints("labels", rows), autodiff.Hard{Weight: weights(q)})
+		}, func(y []float32) float64 {
+			sum, total := 0.0, 0.0
+			for r, l := range labels {
+				if l >= 0 {
+					sum -= float64(weight[r]) * math.Log(softmax64(y[r*n:(r+1)*n], 1)[l])
+					total += float64(weight[r])
+				}
+			}
+			return sum / total
+		}},
+		{"fed temperature", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.SoftLabels(y, targets(q), autodiff.Soft{Heat: q.Floats("heat", 1)})
+		}, func(y []float32) float64 { return mean(y, nil, kl(3)) }},
+		{"MSE of logits", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.SoftLabels(y, targets(q), autodiff.Soft{Form: kernel.FormMSE, Weight: weights(q)})
+		}, func(y []float32) float64 { return mean(y, weight, mse) }},
+		{"JS", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.SoftLabels(y, targets(q), autodiff.Soft{Form: kernel.FormJS, Temperature: 2})
+		}, func(y []float32) float64 {
+			return mean(y, nil, func(y, target []float32) float64 {
+				p, s, sum := softmax64(target, 2), softmax64(y, 2), 0.0
+				for i := range p {
+					m := (p[i] + s[i]) / 2
+					sum += p[i]*math.Log(p[i]/m) + s[i]*math.Log(s[i]/m)
+				}
+				return 4 * sum / 2
+			})
+		}},
+		{"DKD without labels", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.SoftLabels(y, targets(q), autodiff.Soft{Form: kernel.FormDKD, Temperature: 2, Alpha: 0.5, Beta: 3})
+		}, func(y []float32) float64 {
+			return mean(y, nil, func(y, target []float32) float64 { return dkd(y, target, best(target), 2, 0.5, 3) })
+		}},
+		{"DKD", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.SoftLabels(y, targets(q), autodiff.Soft{Form: kernel.FormDKD, Temperature: 2, Alpha: 0.5, Beta: 3, Labels: q.Ints("labels", rows)})
+		}, func(y []float32) float64 {
+			sum := 0.0
+			for r, l := range labels {
+				y, target := y[r*n:(r+1)*n], target[r*n:(r+1)*n]
+				if l < 0 {
+					l = int32(best(target))
+				}
+				sum += dkd(y, target, int(l), 2, 0.5, 3)
+			}
+			return sum / float64(rows)
+		}},
+		{"distances", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
+			return autodiff.Distances(y, q.Ints("labels", rows), axes, 2, nil)
+		}, func(y []float32) float64 {
+			sum, count := 0.0, 0.0
+			for r, l := range labels {
+				if l < 0 {
+					continue
+				}
+				p := softmax64(y[r*n:(r+1)*n], 1)
+				first := best(y[r*n : (r+1)*n])
+				rest := append([]float32(nil), y[r*n:(r+1)*n]...)
+				rest[first] = float32(math.Inf(-1))
+				for _, v := range []int{first, best(rest)} {
+					if v != int(l) {
+						sum += p[v]
+					}
+				}
+				count++
+			}
+			return sum / count
+		}},
 		{"KL", func(q *autodiff.Pass, y *gorgonia.Node) (*gorgonia.Node, error) {
 			return autodiff.KL(y, targets(q), 1, nil)
 		}, func(y []float32) float64 { return mean(y, nil, kl(1)) }},
@@ -132,7 +229,7 @@ func TestLosses(t *testing.T) {
 	in := map[string][]int64{"input_ids": {1, 3, 3, 5, 1, 2, 2, 7}, "attention_mask": masks(b, s), "rows": {3, 6, 6}}
 	p := program(t, rowModel(), autodiff.Options{Rows: []string{"y"}})
 	y := forward(t, p, b, s, r, "y", in)
-	feed := autodiff.Feed{Inputs: in, Floats: map[string][]float32{"target": target, "weight": weight}, Ints: map[string][]int32{"labels": labels}}
+	feed := autodiff.Feed{Inputs: in, Floats: map[string][]float32{"target": target, "weight": weight, "heat": {3}}, Ints: map[string][]int32{"labels": labels}}
 	for _, c := range lossCases(target, weight, labels) {
 		t.Run(c.name, func(t *testing.T) {
 			q := built(t, p, b, s, r, func(q *autodiff.Pass) []*gorgonia.Node {
@@ -153,7 +250,7 @@ func TestLossesTogether(t *testing.T) {
 	target, weight, labels := normals(r*5, 3), []float32{0.5, 0, 2}, []int32{4, -1, 0}
 	in := map[string][]int64{"input_ids": {1, 3, 3, 5, 1, 2, 2, 7}, "attention_mask": masks(b, s), "rows": {3, 6, 6}}
 	cases := lossCases(target, weight, labels)
-	feed := autodiff.Feed{Inputs: in, Floats: map[string][]float32{"target": target, "weight": weight}, Ints: map[string][]int32{"labels": labels}}
+	feed := autodiff.Feed{Inputs: in, Floats: map[string][]float32{"target": target, "weight": weight, "heat": {3}}, Ints: map[string][]int32{"labels": labels}}
 	for i := range cases {
 		feed.Weights = append(feed.Weights, 0.5+float32(i%3))
 	}
@@ -192,6 +289,48 @@ func TestNothingToLearnFrom(t *testing.T) {
 			if g != 0 {
 				t.Fatalf("%s has the gradient %v, want 0", x.Name, g)
 			}
+		}
+	}
+}
+
+// A row whose likeliest class is excused counts for nothing, and the share of
+// such rows is told.
+func TestExcusedLabels(t *testing.T) {
+	p := program(t, rowModel(), autodiff.Options{})
+	in := map[string][]int64{"input_ids": {1, 2, 5}}
+	y := forward(t, p, 1, 3, 0, "y", in)
+	labels := []int32{(int32(best(y[:5])) + 1) % 5, int32(best(y[5:10])), -1}
+	share := math.NaN()
+	q := built(t, p, 1, 3, 0, func(q *autodiff.Pass) []*gorgonia.Node {
+		return []*gorgonia.Node{must(t)(autodiff.HardLabels(must(t)(q.Output("y")), q.Ints("labels", 3), autodiff.Hard{
+			Excuse: func(label, class int32) bool { return label == labels[0] }, Excused: &share,
+		}))}
+	})
+	got := run(t, q, autodiff.Feed{Inputs: in, Ints: map[string][]int32{"labels": labels}})[0]
+	if want := -math.Log(softmax64(y[5:10], 1)[labels[1]]); math.Abs(float64(got)-want) > 1e-6 || share != 0.5 {
+		t.Errorf("loss %v with %v of the rows excused, want %v with half", got, share, want)
+	}
+}
+
+func TestWrongLosses(t *testing.T) {
+	p := program(t, rowModel(), autodiff.Options{})
+	q, err := p.NewPass(1, 2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, teacher, labels := must(t)(q.Output("y")), q.Floats("t", 1, 2, 5), q.Ints("l", 2)
+	for name, f := range map[string]func() (*gorgonia.Node, error){
+		"smoothing":   func() (*gorgonia.Node, error) { return autodiff.CrossEntropy(y, labels, 1) },
+		"labels":      func() (*gorgonia.Node, error) { return autodiff.CrossEntropy(y, teacher, 0) },
+		"elements":    func() (*gorgonia.Node, error) { return autodiff.CrossEntropy(y, q.Ints("l3", 3), 0) },
+		"temperature": func() (*gorgonia.Node, error) { return autodiff.KL(y, teacher, 0, nil) },
+		"teacher":     func() (*gorgonia.Node, error) { return autodiff.KL(y, nil, 1, nil) },
+		"form":        func() (*gorgonia.Node, error) { return autodiff.SoftLabels(y, teacher, autodiff.Soft{Form: 9}) },
+		"table":       func() (*gorgonia.Node, error) { return autodiff.Distances(y, labels, nil, 3, nil) },
+		"likeliest":   func() (*gorgonia.Node, error) { return autodiff.Distances(y, labels, axes, 0, nil) },
+	} {
+		if _, err := f(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -28,12 +29,12 @@ func (s *sums) total() float64 {
 	return sum
 }
 
-// LogitLoss is a loss of rows of logits. Without a Teacher it is the
-// cross-entropy between softmax(row) and the one-hot vector of the row's label,
-// smoothed as (1-Smooth)·onehot + Smooth/n (Szegedy et al. 2016, section 7); rows
-// with a negative label are left out. With a Teacher it is
-// Weight·KL(softmax(teacher/T) ‖ softmax(row/T)) (Hinton et al. 2015, section 2,
-// without the factor T², which is the caller's).
+// LogitLoss is a loss of rows of logits.
+//
+// Without a Teacher it is the cross-entropy between softmax(row) and the one-hot
+// vector of the row's label, smoothed as (1-Smooth)·onehot + Smooth/n (Szegedy et
+// al. 2016, section 7), or with a Table the penalty of [LogitLoss.Table]; rows
+// with a negative label are left out. With a Teacher it is what Form says.
 //
 // [LogitLoss.Value] keeps the maximum and the sum of exponentials of each row,
 // from which [LossGrad] makes the gradient, so that probabilities are never
@@ -41,19 +42,47 @@ func (s *sums) total() float64 {
 type LogitLoss struct {
 	Labels []int32 // one per row, each less than n
 	Smooth float32
+	// Excuse, if not nil, tells the rows of a cross-entropy that are left out
+	// too: those whose likeliest class (the first of equals) is not the label
+	// but may stand for it. It is called from several goroutines.
+	Excuse func(label, class int32) bool
+
+	// Table [n,Width], if not nil, holds a vector E for each class. The loss is then
+	// Σ p[v]·(1 - cos(E[v], E[label])) over the Top classes v with the largest
+	// logits (all, where there are no more), p = softmax(row). The gradient is that
+	// of p; which classes are the top ones, and E, count as constants.
+	Table      []float32
+	Width, Top int
 
 	Teacher []float32 // [rows,n]
-	T       float32   // temperature, positive
-	Weight  []float32 // one per row, nil for 1
+	Form    Form
+	T       float32 // temperature, positive
+	// Alpha and Beta are the factors of the two parts of FormDKD.
+	Alpha, Beta float32
+
+	Weight []float32 // factor of each row, nil for 1
 
 	// Scale is the factor of this loss in LossGrad.
 	Scale float32
 
+	// Excused is how many rows Excuse left out, and Labelled how many have a label
+	// and a weight; Value sets them.
+	Excused, Labelled int
+
 	rows []rowStat
+	near []neighbour // [rows,Top]
 }
 
-// rowStat holds maxima and the inverse sums of exponentials below them.
-type rowStat struct{ top, inverse, teacherTop, teacherInverse float32 }
+// rowStat holds maxima and the inverse sums of exponentials below them; of
+// FormDKD those of the classes besides the label.
+type rowStat struct {
+	top, inverse, teacherTop, teacherInverse float32
+
+	weight  float32 // 0 on rows that are left out
+	extra   float32 // see the forms
+	label   int32   // the target of FormDKD
+	excused bool
+}
 
 type lossTask struct {
 	*LogitLoss
@@ -64,12 +93,13 @@ type lossTask struct {
 
 var lossTasks taskPool[lossTask]
 
-// Value returns the sum of the loss over the rows of logits[rows,n], and how
-// many rows have a label or a weight other than 0. Classes to which the teacher
-// gives probability 0 contribute nothing.
-func (l *LogitLoss) Value(logits []float32, rows, n int) (sum float64, count int) {
+// Value returns the sum of the loss over the rows of logits[rows,n], each times
+// its weight, and the sum of the weights of the rows that are not left out.
+// Classes to which the teacher gives probability 0 contribute nothing to KL.
+func (l *LogitLoss) Value(logits []float32, rows, n int) (sum, weight float64) {
 	need("logits", len(logits), rows*n)
 	l.check(rows, n)
+	l.Excused, l.Labelled = 0, 0
 	if rows <= 0 || n <= 0 {
 		return 0, 0
 	}
@@ -77,25 +107,38 @@ func (l *LogitLoss) Value(logits []float32, rows, n int) (sum float64, count int
 		l.rows = make([]rowStat, rows)
 	}
 	l.rows = l.rows[:rows]
-	for r := range rows {
-		if l.counts(r) {
-			count++
-		}
+	if k := rows * l.top(n); cap(l.near) < k {
+		l.near = make([]neighbour, k)
 	}
 	each := getSums(rows)
 	t := lossTasks.get()
 	*t = lossTask{LogitLoss: l, logits: logits, n: n, sum: each.f}
 	parallel(rows, rowGrain(n, grainCostly), t)
 	lossTasks.put(t)
-	return each.total(), count
+	for i := range l.rows {
+		s := &l.rows[i]
+		weight += float64(s.weight)
+		if s.excused {
+			l.Excused++
+		}
+		if s.excused || s.weight != 0 {
+			l.Labelled++
+		}
+	}
+	return each.total(), weight
 }
 
 func (l *LogitLoss) check(rows, n int) {
+	if l.Weight != nil {
+		need("weight", len(l.Weight), rows)
+	}
 	if l.Teacher != nil {
 		need("teacher", len(l.Teacher), rows*n)
-		if l.Weight != nil {
-			need("weight", len(l.Weight), rows)
-		}
+	}
+	if l.Table != nil {
+		need("table", len(l.Table), n*l.Width)
+	}
+	if l.Teacher != nil && l.Form != FormDKD {
 		return
 	}
 	need("labels", len(l.Labels), rows)
@@ -106,36 +149,56 @@ func (l *LogitLoss) check(rows, n int) {
 	}
 }
 
-// counts reports whether a row contributes.
-func (l *LogitLoss) counts(r int) bool {
-	if l.Teacher == nil {
-		return l.Labels[r] >= 0
-	}
-	return l.Weight == nil || l.Weight[r] != 0
-}
-
 func (t *lossTask) run(lo, hi int) {
 	for r := lo; r < hi; r++ {
-		x := t.logits[r*t.n : (r+1)*t.n]
-		switch {
-		case !t.counts(r):
-			t.sum[r] = 0
-		case t.Teacher == nil:
-			t.sum[r] = t.cross(x, int(t.Labels[r]), &t.rows[r])
-		default:
-			t.sum[r] = t.divergence(x, t.Teacher[r*t.n:(r+1)*t.n], &t.rows[r])
-			if t.Weight != nil {
-				t.sum[r] *= float64(t.Weight[r])
-			}
+		s := &t.rows[r]
+		*s = rowStat{weight: 1}
+		if t.Weight != nil {
+			s.weight = t.Weight[r]
+		}
+		if t.Teacher == nil && t.Labels[r] < 0 {
+			s.weight = 0
+		}
+		t.sum[r] = 0
+		if s.weight != 0 {
+			t.sum[r] = t.row(r, s) * float64(s.weight)
 		}
 	}
 }
 
+// row is the loss of a row; it fills the rest of its rowStat.
+func (t *lossTask) row(r int, s *rowStat) float64 {
+	x := t.logits[r*t.n : (r+1)*t.n]
+	if t.Teacher == nil && t.Table == nil {
+		return t.cross(x, int(t.Labels[r]), s)
+	}
+	if t.Teacher == nil {
+		k := t.top(t.n)
+		return t.penalty(x, int(t.Labels[r]), t.near[r*k:(r+1)*k], s)
+	}
+	u := t.Teacher[r*t.n : (r+1)*t.n]
+	switch t.Form {
+	case FormMSE:
+		return squares(x, u)
+	case FormJS:
+		return t.jensenShannon(x, u, s)
+	case FormDKD:
+		return t.decoupled(x, u, int(t.Labels[r]), s)
+	}
+	return t.divergence(x, u, s)
+}
+
 func (l *LogitLoss) cross(x []float32, label int, stat *rowStat) float64 {
 	top := vMax(x)
+	if l.Excuse != nil {
+		if guess := max(0, slices.Index(x, top)); guess != label && l.Excuse(int32(label), int32(guess)) {
+			stat.weight, stat.excused = 0, true
+			return 0
+		}
+	}
 	smooth := float64(l.Smooth)
 	z := expTotal(x, top, 1)
-	*stat = rowStat{top: top, inverse: float32(1 / z)}
+	*stat = rowStat{top: top, inverse: float32(1 / z), weight: stat.weight}
 	lse := math.Log(z)
 	loss := (1 - smooth) * (lse - float64(x[label]-top))
 	if smooth != 0 {
@@ -173,7 +236,7 @@ func (l *LogitLoss) divergence(s, u []float32, stat *rowStat) float64 {
 		cross += float64(vDotDiff(e, u[i:j], s[i:j], topU-topS))
 	}
 	zs := expTotal(s, topS, scale)
-	*stat = rowStat{top: topS, inverse: float32(1 / zs), teacherTop: topU, teacherInverse: float32(1 / zu)}
+	*stat = rowStat{top: topS, inverse: float32(1 / zs), teacherTop: topU, teacherInverse: float32(1 / zu), weight: stat.weight}
 	return float64(scale)*cross/zu + math.Log(zs/zu)
 }
 
@@ -227,32 +290,58 @@ func (t *lossGradTask) block(acc []float32, r, i int) (some bool) {
 	at := r*t.n + i
 	x := t.logits[at : at+len(acc)]
 	for _, l := range t.terms {
-		if l.Scale == 0 || !l.counts(r) {
+		stat := &l.rows[r]
+		if l.Scale == 0 || stat.weight == 0 {
 			continue
 		}
-		c, stat, scale := l.Scale, &l.rows[r], float32(1)
-		if l.Teacher != nil {
-			if scale = 1 / l.T; l.Weight != nil {
-				c *= l.Weight[r]
-			}
-			c *= scale
+		c := l.Scale * stat.weight
+		if !some && !l.exponential() {
+			clear(acc)
+			some = true
 		}
-		if some {
-			vExpAdd(acc, x, stat.top, scale, c*stat.inverse)
-		} else {
-			vExpScale(acc, x, stat.top, scale, c*stat.inverse)
+		switch {
+		case l.exponential():
+			l.addSoftmax(acc, x, r, i, at, t.n, c, !some)
+		case l.Teacher == nil:
+			l.addPenalty(acc, x, l.near[r*l.top(t.n):(r+1)*l.top(t.n)], i, c, stat)
+		case l.Form == FormMSE:
+			addDifference(acc, x, l.Teacher[at:], 2*c/float32(t.n))
+		case l.Form == FormJS:
+			l.addJensenShannon(acc, x, l.Teacher[at:], c, stat)
+		case l.Form == FormDKD:
+			l.addDecoupled(acc, x, l.Teacher[at:], i, c, stat)
 		}
 		some = true
-		if l.Teacher != nil {
-			vExpAdd(acc, l.Teacher[at:at+len(acc)], stat.teacherTop, scale, -c*stat.teacherInverse)
-			continue
-		}
-		if l.Smooth != 0 {
-			vAffine(1, -c*l.Smooth/float32(t.n), acc)
-		}
-		if label := int(l.Labels[r]) - i; label >= 0 && label < len(acc) {
-			acc[label] -= c * (1 - l.Smooth)
-		}
 	}
 	return some
+}
+
+// exponential reports whether the gradient is a sum of softmaxes and a one-hot
+// vector.
+func (l *LogitLoss) exponential() bool {
+	return l.Teacher == nil && l.Table == nil || l.Teacher != nil && l.Form == FormKL
+}
+
+// addSoftmax sets acc, or adds to it, the gradient of a cross-entropy or KL.
+func (l *LogitLoss) addSoftmax(acc, x []float32, r, i, at, n int, c float32, set bool) {
+	stat, scale := &l.rows[r], float32(1)
+	if l.Teacher != nil {
+		scale = 1 / l.T
+		c *= scale
+	}
+	if set {
+		vExpScale(acc, x, stat.top, scale, c*stat.inverse)
+	} else {
+		vExpAdd(acc, x, stat.top, scale, c*stat.inverse)
+	}
+	if l.Teacher != nil {
+		vExpAdd(acc, l.Teacher[at:at+len(acc)], stat.teacherTop, scale, -c*stat.teacherInverse)
+		return
+	}
+	if l.Smooth != 0 {
+		vAffine(1, -c*l.Smooth/float32(n), acc)
+	}
+	if label := int(l.Labels[r]) - i; label >= 0 && label < len(acc) {
+		acc[label] -= c * (1 - l.Smooth)
+	}
 }
