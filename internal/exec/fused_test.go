@@ -50,6 +50,13 @@ func TestNarrowing(t *testing.T) {
 	if !slices.Contains(ops, "lite.exec.Attention") || slices.Contains(exec.PlanOps(sess, lastHidden), "lite.exec.Attention") {
 		t.Errorf("nodes for logits: %v", ops)
 	}
+	// Keys and values need the layers below at every position: their rows are not made again.
+	if n := count(ops, "lite.exec.Attention"); n != 1 {
+		t.Errorf("%d attentions of one query; the last layer's alone is wanted: %v", n, ops)
+	}
+	if all, more := count(exec.PlanOps(sess, lastHidden), "lite.Linear"), count(ops, "lite.Linear"); more != all+2 { // pooler and classifier
+		t.Errorf("%d linear layers for all positions, %d for one and what is made of it", all, more)
+	}
 	// A bias [1,1,S,S] has a row of its own for each query.
 	const S, H = 5, 8
 	build := func(index int64) *onnx.Model {
@@ -72,6 +79,15 @@ func TestNarrowing(t *testing.T) {
 		want := slices.Concat(out["full"].F32[at*H:][:H], out["full"].F32[(S+at)*H:][:H])
 		mustMatch(t, fmt.Sprint("row ", index), out["y"], exec.Floats(want, 2, H), 1e-6)
 	}
+}
+
+func count(list []string, what string) (n int) {
+	for _, s := range list {
+		if s == what {
+			n++
+		}
+	}
+	return n
 }
 
 func TestRows(t *testing.T) {

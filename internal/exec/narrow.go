@@ -20,6 +20,7 @@ type narrowing struct {
 	weights   map[string]*onnx.Tensor
 	index     string // initializer [1] with the position
 	row       int64
+	full      map[string]bool   // values that keys and values need at every position
 	memo      map[string]string // value → its row [B, 1, …]
 	out       []*onnx.Node
 	prefix    string
@@ -30,7 +31,7 @@ func narrow(g *onnx.Graph) {
 	producers, weights := g.Producers(), g.InitializerMap()
 	var out []*onnx.Node
 	for _, n := range g.Nodes {
-		w := &narrowing{producers: producers, weights: weights, memo: map[string]string{}}
+		w := &narrowing{producers: producers, weights: weights, full: map[string]bool{}, memo: map[string]string{}}
 		if r := w.gather(g, n); r != nil {
 			out = append(out, w.out...)
 			n = r
@@ -53,6 +54,7 @@ func (w *narrowing) gather(g *onnx.Graph, n *onnx.Node) *onnx.Node {
 	if err != nil {
 		return nil
 	}
+	w.needs(n.Inputs[0])
 	w.prefix, w.row = n.Outputs[0]+"/lite.exec/", v[0]
 	w.index = w.prefix + "index"
 	g.Initializers = append(g.Initializers, onnx.NewInt64s(w.index, v, 1))
@@ -75,6 +77,36 @@ func (w *narrowing) reaches(v string, depth int) bool {
 		return true
 	}
 	return w.rowWise(n) && w.reaches(n.Inputs[0], depth-1)
+}
+
+// needs finds what has to be computed in full all the same: whatever the keys and
+// values are made of, of the attentions that v comes from by row-wise nodes. A row
+// of that is taken and not computed again, or every layer below would run twice.
+func (w *narrowing) needs(v string) {
+	n := w.producers[v]
+	switch {
+	case n == nil:
+	case n.Domain == liteDomain && n.Op == "Attention":
+		w.mark(n.Inputs[1])
+		w.mark(n.Inputs[2])
+	case w.rowWise(n):
+		w.needs(n.Inputs[0])
+		if n.Op == "LayerNorm" && !w.full[input(n, 3)] {
+			w.needs(input(n, 3))
+		}
+	}
+}
+
+func (w *narrowing) mark(v string) {
+	if v == "" || w.full[v] {
+		return
+	}
+	w.full[v] = true
+	if n := w.producers[v]; n != nil {
+		for _, in := range n.Inputs {
+			w.mark(in)
+		}
+	}
 }
 
 // rowWise reports whether each row of the output depends on the same row of
@@ -109,6 +141,8 @@ func (w *narrowing) of(v string) string {
 	w.memo[v] = name
 	n := w.producers[v]
 	switch {
+	case w.full[v]:
+		w.take(v, name)
 	case n != nil && w.rowWise(n) && w.reaches(v, 8):
 		c := w.copyOf(n, v, name)
 		c.Inputs[0] = w.of(n.Inputs[0])
