@@ -157,7 +157,7 @@ func BiasAct(y []float32, rows, n int, bias []float32, act Act) {
 	}
 	t := biasTasks.get()
 	*t = biasTask{y: y, bias: bias, n: n, act: act}
-	parallel(rows, rowGrain(n, grainCostly), t)
+	parallel(rows, evenGrain(rows, n, grainCostly), t)
 	biasTasks.put(t)
 }
 

@@ -18,6 +18,8 @@ const (
 	packLimit  = 1 << 20 // floats of B packed at a time for all threads
 	stripLimit = 1 << 18 // floats of B packed at a time for one
 	smallM     = 3       // up to so many rows of C, Gemm makes scalar products
+	fewRows    = 48      // up to so many rows of C, columns of B are what is cut and kept near
+	tileWork   = 1 << 21 // multiplications from which on one more tile for each thread pays
 )
 
 // Gemm computes C = alpha·op(A)·op(B) + beta·C, where op transposes its
@@ -282,6 +284,12 @@ func cut(m, n, k, threads int) (mb, nb int) {
 	const step = 12 // rows: a multiple of every kernel's
 	even := func(size, block, step int) int { return roundUp(tiles(size, tiles(size, block)), step) }
 	mb, nb = even(m, mcBlock, step), even(n, ncBlock, 2*nr)
+	if m <= fewRows {
+		if threads > 1 {
+			nb = min(nb, evenColumns(n, threads, m*n*k/(threads*tileWork)))
+		}
+		return mb, nb
+	}
 	for rows, columns := mcBlock, ncBlock; threads > 1 && tiles(m, mb)*tiles(n, nb) < 4*threads && mb*nb*k > 1<<18; {
 		if columns > 128 || rows <= 24 && columns > 2*nr {
 			columns /= 2
@@ -294,6 +302,21 @@ func cut(m, n, k, threads int) (mb, nb int) {
 		}
 	}
 	return mb, nb
+}
+
+// evenColumns cuts n columns so that the threads have about as many each: into one
+// tile for each thread, or up to four and at most most of them, should one be held
+// up, where that costs no balance.
+func evenColumns(n, threads, most int) int {
+	best, slowest := 0, 0
+	for each := 1; each <= max(1, min(4, most)); each++ {
+		nb := roundUp(tiles(n, each*threads), 2*nr)
+		time := tiles(tiles(n, nb), threads) * nb
+		if best == 0 || time < slowest || time <= slowest+slowest/16 && nb >= 4*nr {
+			best, slowest = nb, min(time, max(slowest, time))
+		}
+	}
+	return best
 }
 
 func tiles(n, size int) int { return (n + size - 1) / size }

@@ -151,18 +151,20 @@ func gemmInt8(task int8Task) {
 func (t *int8Task) cut(threads int) {
 	const cache = 1 << 18 // bytes of B
 	columns := min(ncBlock, max(2*int8Cols, cache/max(t.b.kp, 1)))
-	if t.m <= int8Step() {
+	if t.m <= fewRows {
 		columns = ncBlock // B is read once
-	}
-	work := max(1, t.m*t.n*t.b.k/parallelWork)
-	want := min(4*threads, work)
-	if threads == 1 {
-		want = 1
 	}
 	t.mb = roundUp(tiles(t.m, tiles(t.m, 2*mcBlock)), 2*int8Rows)
 	t.nb = roundUp(tiles(t.n, tiles(t.n, columns)), 2*int8Cols)
-	for rows := 2 * mcBlock; tiles(t.m, t.mb)*tiles(t.n, t.nb) < want; {
-		if t.nb > 4*int8Cols || rows <= 24 && t.nb > 2*int8Cols {
+	if threads == 1 {
+		return
+	}
+	if t.mb >= t.m {
+		t.nb = min(t.nb, evenColumns(t.n, threads, max(1, t.m*t.n*t.b.k/(threads*tileWork))))
+		return
+	}
+	for rows := 2 * mcBlock; tiles(t.m, t.mb)*tiles(t.n, t.nb) < 4*threads; {
+		if t.nb > 4*int8Cols {
 			t.nb = roundUp(t.nb/2, 2*int8Cols)
 		} else if rows > 24 {
 			rows /= 2

@@ -37,7 +37,7 @@ func softmaxRows(y, x []float32, rows, n int, log bool) {
 	}
 	t := softmaxTasks.get()
 	*t = softmaxTask{y: y, x: x, n: n, log: log}
-	parallel(rows, rowGrain(n, grainCostly), t)
+	parallel(rows, evenGrain(rows, n, grainCostly), t)
 	softmaxTasks.put(t)
 }
 
@@ -132,7 +132,7 @@ func LayerNorm(y, x, residual, gamma, beta []float32, rows, n int, eps float32, 
 	}
 	t := normTasks.get()
 	*t = normTask{y: y, x: x, residual: residual, gamma: gamma[:n], beta: beta[:n], sum: sum, mean: mean, rstd: rstd, n: n, eps: eps}
-	parallel(rows, rowGrain(n, grainCostly), t)
+	parallel(rows, evenGrain(rows, n, grainCostly), t)
 	normTasks.put(t)
 }
 
