@@ -22,7 +22,7 @@ var goldenViews = []struct {
 	{"task full", false, corpus.ViewOptions{BatchSize: 7, Seed: 2, FullBatches: true, MaxLength: 24, Window: 2}, "bc7e801e90a34ab3", "e1f035d1c40582f8"},
 	{"tags", false, corpus.ViewOptions{BatchSize: 8, Seed: 1, TokenLabels: true, MaxLength: 20}, "c84722c49f8e22c5", "6aaca79c21c12042"},
 	{"masked", true, corpus.ViewOptions{BatchSize: 8, Seed: 3, MaxLength: 32}, "09f95ed353a93cde", "102042398a6f37d0"},
-	{"masked words", true, corpus.ViewOptions{BatchSize: 8, Seed: 3, RowsAll: true, Mask: corpus.MaskOptions{WholeWord: true, Rate: 0.3}}, "44690866f437a002", "79bad1e36782599f"},
+	{"masked words", true, corpus.ViewOptions{BatchSize: 8, Seed: 3, RowsAll: true, Mask: corpus.MaskOptions{Unit: corpus.MaskWord, Rate: 0.3}}, "44690866f437a002", "79bad1e36782599f"},
 	{"order", true, corpus.ViewOptions{BatchSize: 8, Seed: 4, MaxLength: 40, SentencePairs: true, FullBatches: true}, "a0df6d266a930597", "732f5b2d9bd4f323"},
 }
 

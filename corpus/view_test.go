@@ -276,7 +276,7 @@ func TestWholeWord(t *testing.T) {
 			{Span: corpus.Span{Start: 0, End: 6}}, {Span: corpus.Span{Start: 7, End: 13}}, {Span: corpus.Span{Start: 14, End: 20}}, {Span: corpus.Span{Start: 21, End: 27}}}},
 	}, nil)
 	groups := [][]int{{3, 3, 4, 2, 5}, {2, 2, 2, 2}}
-	v, err := corpus.NewDenoiseView(c, tok, corpus.ViewOptions{BatchSize: 1, Mask: corpus.MaskOptions{WholeWord: true, Rate: 0.4}, Window: -1, RowMultiple: 1})
+	v, err := corpus.NewDenoiseView(c, tok, corpus.ViewOptions{BatchSize: 1, Mask: corpus.MaskOptions{Unit: corpus.MaskWord, Rate: 0.4}, Window: -1, RowMultiple: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

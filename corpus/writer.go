@@ -64,7 +64,7 @@ type writer struct {
 	tokens           // of one sequence
 	seq      []uint8 // 0 first text, 1 second
 	at       []int32 // flat position of each
-	chosen   []bool
+	chosen   []int32
 	labelled bool
 }
 
@@ -142,12 +142,16 @@ func (w *writer) sequence(row, n int) error {
 func (w *writer) mask(n int) {
 	m := &w.v.masker
 	r := stream(w.v.opts.Seed, purposeMask, w.epoch, n)
-	w.chosen = append(w.chosen[:0], make([]bool, len(w.ids))...)
+	w.chosen = append(w.chosen[:0], make([]int32, len(w.ids))...)
 	m.targets(r, w.ids, w.flags, w.chosen)
+	var f fate
 	for i, id := range w.ids {
 		switch {
-		case w.chosen[i]:
-			w.b.IDs[w.at[i]] = int64(m.damage(r, id))
+		case w.chosen[i] > 0:
+			if m.opts.Unit != MaskSpan || i == 0 || w.chosen[i] != w.chosen[i-1] {
+				f = m.fate(r)
+			}
+			w.b.IDs[w.at[i]] = int64(m.damage(r, id, f))
 			w.target(i, id)
 		case w.v.opts.RowsAll && m.maskable(id):
 			w.target(i, -1)

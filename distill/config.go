@@ -217,6 +217,9 @@ func (c *Config) checkLoss(t Term) error {
 		if !(l.Mask >= 0 && l.Mask <= 1) {
 			return fmt.Errorf("distill: mask rate %v is a share of the tokens, 0 to 1", l.Mask)
 		}
+		if err := l.masks().Check(); err != nil {
+			return fmt.Errorf("distill: %w", err)
+		}
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream,
 		for _, t := range s.terms {
 			switch l := t.Loss.(type) {
 			case Denoise:
-				opts.Mask.Rate, opts.Mask.WholeWord = l.Mask, l.WholeWord
+				opts.Mask = l.masks()
 			case SOP:
 				opts.SentencePairs = true
 			}

@@ -14,7 +14,7 @@ type objectives struct {
 	ner, sop    float64
 	ramp        float64
 	maskRate    float64
-	wholeWord   bool
+	mask        maskFlags
 	smoothing   float64
 }
 
@@ -34,7 +34,7 @@ func (o *objectives) register(g group, teacher bool) {
 	g.Float64Var(&o.sop, "alpha-sop", 0, "weight of sentence-order prediction")
 	shareVar(g.FlagSet, &o.ramp, "ramp", 0, "share of the steps over which the weights of pos, ner and sop rise from 0")
 	shareVar(g.FlagSet, &o.maskRate, "mask-rate", 0.15, "share of the tokens that are masked")
-	g.BoolVar(&o.wholeWord, "whole-word", false, "mask all pieces of a word together")
+	o.mask.register(g)
 	shareVar(g.FlagSet, &o.smoothing, "label-smoothing", 0, "share of a hard label that is spread over all classes")
 }
 
@@ -64,7 +64,7 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	for _, t := range []distill.Term{
 		distill.Scale(kd, distill.SoftLabels{Temperature: o.temperature, Tokens: mlm}),
 		distill.Scale(ce, distill.HardLabels{Smoothing: o.smoothing}),
-		distill.Scale(o.weight("alpha-mlm", o.mlm, mlm), distill.Denoise{Mask: o.maskRate, WholeWord: o.wholeWord}),
+		distill.Scale(o.weight("alpha-mlm", o.mlm, mlm), o.mask.denoise(o.maskRate)),
 		{Loss: distill.POS{}, Weight: o.pos, Ramp: o.ramp},
 		{Loss: distill.NER{}, Weight: o.ner, Ramp: o.ramp},
 		{Loss: distill.SOP{}, Weight: o.sop, Ramp: o.ramp},

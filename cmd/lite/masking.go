@@ -1,0 +1,26 @@
+package main
+
+import (
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/distill"
+)
+
+// maskFlags say how text is masked.
+type maskFlags struct{ loss distill.Denoise }
+
+func (m *maskFlags) register(g group) {
+	l := &m.loss
+	choiceVar(g.FlagSet, &l.Unit, "mask-unit", "what is masked together: tokens, whole words, n words in a row (n-grams, ALBERT), or spans of words (SpanBERT) (default: token)", corpus.MaskUnits()...)
+	g.IntVar(&l.NGram, "mask-ngram", 3, "`words` of the longest n-gram that is masked")
+	shareVar(g.FlagSet, &l.SpanP, "span-p", 0.2, "probability that a span of --mask-unit span ends after a word")
+	g.IntVar(&l.SpanMax, "span-max", 10, "`words` of the longest span")
+	shareVar(g.FlagSet, &l.Replace, "mask-replace", 0.8, "share of the masked tokens that become [MASK]")
+	shareVar(g.FlagSet, &l.Random, "mask-random", 0.1, "share of the masked tokens that become a random token; the rest stays as it is")
+}
+
+// denoise is the loss of masked language modelling.
+func (m *maskFlags) denoise(rate float64) distill.Denoise {
+	l := m.loss
+	l.Mask = rate
+	return l
+}
