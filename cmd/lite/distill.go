@@ -88,6 +88,7 @@ ends in the same bytes.`,
 		}
 		return t.distill(ctx, s, out, teacher)
 	})
+	t.configFlag(cmd, models)
 	withFlags(cmd, models, t.dataGroup(), losses, t.stepsGroup(""), measure)
 	required(cmd, "teacher", "out")
 	cmd.MarkFlagsMutuallyExclusive("fresh", "from")
@@ -124,9 +125,9 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 	if err != nil {
 		return err
 	}
-	t.app.trained(result)
+	t.app.trained(result...)
 	names := shortNames([]string{teacher, out.path})
-	err = t.app.finish(&summary{Command: "distill", Training: result}, m, out, func(bytes int64) (*eval.Table, error) {
+	err = t.app.finish(&summary{Command: "distill", Training: last(result), Stages: stagesOf(result)}, m, out, func(bytes int64) (*eval.Table, error) {
 		return t.dev.compare(ctx, t.cfg.MaxLength, eval.Entry{Name: names[0], Model: t.cfg.Teacher}, eval.Entry{Name: names[1], Model: m, Bytes: bytes})
 	})
 	return t.done(err)

@@ -19,17 +19,18 @@ const (
 	relog  = 10 * time.Second
 )
 
-// progress shows how far a command is, on stderr: one line that is redrawn on a
+// progress shows how far a command is, on stderr: lines that are redrawn on a
 // terminal, a new line now and then elsewhere.
 type progress struct {
 	w        io.Writer
 	fd       int
 	terminal bool
 	quiet    bool
-	shown    bool // a line stands on the terminal
+	shown    int // lines that stand on the terminal
 	last     time.Time
 	stage    string
 	began    time.Time // of the stage
+	measured string    // the last measurement while training
 }
 
 func newProgress(w io.Writer) *progress {
@@ -60,25 +61,40 @@ func (p *progress) due(last bool) bool {
 	return true
 }
 
-// show draws the line.
-func (p *progress) show(line string) {
+// show draws the lines in place of those before; elsewhere than on a terminal
+// they are written below each other.
+func (p *progress) show(lines ...string) {
 	if !p.terminal {
-		fmt.Fprintln(p.w, line)
+		fmt.Fprintln(p.w, strings.Join(lines, "\n"))
 		return
 	}
-	if width, _, err := term.GetSize(p.fd); err == nil && width > 1 && utf8.RuneCountInString(line) >= width {
-		line = string([]rune(line)[:width-1])
+	width, _, err := term.GetSize(p.fd)
+	if err != nil || width < 2 {
+		width = 80
 	}
-	fmt.Fprint(p.w, "\r\x1b[K"+line)
-	p.shown = true
+	p.shown = max(1, p.shown) // what a shell has left on the line goes too
+	p.clear()
+	for i, l := range lines {
+		if utf8.RuneCountInString(l) >= width { // a line that wraps would be two
+			l = string([]rune(l)[:width-1])
+		}
+		if i > 0 {
+			fmt.Fprintln(p.w)
+		}
+		fmt.Fprint(p.w, l)
+	}
+	p.shown = len(lines)
 }
 
-// clear removes the line from a terminal.
+// clear removes the lines from a terminal.
 func (p *progress) clear() {
-	if p.shown {
+	switch {
+	case p.shown > 1:
+		fmt.Fprintf(p.w, "\x1b[%dA\r\x1b[J", p.shown-1)
+	case p.shown == 1:
 		fmt.Fprint(p.w, "\r\x1b[K")
-		p.shown = false
 	}
+	p.shown = 0
 }
 
 // note tells of something once, on a line of its own.
@@ -108,28 +124,68 @@ func (p *progress) stageOf(stage string, done, total int) {
 	p.show(line)
 }
 
-// training is the progress of a run.
+// training is the progress of a run: on a terminal a small table, of how far it
+// is, the losses, and the optimiser; elsewhere a line of the first two.
 func (p *progress) training(s distill.Progress) {
-	if s.Step == s.Resumed+1 && s.Resumed > 0 {
-		p.note("going on from step %d of %d", s.Resumed, s.Steps)
+	if s.Step == s.Resumed+1 {
+		p.measured = ""
+		if s.Resumed > 0 {
+			p.note("going on from step %d of %d", s.Resumed, s.Steps)
+		}
 	}
 	if !p.due(s.Step == s.Steps) {
 		return
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "train  %d/%d  %d%%", s.Step, s.Steps, 100*s.Step/max(1, s.Steps))
-	for _, l := range s.Losses {
-		fmt.Fprintf(&b, "  %s %.4f", l.Name, l.Value)
+	done, speed := pace(s)
+	if !p.terminal {
+		p.show(done + losses(s.Losses, "%.4f") + speed)
+		return
 	}
+	const width = 20
+	full := width * s.Step / max(1, s.Steps)
+	lines := []string{
+		done + "  [" + strings.Repeat("=", full) + strings.Repeat(" ", width-full) + "]" + speed,
+		losses(s.Losses, "%-8.4f"),
+		fmt.Sprintf("  rate %.3g  gradient %.3g", s.Rate, s.Norm),
+	}
+	if p.measured != "" {
+		lines = append(lines, "  "+p.measured)
+	}
+	p.show(lines...)
+}
+
+// pace is how far a run is; and how fast it is and how long it goes on.
+func pace(s distill.Progress) (done, speed string) {
+	done = "train"
+	if s.Stage != "" {
+		done += " " + s.Stage
+	}
+	done += fmt.Sprintf("  %d/%d  %d%%", s.Step, s.Steps, 100*s.Step/max(1, s.Steps))
 	if sec := s.Elapsed.Seconds(); sec > 0 {
-		fmt.Fprintf(&b, "  %s tokens/s", short(float64(s.Tokens)/sec))
+		speed = "  " + short(float64(s.Tokens)/sec) + " tokens/s"
 	}
 	if left := remaining(s.Elapsed, s.Step-s.Resumed, s.Steps-s.Step); left > 0 {
-		fmt.Fprintf(&b, "  %s left", duration(left))
-	} else {
-		fmt.Fprintf(&b, "  %s", duration(s.Elapsed))
+		return done, speed + "  " + duration(left) + " left"
 	}
-	p.show(b.String())
+	return done, speed + "  " + duration(s.Elapsed)
+}
+
+// losses are the terms of the sum side by side.
+func losses(all []distill.NamedLoss, format string) string {
+	var b strings.Builder
+	for _, l := range all {
+		fmt.Fprintf(&b, "  %s "+format, l.Name, l.Value)
+	}
+	return b.String()
+}
+
+// evaluated tells of a measurement while training.
+func (p *progress) evaluated(metric string, e distill.Evaluation, best bool) {
+	p.measured = fmt.Sprintf("step %d: %s %.4f", e.Step, metric, float64(e.Value))
+	if best {
+		p.measured += ", the best so far"
+	}
+	p.note("%s", p.measured)
 }
 
 // remaining is the time for what is left at the rate of what is done.

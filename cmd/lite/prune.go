@@ -240,7 +240,8 @@ func (t *pruneFlags) recover(ctx context.Context, m *onnx.Model) (*onnx.Model, *
 			}
 		}
 	}
-	out, report, err := t.train(ctx, m, t.out)
+	out, reports, err := t.train(ctx, m, t.out)
+	report := last(reports)
 	if err != nil || len(out.Graph.Outputs) == len(m.Graph.Outputs) {
 		return out, report, err
 	}

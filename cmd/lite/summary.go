@@ -16,18 +16,19 @@ import (
 
 // summary is the result of a command that writes a model; its JSON names are stable.
 type summary struct {
-	Command    string           `json:"command"`
-	Model      string           `json:"model"` // as it was given with --out
-	File       string           `json:"file"`
-	Shape      *student.Shape   `json:"shape,omitempty"`
-	Parameters int64            `json:"parameters"`
-	Bytes      int64            `json:"bytes"`
-	Seconds    float64          `json:"seconds"`
-	Training   *distill.Report  `json:"training,omitempty"`
-	Prune      *prune.Report    `json:"prune,omitempty"`
-	Quantize   *quantize.Report `json:"quantize,omitempty"`
-	Eval       *eval.Table      `json:"eval,omitempty"`
-	BudgetMet  *bool            `json:"budget_met,omitempty"`
+	Command    string            `json:"command"`
+	Model      string            `json:"model"` // as it was given with --out
+	File       string            `json:"file"`
+	Shape      *student.Shape    `json:"shape,omitempty"`
+	Parameters int64             `json:"parameters"`
+	Bytes      int64             `json:"bytes"`
+	Seconds    float64           `json:"seconds"`
+	Training   *distill.Report   `json:"training,omitempty"`
+	Stages     []*distill.Report `json:"stages,omitempty"` // where there were several; Training is the last
+	Prune      *prune.Report     `json:"prune,omitempty"`
+	Quantize   *quantize.Report  `json:"quantize,omitempty"`
+	Eval       *eval.Table       `json:"eval,omitempty"`
+	BudgetMet  *bool             `json:"budget_met,omitempty"`
 }
 
 // finish writes the model and then measures it, so that nothing is lost if
@@ -76,20 +77,47 @@ func (a *app) report(s *summary, missed error) error {
 	return missed
 }
 
-// trained prints how a run went.
-func (a *app) trained(r *distill.Report) {
-	if r == nil {
-		return
+// last is the report of the last stage, nil without any.
+func last(reports []*distill.Report) *distill.Report {
+	if len(reports) == 0 {
+		return nil
 	}
-	line := []string{}
-	for _, l := range r.Losses {
-		line = append(line, fmt.Sprintf("%s %.4f", l.Name, l.Value))
+	return reports[len(reports)-1]
+}
+
+// stagesOf are the reports where there is more than one.
+func stagesOf(reports []*distill.Report) []*distill.Report {
+	if len(reports) < 2 {
+		return nil
 	}
-	rate := ""
-	if r.Seconds > 0 && r.Tokens > 0 {
-		rate = ", " + short(float64(r.Tokens)/r.Seconds) + " tokens/s"
+	return reports
+}
+
+// trained prints how the stages of a run went.
+func (a *app) trained(reports ...*distill.Report) {
+	for i, r := range reports {
+		if r == nil {
+			continue
+		}
+		line := []string{}
+		for _, l := range r.Losses {
+			line = append(line, fmt.Sprintf("%s %.4f", l.Name, l.Value))
+		}
+		rate, stage := "", ""
+		if r.Seconds > 0 && r.Tokens > 0 {
+			rate = ", " + short(float64(r.Tokens)/r.Seconds) + " tokens/s"
+		}
+		if len(reports) > 1 {
+			stage = fmt.Sprintf("stage %d: ", i+1)
+		}
+		a.print("%strained %d steps in %s%s: %s", stage, r.Steps, duration(time.Duration(r.Seconds*float64(time.Second))), rate, strings.Join(line, ", "))
+		if r.Stopped {
+			a.print("%sstopped, as the last measurements were no better", stage)
+		}
+		if r.Best != nil {
+			a.print("%sthe best of %d measurements was %.4f after step %d", stage, len(r.Evaluations), float64(r.Best.Value), r.Best.Step)
+		}
 	}
-	a.print("trained %d steps in %s%s: %s", r.Steps, duration(time.Duration(r.Seconds*float64(time.Second))), rate, strings.Join(line, ", "))
 }
 
 // copied tells which weights a student started from.

@@ -59,6 +59,7 @@ again, and ends in the same bytes.`,
       --alpha-pos 0.2 --alpha-ner 0.2 --alpha-sop 0.5 --keep-heads --out zh-mlm`,
 		Args: noArguments,
 	}, t.run)
+	t.configFlag(cmd, models)
 	withFlags(cmd, models, t.dataGroup(), losses, t.stepsGroup(""), measure)
 	required(cmd, "out")
 	cmd.MarkFlagsMutuallyExclusive("model", "student")
@@ -101,8 +102,8 @@ func (t *trainFlags) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	t.app.trained(result)
-	err = t.app.finish(&summary{Command: "train", Training: result}, m, t.out, func(bytes int64) (*eval.Table, error) {
+	t.app.trained(result...)
+	err = t.app.finish(&summary{Command: "train", Training: last(result), Stages: stagesOf(result)}, m, t.out, func(bytes int64) (*eval.Table, error) {
 		return t.dev.compare(ctx, t.cfg.MaxLength, eval.Entry{Name: shortNames([]string{t.out.path})[0], Model: m, Bytes: bytes})
 	})
 	return t.done(err)

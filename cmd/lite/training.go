@@ -24,6 +24,12 @@ type training struct {
 	data dataFlags
 	mix  mixFlags
 	dev  devFlags
+	selection
+
+	steps      group            // of stepsGroup
+	parts      []stage          // of --config
+	stages     []distill.Config // made of them; see configure
+	selections []selection      // of the stages
 
 	task, text  []string
 	limitLabels int
@@ -60,13 +66,20 @@ func (t *training) stepsGroup(prefix string) group {
 	g.Float64Var(&c.LearningRate, "lr", c.LearningRate, "learning rate at its peak")
 	shareVar(g.FlagSet, &c.Warmup, "warmup", c.Warmup, "share of the steps over which the rate rises")
 	choiceVar(g.FlagSet, &c.Decay, "decay", "how the rate falls after that", distill.Linear, distill.Cosine, distill.Constant)
-	g.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "decay of AdamW, not applied to biases and LayerNorm")
+	choiceVar(g.FlagSet, &c.Optimizer, "optimizer", "what makes updates of gradients (default adamw)", distill.Optimizers()...)
+	g.Float64Var(&c.WeightDecay, "weight-decay", c.WeightDecay, "weight decay, not applied to biases and LayerNorm")
+	g.Float64Var(&c.LayerDecay, "layer-decay", 1, "factor of the learning rate from each layer to the one below it")
+	g.Float64Var(&c.EMA, "ema", 0, "share that moving averages of the weights keep at a step, such as 0.999; the averages are the result")
 	g.Float64Var(&c.ClipNorm, "clip", c.ClipNorm, "bound of the gradient's norm; 0 for none")
 	g.Float64Var(&c.Dropout, "dropout", c.Dropout, "dropout probability")
 	g.Uint64Var(&c.Seed, "seed", 0, "seed of data order, masks, dropout and fresh weights")
 	g.StringVar(&c.Checkpoint, "checkpoint", "", "`directory` of the checkpoint, which is removed at the end (default: OUT.checkpoint)")
 	g.DurationVar(&c.CheckpointEvery, "checkpoint-every", c.CheckpointEvery, "time between checkpoints")
 	g.IntVar(&c.CheckpointSteps, "checkpoint-steps", 0, "also write a checkpoint every `N` steps")
+	g.IntVar(&c.KeepCheckpoints, "keep-checkpoints", 1, "checkpoints to keep, for where the newest is damaged")
+	g.StringVar(&c.Log, "log", "", "`file` to which every step appends a line of JSON: losses, rate, norm, tokens")
+	t.selection.register(g)
+	t.steps = g
 	return g
 }
 
@@ -115,6 +128,9 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 // objectives sets the losses for a model with that primary head and checks
 // that there is data for them.
 func (t *training) objectives(head student.Kind, teacher bool) (err error) {
+	if len(t.parts) > 0 {
+		return t.configure(head, teacher)
+	}
 	if t.cfg.Loss, err = t.loss.sum(head, teacher); err != nil {
 		return err
 	}
@@ -133,21 +149,34 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 }
 
 // train runs the training of m; the checkpoint goes beside the output.
-func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx.Model, *distill.Report, error) {
+func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx.Model, []*distill.Report, error) {
 	if t.cfg.Checkpoint == "" {
 		t.cfg.Checkpoint = strings.TrimSuffix(filepath.Clean(out.path), ".onnx") + ".checkpoint"
 	}
-	p := t.app.progress
-	t.cfg.Progress = p.training
-	t.cfg.Labelling = func(done, total int) { p.stageOf("teacher's labels", done, total) }
-	warn := t.app.warnOnce()
-	t.cfg.Warn = func(err error) {
-		out.rescue = true // the checkpoint may be behind: see output.save
-		warn(err)
+	stages, selections := []distill.Config{t.cfg}, []selection{t.selection}
+	if len(t.stages) > 0 {
+		stages, selections = t.stages, t.selections
 	}
-	m, report, err := distill.Run(ctx, m, t.cfg)
+	p, warn := t.app.progress, t.app.warnOnce()
+	for i := range stages {
+		c := &stages[i]
+		c.Checkpoint, c.Hook, c.KeepHeads, c.Teacher = t.cfg.Checkpoint, t.cfg.Hook, t.cfg.KeepHeads, t.cfg.Teacher
+		c.Progress = p.training
+		c.Labelling = func(done, total int) { p.stageOf("teacher's labels", done, total) }
+		c.Warn = func(err error) {
+			out.rescue = true // the checkpoint may be behind: see output.save
+			warn(err)
+		}
+		if err := selections[i].apply(c, &t.dev, m); err != nil {
+			return nil, nil, err
+		}
+	}
+	m, reports, err := distill.RunStages(ctx, m, stages)
 	p.clear()
-	return m, report, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, reports, nil
 }
 
 // done removes the checkpoint when nothing is left to do: until then, also

@@ -151,3 +151,31 @@ func TestInterruptionsAreSaidPlainly(t *testing.T) {
 		}
 	}
 }
+
+// On a terminal the table is drawn over itself, and goes when something is said.
+func TestTableOnATerminal(t *testing.T) {
+	var b bytes.Buffer
+	p := &progress{w: &b, fd: -1, terminal: true}
+	s := distill.Progress{Step: 1, Steps: 4, Stage: "long", Losses: []distill.NamedLoss{{Name: "kd", Value: 0.5}, {Name: "ce", Value: 12}}, Rate: 5e-4, Norm: 1.25, Tokens: 500, Elapsed: time.Second}
+	p.training(s)
+	want := "\r\x1b[Ktrain long  1/4  25%  [=====               ]  500 tokens/s  3s left\n  kd 0.5000    ce 12.0000 \n  rate 0.0005  gradient 1.25"
+	if got := b.String(); got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	b.Reset()
+	p.evaluated("accuracy", distill.Evaluation{Step: 2, Value: 0.75}, true)
+	if got, want := b.String(), "\x1b[2A\r\x1b[Jstep 2: accuracy 0.7500, the best so far\n"; got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	b.Reset()
+	s.Step, s.Losses[0].Name = 4, strings.Repeat("long", 30)
+	p.training(s)
+	for _, line := range strings.Split(b.String(), "\n") {
+		if n := len([]rune(line)); n > 79 {
+			t.Errorf("%d characters: %q", n, line)
+		}
+	}
+	if !strings.HasSuffix(b.String(), "\n  step 2: accuracy 0.7500, the best so far") {
+		t.Errorf("got %q", b.String())
+	}
+}
