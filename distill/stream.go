@@ -27,6 +27,7 @@ type stream struct {
 
 	epoch, before int           // batches before this epoch
 	only          *corpus.Batch // given in place of every batch: see suspect
+	padded        bool          // a loss reads more than packed passes compute
 }
 
 // rowMultiple rounds R up, so that batches share few shapes.

@@ -337,12 +337,9 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 func (t *trainer) feed(g *Graph, m *Moment, k int) (feed autodiff.Feed, err error) {
 	b, s := m.Batch, m.stream
 	feed = autodiff.Feed{
-		Inputs: map[string][]int64{"input_ids": b.IDs, "attention_mask": b.Mask, "token_type_ids": b.Types},
+		Inputs: inputsOf(b),
 		Floats: map[string][]float32{}, Ints: map[string][]int32{},
 		Seed: t.cfg.Seed<<1 | uint64(s.view), Step: uint64(k),
-	}
-	if b.R > 0 {
-		feed.Inputs["rows"] = b.Rows
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.ints)) {
 		if feed.Ints[name], err = g.ints[name](m); err != nil {
@@ -397,6 +394,7 @@ func (t *trainer) losses() []NamedLoss {
 type shapeKey struct {
 	view    View
 	b, s, r int
+	tokens  int // rows of a packed pass, 0 for a padded one
 }
 
 // maxShapes bounds the graphs that are kept; batches are few shapes by design.
@@ -404,18 +402,40 @@ const maxShapes = 256
 
 // compile returns the graph for a batch, from the cache if it is there.
 func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
-	key := shapeKey{s.view, b.B, b.S, b.R}
+	key := shapeKey{view: s.view, b: b.B, s: b.S, r: b.R}
+	if !s.padded {
+		key.tokens = t.program.Tokens(b.B, b.S, inputsOf(b))
+	}
 	if g := t.shapes[key]; g != nil {
 		return g, nil
 	}
 	if len(t.shapes) >= maxShapes {
 		clear(t.shapes)
 	}
-	pass, err := t.program.NewPass(b.B, b.S, b.R)
+	g, err := t.build(s, key)
+	if key.tokens > 0 && errors.Is(err, autodiff.ErrPadding) {
+		s.padded = true // so is every other batch: the losses are the same
+		return t.compile(s, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.shapes[key] = g
+	return g, nil
+}
+
+// build makes the graph of a shape.
+func (t *trainer) build(s *stream, key shapeKey) (g *Graph, err error) {
+	var pass *autodiff.Pass
+	if key.tokens > 0 {
+		pass, err = t.program.NewPackedPass(key.b, key.s, key.r, key.tokens)
+	} else {
+		pass, err = t.program.NewPass(key.b, key.s, key.r)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	g := &Graph{pass: pass, b: b.B, r: b.R, heads: t.heads, masked: s.view == Masked, width: s.width,
+	g = &Graph{pass: pass, b: key.b, r: key.r, heads: t.heads, masked: s.view == Masked, width: s.width,
 		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}}
 	nodes := make([]*gorgonia.Node, len(s.terms))
 	for i, term := range s.terms {
@@ -426,6 +446,14 @@ func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
 	if err := pass.Compile(nodes); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	t.shapes[key] = g
 	return g, nil
+}
+
+// inputsOf are the model's inputs for a batch.
+func inputsOf(b *corpus.Batch) map[string][]int64 {
+	in := map[string][]int64{"input_ids": b.IDs, "attention_mask": b.Mask, "token_type_ids": b.Types}
+	if b.R > 0 {
+		in["rows"] = b.Rows
+	}
+	return in
 }

@@ -226,12 +226,22 @@ func (d *dataFeed) run(ctx context.Context, feed Feed) error {
 			v.i64 = feed.Inputs[name]
 		}
 	}
-	if len(d.names) == 0 {
+	names, bias := d.names, ""
+	if d.q.pack != nil {
+		bias = d.q.bias
+		names = append(slices.Clone(names), bias)
+	}
+	if len(names) == 0 {
 		return nil
 	}
-	out, err := d.q.program.data.Run(ctx, in, d.names...)
+	out, err := d.q.program.data.Run(ctx, in, names...)
 	if err != nil {
 		return fmt.Errorf("autodiff: %w", err)
+	}
+	if d.q.pack != nil {
+		if err := d.q.pack.place(out[bias]); err != nil {
+			return err
+		}
 	}
 	for _, name := range d.names {
 		v, t := d.leafs[name], out[name]

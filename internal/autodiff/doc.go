@@ -45,6 +45,15 @@
 // Hence only one pass of a program may run at a time, and values read from the
 // nodes of a pass are valid until the next Run of any pass of the program.
 //
+// # Padding
+//
+// A pass made by [Program.NewPackedPass] computes nothing for padding: values
+// with a row for each token are [N,·], the tokens of all sequences one after the
+// other, from the embeddings to what reads selected rows or first tokens, and
+// attention goes by where each sequence begins. The bias that the attentions
+// share tells at each run which tokens are there. N is rounded up, so that few
+// shapes arise; the rows after the last token are 0 and have no gradient.
+//
 // # Dropout
 //
 // As in BERT's training, dropout follows the embedding LayerNorm and the two

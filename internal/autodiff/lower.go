@@ -30,6 +30,9 @@ func (q *Pass) Output(name string) (*gorgonia.Node, error) {
 		}
 		return nil, fmt.Errorf("autodiff: the program has no output %q; it has %s (name values inside the graph in Options.Outputs)", name, strings.Join(have, ", "))
 	}
+	if q.isRows(name) {
+		return nil, fmt.Errorf("%w: it is %q, which has a row for each token", ErrPadding, name)
+	}
 	v, err := q.value(name)
 	if err != nil {
 		return nil, err
@@ -71,6 +74,13 @@ func (q *Pass) value(name string) (*value, error) {
 		if lower == nil {
 			return nil, fmt.Errorf("autodiff: node %s: no gradient for operator %s", nodeName(n), opName(n))
 		}
+		if q.pack != nil {
+			if special, err := q.packedLowering(n); err != nil {
+				return nil, err
+			} else if special != nil {
+				lower = special
+			}
+		}
 		var out []*value
 		if out, err = lower(q, n); err != nil {
 			return nil, err
@@ -83,6 +93,9 @@ func (q *Pass) value(name string) (*value, error) {
 		if v = q.byName[name]; v == nil {
 			return nil, fmt.Errorf("autodiff: node %s: its output %q has no gradient", nodeName(n), name)
 		}
+	}
+	if err == nil && q.isRows(name) && !p.learned[name] {
+		v, err = q.packRows(name, v)
 	}
 	if err != nil {
 		return nil, err
@@ -215,13 +228,13 @@ func lowerLayerNorm(q *Pass, n *onnx.Node) ([]*value, error) {
 		if !p.isLinear(n.Inputs[0]) && p.isLinear(n.Inputs[3]) {
 			i = 3
 		}
-		if in[i], err = q.dropout(label, key, rate, in[i]); err != nil {
+		if in[i], err = q.dropout(label, key, rate, in[i], q.isRows(n.Inputs[i])); err != nil {
 			return nil, err
 		}
 	}
 	y, err := q.layerNorm(label, in[0], in[1], in[2], in[3], n.Float("eps", 1e-5))
 	if err == nil && rate > 0 && p.embedding[n] {
-		y, err = q.dropout(label, key, rate, y)
+		y, err = q.dropout(label, key, rate, y, q.isRows(n.Outputs[0]))
 	}
 	return one(y, err)
 }
@@ -232,6 +245,12 @@ func (p *Program) isLinear(name string) bool {
 }
 
 func lowerAttention(q *Pass, n *onnx.Node) ([]*value, error) {
+	if q.pack != nil {
+		// Which tokens are there says all that the bias does.
+		c := *n
+		c.Inputs = n.Inputs[:3]
+		n = &c
+	}
 	in, err := q.threeOrFour(n, "query, key and value")
 	if err != nil {
 		return nil, err

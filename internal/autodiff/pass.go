@@ -36,6 +36,8 @@ type Pass struct {
 	fed    map[string]*value // Floats and Ints, by name
 	params map[*Param]*value
 	data   *dataFeed
+	pack   *packed  // nil in a padded pass
+	bias   string   // of attention, which tells a packed pass where padding is
 	asked  []*value // by Output
 
 	ops      []*forward

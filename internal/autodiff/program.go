@@ -44,6 +44,7 @@ type Program struct {
 	embedding map[*onnx.Node]bool
 	lowerings map[string]lowering // operators that have a gradient, by opName
 	data      *exec.Session       // the part of the graph that depends on no parameter
+	packing   *packing            // nil where passes cannot be packed
 	arena     *arena
 }
 
@@ -84,6 +85,7 @@ func New(m *onnx.Model, opts Options) (*Program, error) {
 	if err := p.try(); err != nil {
 		return nil, err
 	}
+	p.packing = p.findPacking()
 	return p, nil
 }
 

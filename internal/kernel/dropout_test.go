@@ -10,7 +10,7 @@ func TestDropout(t *testing.T) {
 	x := filled(n, 3)
 	for _, p := range []float32{0, 0.1, 0.5, 0.999} {
 		y := make([]float32, n)
-		Dropout(y, x, p, 77)
+		Dropout(y, x, p, 77, 0)
 		dropped := 0
 		for _, v := range y {
 			switch {
@@ -26,7 +26,7 @@ func TestDropout(t *testing.T) {
 	}
 	eachThreads(t, "dropout", func() []float32 {
 		y := random(1, n)
-		Dropout(y, y, 0.3, 5)
+		Dropout(y, y, 0.3, 5, 0)
 		return y
 	})
 	for n := range 40 {
@@ -43,7 +43,7 @@ func TestDropoutIndependence(t *testing.T) {
 	const n = 1 << 16
 	mask := func(key uint64) []float32 {
 		y := make([]float32, n)
-		Dropout(y, filled(n, 0.5), 0.5, key) // 0 and 1
+		Dropout(y, filled(n, 0.5), 0.5, key, 0) // 0 and 1
 		return y
 	}
 	both := func(a, b []float32) (sum float64) {
@@ -65,10 +65,23 @@ func TestDropoutIndependence(t *testing.T) {
 	}
 }
 
+// A part whose place is given is dropped as in the whole.
+func TestDropoutPlace(t *testing.T) {
+	const n = 30000
+	x := filled(n, 1)
+	whole := make([]float32, n)
+	Dropout(whole, x, 0.3, 9, 100)
+	for _, from := range []int{0, 1, 7, 8192, 20011} {
+		part := make([]float32, n-from)
+		Dropout(part, x[from:], 0.3, 9, 100+uint32(from))
+		sameBits(t, "part", part, whole[from:])
+	}
+}
+
 func BenchmarkDropout(b *testing.B) {
 	x, y := random(1, 1<<16), make([]float32, 1<<16)
 	for b.Loop() {
-		Dropout(y, x, 0.1, 1)
+		Dropout(y, x, 0.1, 1, 0)
 	}
 	perElement(b, len(x))
 }

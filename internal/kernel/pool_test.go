@@ -89,7 +89,7 @@ func TestNoAllocation(t *testing.T) {
 		}
 		LossGrad(c, a, 2, n, false, losses...)
 		ActivateBoth(ActTanh, c, dq, a)
-		Dropout(c, a, 0.1, 1)
+		Dropout(c, a, 0.1, 1, 0)
 		SumSquares(a)
 		QuantizeU8(q8, a)
 		GemmInt8(n, q8, 3, w8, nil, c8)
