@@ -48,7 +48,7 @@ var table = rules{
 		{"internal/autodiff"},
 		{"internal/exec"},
 		{"internal/fuse"},
-		{"onnx", "internal/synth", "synonym"},
+		{"onnx", "internal/synth", "synonym", "tagger"},
 		{"corpus", "internal/kernel", "internal/onnxpb"},
 		{"corpus/tokenizer"},
 		{"internal/ordered"},
