@@ -238,11 +238,14 @@ type known struct {
 	only int16  // the one tag that a frequent word has; −1 to be decided
 }
 
+// see notes what is known of a word.
+func (t *token) see(k known) { t.seen = mix(uint32(k.tags)^mix(uint32(k.tags>>32))) | 1 }
+
 // look fills in what the lexicon knows.
 func (x lexicon) look(s sentence) {
 	for i := range s {
 		if k, ok := x[s[i].form]; ok {
-			s[i].seen = mix(uint32(k.tags)^mix(uint32(k.tags>>32))) | 1
+			s[i].see(k)
 		}
 	}
 }
@@ -293,25 +296,28 @@ func chunks(text string, yield func(start, end int)) {
 	}
 }
 
-// Chunk is a run of text without white space, as the splitter sees it: step k
+// chunk is a run of text without white space, as the splitter sees it: step k
 // decides whether a word ends between the characters k and k+1.
 type chunk struct {
-	runes []rune
+	ends  []int    // byte after each character
 	hash  []uint32 // of each character, lower-case
 	class []uint32
 	hints []bool // whether another annotator ends a word after character k
 }
 
 func newChunk(text string) *chunk {
-	c := &chunk{runes: []rune(text)}
-	c.hash, c.class = make([]uint32, len(c.runes)), make([]uint32, len(c.runes))
-	for i, r := range c.runes {
-		c.hash[i], c.class[i] = hashRune(fnvOffset, unicode.ToLower(r)), class(r)
+	n := utf8.RuneCountInString(text)
+	c := &chunk{ends: make([]int, 0, n), hash: make([]uint32, 0, n), class: make([]uint32, 0, n)}
+	for at := 0; at < len(text); {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		at += size
+		c.ends = append(c.ends, at)
+		c.hash, c.class = append(c.hash, hashRune(fnvOffset, unicode.ToLower(r))), append(c.class, class(r))
 	}
 	return c
 }
 
-func (c *chunk) len() int { return max(0, len(c.runes)-1) }
+func (c *chunk) len() int { return max(0, len(c.ends)-1) }
 
 func (c *chunk) at(i int) (hash, class uint32) {
 	if i < 0 || i >= len(c.hash) {
@@ -332,7 +338,7 @@ func (c *chunk) emit(i int, to []uint32) []uint32 {
 		feat(101), feat(102, h1), feat(103, n1), feat(104, h2), feat(105, n2), feat(106, h1, n1), feat(107, h2, h1), feat(108, n1, n2),
 		feat(109, h3, h2, h1), feat(110, h2, h1, n1), feat(111, h1, n1, n2), feat(112, n1, n2, n3), feat(113, h2, h1, n1, n2),
 		feat(114, c1, d1), feat(115, c2, c1, d1), feat(116, c1, d1, d2), feat(117, c3, c2, c1, d1, d2, d3), feat(118, h2, n1), feat(119, h1, n2))
-	left, right := i+1, len(c.runes)-1-i
+	left, right := i+1, len(c.ends)-1-i
 	if left <= 8 { // the whole chunk before the place, and after it
 		h := uint32(fnvOffset)
 		for _, x := range c.hash[:left] {
@@ -390,16 +396,12 @@ func (c *chunk) context(i int, breaks []int16, to []uint32) []uint32 {
 
 // spans cuts the chunk that starts at byte base where breaks says.
 func (c *chunk) spans(base int, breaks []int16, to []corpus.Span) []corpus.Span {
-	start, at := base, base
-	for i, r := range c.runes {
-		at += runeLen(r)
-		if i == len(c.runes)-1 || breaks[i] != 0 {
-			to = append(to, corpus.Span{Start: start, End: at})
-			start = at
+	start := base
+	for i, end := range c.ends {
+		if i == len(c.ends)-1 || breaks[i] != 0 {
+			to = append(to, corpus.Span{Start: start, End: base + end})
+			start = base + end
 		}
 	}
 	return to
 }
-
-// runeLen is the length of a character in UTF-8 text.
-func runeLen(r rune) int { return utf8.RuneLen(r) }

@@ -104,10 +104,14 @@ func (p *perceptron) epoch(ctx context.Context, rng *rand.Rand) error {
 					w.scores[l] += x
 				}
 			}
-			guess := best(w.scores, p.model.forbid(w.labels, i))
+			forbidden := p.model.forbid(w.labels, i)
+			guess := best(w.scores, forbidden)
 			w.labels[i] = guess
 			p.step++
-			if gold >= 0 && gold != guess {
+			// Inside an entity whose beginning was missed the gold label cannot
+			// be chosen any more: no weight is to blame here.
+			reachable := gold >= 0 && (forbidden == nil || !forbidden[gold])
+			if reachable && gold != guess {
 				for _, r := range rows {
 					p.update(int(r)*p.labels+int(gold), 1)
 					p.update(int(r)*p.labels+int(guess), -1)

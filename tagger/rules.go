@@ -18,6 +18,9 @@ func splitByRules(text string) (out []corpus.Span) {
 	chunks(text, func(start, end int) {
 		for at := start; at < end; {
 			stop := wordEnd(text[:end], at)
+			if slices.Contains(clitics, strings.ToLower(text[at:end])) {
+				stop = end // split off already
+			}
 			out = appendWord(out, text, at, stop)
 			at = stop
 		}

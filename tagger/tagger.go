@@ -255,9 +255,8 @@ func eachSentence(text string, words []corpus.Word, sentences []corpus.Span, yie
 func breaksAt(c *chunk, base int, words []corpus.Span) []bool {
 	out := make([]bool, c.len())
 	k, _ := slices.BinarySearchFunc(words, base, func(w corpus.Span, at int) int { return w.End - at })
-	at := base
 	for i := range out {
-		at += runeLen(c.runes[i])
+		at := base + c.ends[i]
 		for k < len(words) && words[k].End < at {
 			k++
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 // Options says how a tagger is learned.
@@ -23,7 +24,8 @@ type Options struct {
 	// "" = Learned where the training data has words that touch each other, else
 	// Rules.
 	Words string
-	// Hints "zh" makes the words and tags of corpus.Chinese features; "" none.
+	// Hints "zh" makes the words and tags of corpus.Chinese features, NoHints
+	// does not; "" is "zh" where most characters of the training data are Chinese.
 	Hints string
 	// Progress is told of each epoch, from one goroutine at a time; nil nobody.
 	Progress func(Progress)
@@ -52,8 +54,8 @@ func (o Options) check() (Options, error) {
 		return o, fmt.Errorf("tagger: %d epochs; give a number from 1 to 1000", o.Epochs)
 	case o.MinCount < 1:
 		return o, fmt.Errorf("tagger: features that occur %d times; give a number of at least 1", o.MinCount)
-	case o.Hints != "" && o.Hints != "zh":
-		return o, fmt.Errorf("tagger: no dictionary of %q; there is one of zh", o.Hints)
+	case o.Hints != "" && o.Hints != "zh" && o.Hints != NoHints:
+		return o, fmt.Errorf("tagger: hints of %q; choose zh, the dictionary there is, or %s", o.Hints, NoHints)
 	case !slices.Contains([]string{"", Learned, Rules, Dictionary}, o.Words):
 		return o, fmt.Errorf("tagger: words by %q; choose %s, %s or %s", o.Words, Learned, Rules, Dictionary)
 	}
@@ -84,6 +86,9 @@ func Train(ctx context.Context, train, dev corpus.Corpus, opts Options) (*Tagger
 	}
 	t := &Tagger{header: header{Words: opts.Words, Hints: opts.Hints, Epochs: opts.Epochs, Seed: opts.Seed}}
 	t.prepare()
+	if err := t.chooseHints(train); err != nil {
+		return nil, err
+	}
 	data, err := t.read(train)
 	if err != nil {
 		return nil, fmt.Errorf("tagger: training data: %w", err)
@@ -101,6 +106,37 @@ func Train(ctx context.Context, train, dev corpus.Corpus, opts Options) (*Tagger
 		return nil, err
 	}
 	return t, t.learn(ctx, data, held, opts)
+}
+
+// NoHints is the value of Options.Hints for no dictionary.
+const NoHints = "none"
+
+// chooseHints settles whether the dictionary is asked.
+func (t *Tagger) chooseHints(c corpus.Corpus) error {
+	if t.header.Hints == NoHints {
+		t.header.Hints = ""
+		return nil
+	}
+	if t.header.Hints != "" {
+		return nil
+	}
+	han, all := 0, 0
+	for i := range min(c.Len(), 1000) {
+		e, err := c.At(i)
+		if err != nil {
+			return err
+		}
+		for _, r := range e.Text {
+			all++
+			if tokenizer.IsChinese(r) {
+				han++
+			}
+		}
+	}
+	if 2*han > all {
+		t.header.Hints = "zh"
+	}
+	return nil
 }
 
 // text is an example to learn from.
@@ -195,15 +231,18 @@ func memory(data []text) corpus.Corpus {
 	return corpus.FromExamples(out, nil)
 }
 
-// How often a word must occur for the lexicon to know it, and to fix its tag.
+// How often a word must occur for the lexicon to know its tags, and to fix the
+// one that it always had.
 const (
-	knownFrom = 3
+	knownFrom = 1
 	fixedFrom = 12
 )
 
-// newLexicon counts the parts of speech of words.
-func newLexicon(data []text, pos []string) lexicon {
-	counts := map[uint32][]int{}
+// tagCounts are how often words had which part of speech.
+type tagCounts map[uint32][]int
+
+func countTags(data []text, pos []string) tagCounts {
+	counts := tagCounts{}
 	for i := range data {
 		for _, w := range data[i].Words {
 			if w.POS == "" {
@@ -216,57 +255,87 @@ func newLexicon(data []text, pos []string) lexicon {
 			counts[h][slices.Index(pos, w.POS)]++
 		}
 	}
+	return counts
+}
+
+// rareShare is the share of a word's occurrences below which a tag is none of
+// its tags.
+const rareShare = 0.02
+
+// sumUp is what the lexicon knows of a word that had each tag n times.
+func sumUp(n []int) (k known, ok bool) {
+	k.only = -1
+	total, tags := 0, 0
+	for _, c := range n {
+		total += c
+	}
+	for l, c := range n {
+		if c > 0 && float64(c) >= rareShare*float64(total) {
+			k.tags |= 1 << l
+			k.only = int16(l)
+			tags++
+		}
+	}
+	if total < fixedFrom || tags > 1 || n[k.only] < total {
+		k.only = -1
+	}
+	return k, total >= knownFrom
+}
+
+func (n tagCounts) lexicon() lexicon {
 	x := lexicon{}
-	for h, n := range counts {
-		k, total, tags := known{only: -1}, 0, 0
-		for _, c := range n {
-			total += c
-		}
-		for l, c := range n {
-			if c*50 >= total && c > 0 {
-				k.tags |= 1 << l
-				k.only = int16(l)
-				tags++
-			}
-		}
-		if total < fixedFrom || tags > 1 || n[k.only] < total {
-			k.only = -1
-		}
-		if total >= knownFrom {
+	for h, list := range n {
+		if k, ok := sumUp(list); ok {
 			x[h] = k
 		}
 	}
 	return x
 }
 
+// without is the lexicon as it would be if a word had not occurred once with
+// tag l. What training looks up must not hold the answer: a word that occurs
+// once would else always be known.
+func (n tagCounts) without(s sentence, tags []int16) {
+	for i, l := range tags {
+		if l < 0 {
+			continue
+		}
+		rest := slices.Clone(n[s[i].form])
+		rest[l]--
+		s[i].seen = 0
+		if k, ok := sumUp(rest); ok {
+			s[i].see(k)
+		}
+	}
+}
+
 // learn trains the models side by side; each depends on data and options only.
 func (t *Tagger) learn(ctx context.Context, data, held []text, opts Options) error {
-	if len(t.header.POS) > 0 {
-		t.lexicon = newLexicon(data, t.header.POS)
-	}
+	counts := countTags(data, t.header.POS)
+	t.lexicon = counts.lexicon()
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
-	stage := func(i int, name string, to **model, labels []string, items func([]text) []*item, score func(*model, []*item) float64) {
+	stage := func(i int, name string, to **model, labels []string, items func([]text, tagCounts) []*item, score func(*model, []*item) float64) {
 		wg.Go(func() {
-			dev := items(held)
+			dev := items(held, nil)
 			var measure func(*model) float64
 			if len(dev) > 0 {
 				measure = func(m *model) float64 { return score(m, dev) }
 			}
-			*to, errs[i] = learn(ctx, name, labels, items(data), opts, measure)
+			*to, errs[i] = learn(ctx, name, labels, items(data, counts), opts, measure)
 		})
 	}
 	if t.header.Words == Learned {
 		stage(0, "words", &t.words, splitLabels, t.splitItems, splitF1)
 	}
 	if len(t.header.POS) > 0 {
-		stage(1, "pos", &t.pos, t.header.POS, func(d []text) []*item {
-			return t.tagItems(d, t.header.POS, func(w corpus.Word) string { return w.POS }, true)
+		stage(1, "pos", &t.pos, t.header.POS, func(d []text, n tagCounts) []*item {
+			return t.tagItems(d, n, t.header.POS, func(w corpus.Word) string { return w.POS }, true)
 		}, accuracy)
 	}
 	if len(t.header.NER) > 0 {
-		stage(2, "ner", &t.ner, t.header.NER, func(d []text) []*item {
-			return t.tagItems(d, t.header.NER, func(w corpus.Word) string { return w.Entity }, false)
+		stage(2, "ner", &t.ner, t.header.NER, func(d []text, n tagCounts) []*item {
+			return t.tagItems(d, n, t.header.NER, func(w corpus.Word) string { return w.Entity }, false)
 		}, func(m *model, dev []*item) float64 { return entityF1(m, dev, t.header.NER) })
 	}
 	wg.Wait()
@@ -277,7 +346,7 @@ func (t *Tagger) learn(ctx context.Context, data, held []text, opts Options) err
 var splitLabels = []string{"on", "end"}
 
 // splitItems are the runs without white space with the ends of their words.
-func (t *Tagger) splitItems(data []text) (out []*item) {
+func (t *Tagger) splitItems(data []text, _ tagCounts) (out []*item) {
 	for i := range data {
 		e := &data[i]
 		gold, others := spansOf(e.Words), spansOf(e.others)
@@ -305,7 +374,7 @@ func (t *Tagger) splitItems(data []text) (out []*item) {
 
 // tagItems are the sentences with the tags that tag reads; those without any
 // are left out.
-func (t *Tagger) tagItems(data []text, labels []string, tag func(corpus.Word) string, fixed bool) (out []*item) {
+func (t *Tagger) tagItems(data []text, counts tagCounts, labels []string, tag func(corpus.Word) string, fixed bool) (out []*item) {
 	ids := map[string]int16{}
 	for l, name := range labels {
 		ids[name] = int16(l)
@@ -327,12 +396,24 @@ func (t *Tagger) tagItems(data []text, labels []string, tag func(corpus.Word) st
 				return
 			}
 			s := t.lexicon.sentence(e.Text, words, e.others, t.header.Hints != "")
+			if counts != nil {
+				counts.without(s.words, t.tagsOf(words))
+			}
 			it.seq = s.words
 			if fixed {
 				it.fixed = s.fixed
 			}
 			out = append(out, it)
 		})
+	}
+	return out
+}
+
+// tagsOf returns the numbers of the parts of speech of words, −1 unknown.
+func (t *Tagger) tagsOf(words []corpus.Word) []int16 {
+	out := make([]int16, len(words))
+	for i, w := range words {
+		out[i] = int16(slices.Index(t.header.POS, w.POS))
 	}
 	return out
 }
