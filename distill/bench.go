@@ -57,11 +57,12 @@ func BenchStep(ctx context.Context, o BenchOptions) (*eval.Speed, error) {
 	}
 	b, soft := benchBatch(shape, o)
 	s := &stream{view: Masked, width: shape.Vocab, terms: Sum{Scale(1, Denoise{}), Scale(1, SoftLabels{Temperature: 2, Tokens: true})}}
-	g, err := t.compile(s, b)
+	m := &Moment{Batch: b, stream: s, soft: soft}
+	g, err := t.compile(s, m)
 	if err != nil {
 		return nil, err
 	}
-	feed, err := t.feed(g, &Moment{Batch: b, stream: s, soft: soft}, 0)
+	feed, err := t.feed(g, m, 0)
 	if err != nil {
 		return nil, err
 	}

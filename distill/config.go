@@ -199,10 +199,21 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// checker is a loss that refuses settings outside their ranges.
+type checker interface{ check() error }
+
 // checkLoss refuses the settings of a loss that are outside their ranges.
 func (c *Config) checkLoss(t Term) error {
 	if _, taught := t.Loss.(Taught); taught && t.Weight > 0 && c.Teacher == nil {
 		return fmt.Errorf("distill: the loss %s needs a teacher", t.Loss.Name())
+	}
+	if _, inner := t.Loss.(Inner); inner && t.Weight > 0 && c.Teacher == nil {
+		return fmt.Errorf("distill: the loss %s compares with a teacher, and there is none", t.Loss.Name())
+	}
+	if l, ok := t.Loss.(checker); ok {
+		if err := l.check(); err != nil {
+			return err
+		}
 	}
 	switch l := t.Loss.(type) {
 	case SoftLabels:

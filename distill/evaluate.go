@@ -117,6 +117,7 @@ func (t *trainer) result(values [][]float32) (out *onnx.Model, err error) {
 	if err := t.with(values, func() (err error) { out, err = t.program.Model(); return err }); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
+	out = student.WithoutProjections(out)
 	if !t.cfg.KeepHeads && len(t.heads.list) > 1 {
 		if out, err = student.Keep(out, t.heads.primary); err != nil {
 			return nil, fmt.Errorf("distill: %w", err)

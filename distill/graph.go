@@ -8,19 +8,22 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/autodiff"
 	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
 )
 
 // Graph is the differentiable graph of one batch shape, as losses see it. Each
 // method names a value of the student, or an input that the trainer feeds at
 // every step.
 type Graph struct {
-	pass   *autodiff.Pass
-	b, r   int
-	heads  *heads
-	masked bool // whether this is the masked view
-	width  int  // C or V of the teacher; 0 without one
-	floats map[string]func(*Moment) ([]float32, error)
-	ints   map[string]func(*Moment) ([]int32, error)
+	pass    *autodiff.Pass
+	b, s, r int
+	heads   *heads
+	masked  bool // whether this is the masked view
+	width   int  // C or V of the teacher; 0 without one
+	pair    *Pair
+	inner   map[string][]int // shapes of the teacher's tapped values
+	floats  map[string]func(*Moment) ([]float32, error)
+	ints    map[string]func(*Moment) ([]int32, error)
 }
 
 // Moment is what the inputs of a step are made from. A result may depend on
@@ -32,7 +35,8 @@ type Moment struct {
 	Step, Steps int
 
 	stream *stream
-	soft   []float32 // the teacher's logits, where a loss reads them
+	soft   []float32                // the teacher's logits, where a loss reads them
+	inner  map[string]teacher.Value // values inside the teacher, where a loss reads them
 }
 
 // Student returns an output: "" the primary one, else by name. On the masked

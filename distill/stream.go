@@ -24,6 +24,8 @@ type stream struct {
 	teacher *teacher.Teacher // for masked batches: asked batch by batch
 	soft    []float32        // for clean batches: [N,C], filled before training
 	width   int              // C or V; 0 without a teacher
+	taps    []string         // values inside the teacher that losses read
+	tapped  *teacher.Teacher // gives them
 
 	epoch, before int           // batches before this epoch
 	only          *corpus.Batch // given in place of every batch: see suspect
@@ -151,6 +153,9 @@ func (c *Config) listen(ctx context.Context, s *stream, h *heads, tok *corpus.To
 		}
 	}
 	opts := teacher.Options{Warn: c.warn}
+	if s.view == Masked {
+		opts.Taps = s.taps
+	}
 	switch task := teacher.TaskOf(c.Teacher); {
 	case task != onnx.MaskedLM && task != onnx.SequenceClassification:
 		// teacher.New says what is wrong
@@ -196,11 +201,7 @@ func checkMasked(task onnx.Task, own, tok *corpus.Tokenizer) error {
 	if task != onnx.MaskedLM {
 		return fmt.Errorf("distill: soft labels of tokens need a masked-LM teacher, and this one is a classifier; leave Tokens out")
 	}
-	same := own.VocabSize() == tok.VocabSize()
-	for i := int64(0); same && i < int64(own.VocabSize()); i++ {
-		same = own.Token(i) == tok.Token(i)
-	}
-	if !same {
+	if !sameTokens(own, tok) {
 		return fmt.Errorf("distill: teacher and student have different vocabularies (%d and %d tokens), so their token logits cannot be compared; give the student the teacher's tokenizer", own.VocabSize(), tok.VocabSize())
 	}
 	return nil

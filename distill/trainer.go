@@ -38,6 +38,7 @@ type trainer struct {
 	cfg     *Config
 	model   *onnx.Model
 	heads   *heads
+	pair    *Pair
 	tok     *corpus.Tokenizer
 	program *autodiff.Program
 	params  []*Param
@@ -99,7 +100,14 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if err := m.CheckRun(); err != nil {
 		return nil, fmt.Errorf("distill: the student cannot run: %w", err)
 	}
-	t := &trainer{cfg: c, model: m, kept: -1, newest: -1, watch: watch{Best: -1}, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
+	pair, err := c.pair(m)
+	if err != nil {
+		return nil, err
+	}
+	if m, err = pair.projected(m, c.Seed); err != nil {
+		return nil, err
+	}
+	t := &trainer{cfg: c, model: m, pair: pair, kept: -1, newest: -1, watch: watch{Best: -1}, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
 	if t.heads, err = readHeads(m); err != nil {
 		return nil, err
 	}
@@ -109,7 +117,7 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
 		return nil, fmt.Errorf("distill: maximum length %d exceeds the student's %d positions", c.MaxLength, p)
 	}
-	t.program, err = autodiff.New(m, autodiff.Options{Rows: t.heads.rows, Dropout: float32(c.Dropout)})
+	t.program, err = autodiff.New(m, autodiff.Options{Rows: t.heads.rows, Outputs: pair.outputs(), Dropout: float32(c.Dropout)})
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
@@ -127,6 +135,7 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 			return nil, err
 		}
 		if s != nil {
+			s.taps = pair.taps(v)
 			t.streams = append(t.streams, s)
 		}
 	}
@@ -156,6 +165,11 @@ func (t *trainer) listen(ctx context.Context) error {
 	for _, s := range t.streams {
 		if s.taught() {
 			if err := t.cfg.listen(ctx, s, t.heads, t.tok, t.steps*t.cfg.Accumulate); err != nil {
+				return err
+			}
+		}
+		if len(s.taps) > 0 {
+			if err := t.cfg.openTaps(s, t.tok); err != nil {
 				return err
 			}
 		}
@@ -307,12 +321,10 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 		return err
 	}
 	m := &Moment{Batch: b, Step: t.step, Steps: t.steps, stream: s}
-	if s.taught() {
-		if m.soft, err = s.logits(ctx, b); err != nil { // first: they tell the teacher's width
-			return err
-		}
+	if err := s.ask(ctx, m); err != nil {
+		return err
 	}
-	g, err := t.compile(s, b)
+	g, err := t.compile(s, m)
 	if err != nil {
 		return err
 	}
@@ -401,7 +413,8 @@ type shapeKey struct {
 const maxShapes = 256
 
 // compile returns the graph for a batch, from the cache if it is there.
-func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
+func (t *trainer) compile(s *stream, m *Moment) (*Graph, error) {
+	b := m.Batch
 	key := shapeKey{view: s.view, b: b.B, s: b.S, r: b.R}
 	if !s.padded {
 		key.tokens = t.program.Tokens(b.B, b.S, inputsOf(b))
@@ -412,10 +425,10 @@ func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
 	if len(t.shapes) >= maxShapes {
 		clear(t.shapes)
 	}
-	g, err := t.build(s, key)
+	g, err := t.build(s, m, key)
 	if key.tokens > 0 && errors.Is(err, autodiff.ErrPadding) {
 		s.padded = true // so is every other batch: the losses are the same
-		return t.compile(s, b)
+		return t.compile(s, m)
 	}
 	if err != nil {
 		return nil, err
@@ -425,7 +438,7 @@ func (t *trainer) compile(s *stream, b *corpus.Batch) (*Graph, error) {
 }
 
 // build makes the graph of a shape.
-func (t *trainer) build(s *stream, key shapeKey) (g *Graph, err error) {
+func (t *trainer) build(s *stream, m *Moment, key shapeKey) (g *Graph, err error) {
 	var pass *autodiff.Pass
 	if key.tokens > 0 {
 		pass, err = t.program.NewPackedPass(key.b, key.s, key.r, key.tokens)
@@ -435,7 +448,7 @@ func (t *trainer) build(s *stream, key shapeKey) (g *Graph, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	g = &Graph{pass: pass, b: key.b, r: key.r, heads: t.heads, masked: s.view == Masked, width: s.width,
+	g = &Graph{pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, width: s.width,
 		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}}
 	nodes := make([]*gorgonia.Node, len(s.terms))
 	for i, term := range s.terms {

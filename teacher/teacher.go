@@ -31,6 +31,8 @@ type Options struct {
 	// Warn, if not nil, is told once that the cache's disk is full; the teacher
 	// then goes on without keeping more. If it is nil, a full disk is an error.
 	Warn func(error)
+	// Taps names values inside the graph that [Teacher.Values] returns.
+	Taps []string
 }
 
 // Teacher is a frozen model. It is safe for concurrent use.
@@ -45,6 +47,7 @@ type Teacher struct {
 	store   *store
 	warn    func(error)
 	full    atomic.Bool // the cache takes no more
+	taps    []string
 }
 
 // New prepares a model as teacher. Its config.json decides what its output
@@ -58,7 +61,7 @@ func New(m *onnx.Model, opts Options) (*Teacher, error) {
 	if m == nil || m.Graph == nil || len(m.Graph.Outputs) == 0 {
 		return nil, fmt.Errorf("teacher: the model has no outputs")
 	}
-	t := &Teacher{output: primary(m), task: TaskOf(m), warn: opts.Warn}
+	t := &Teacher{output: primary(m), task: TaskOf(m), warn: opts.Warn, taps: slices.Clone(opts.Taps)}
 	var rows []string
 	switch t.task {
 	case onnx.SequenceClassification:
@@ -69,8 +72,11 @@ func New(m *onnx.Model, opts Options) (*Teacher, error) {
 	default:
 		return nil, fmt.Errorf("teacher: what output %q means is not known; config.json beside the model needs \"architectures\" with …ForSequenceClassification or …ForMaskedLM", t.output)
 	}
-	var err error
-	if t.session, t.inputs, err = open(m, rows); err != nil {
+	tapped, err := tap(m, opts.Taps)
+	if err != nil {
+		return nil, err
+	}
+	if t.session, t.inputs, err = open(tapped, rows); err != nil {
 		return nil, err
 	}
 	width, source := widthOf(m, t.task, t.output)
@@ -191,7 +197,10 @@ func (t *Teacher) Width() int { return int(t.width.Load()) }
 // among others may differ in the last ones.
 func (t *Teacher) Logits(ctx context.Context, b *corpus.Batch) ([]float32, error) {
 	n := t.rows(b)
-	if n == 0 {
+	switch {
+	case t.output == "":
+		return nil, fmt.Errorf("teacher: it was opened for values inside its graph and has no logits; open it with New")
+	case n == 0:
 		return nil, nil
 	}
 	var key [32]byte
@@ -210,13 +219,8 @@ func (t *Teacher) Logits(ctx context.Context, b *corpus.Batch) ([]float32, error
 		return nil, fmt.Errorf("teacher: %w", err)
 	}
 	v := out[t.output].F32
-	if err := t.check(len(v), n, out[t.output].Shape); err != nil {
+	if err := t.checkLogits(b, v, out[t.output].Shape); err != nil {
 		return nil, err
-	}
-	for i, x := range v {
-		if x-x != 0 { // NaN, or infinite
-			return nil, fmt.Errorf("teacher: logit %d of row %d in the batch with the examples %v is %v; the teacher's weights are damaged, or its numbers overflow", i%(len(v)/n), i/(len(v)/n), b.Index[:min(len(b.Index), 8)], x)
-		}
 	}
 	if t.store != nil && !t.full.Load() {
 		if err := t.keepsNoMore(t.store.put(key, v)); err != nil {
@@ -224,6 +228,19 @@ func (t *Teacher) Logits(ctx context.Context, b *corpus.Batch) ([]float32, error
 		}
 	}
 	return v, nil
+}
+
+// checkLogits refuses logits of another width than was promised, and those that
+// are not finite.
+func (t *Teacher) checkLogits(b *corpus.Batch, v []float32, shape []int) error {
+	n := t.rows(b)
+	if err := t.check(len(v), n, shape); err != nil {
+		return err
+	}
+	if i := notFinite(v); i >= 0 {
+		return fmt.Errorf("teacher: logit %d of row %d in the batch with the examples %v is %v; the teacher's weights are damaged, or its numbers overflow", i%(len(v)/n), i/(len(v)/n), examples(b), v[i])
+	}
+	return nil
 }
 
 // keepsNoMore turns the error of a full disk into a warning where one is wanted.

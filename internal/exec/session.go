@@ -111,7 +111,7 @@ func newSession(m *onnx.Model, opts Options) (*Session, error) {
 
 // build fuses and compiles the model, which is the session's to change.
 func (s *Session) build(m *onnx.Model) error {
-	opts := s.opts
+	opts, given := s.opts, m.Graph.InitializerMap()
 	var err error
 	if opts.Unfused {
 		if len(opts.Rows) > 0 {
@@ -145,7 +145,7 @@ func (s *Session) build(m *onnx.Model) error {
 	s.outputs, s.values, s.plans, s.packs = m.Graph.Outputs, map[string]int{}, map[string]*plan{}, map[packKey]any{}
 	s.weights = m.Graph.InitializerMap()
 	for _, in := range m.Graph.Inputs {
-		if s.weights[in.Name] == nil {
+		if given[in.Name] == nil { // also of a weight that fusion made superfluous
 			s.inputs = append(s.inputs, in)
 		}
 	}

@@ -1,0 +1,178 @@
+package distill_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/internal/synth"
+	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
+)
+
+// inner lists the losses on values inside teacher and student, on a view.
+func inner(v distill.View) []distill.Loss {
+	return []distill.Loss{
+		distill.HiddenMSE{On: v}, distill.EmbeddingMSE{On: v}, distill.HiddenCosine{On: v}, distill.PKD{Layers: "0:1", On: v},
+	}
+}
+
+// inside is a configuration with one loss on values inside the models.
+func inside(t testing.TB, loss ...distill.Loss) distill.Config {
+	c := distill.Default()
+	c.Teacher = classifier(t, "4x32x2", 7)
+	c.Task, c.Text = docs(t, 1, 20), docs(t, 1, 20)
+	for _, l := range loss {
+		c.Loss = append(c.Loss, distill.Scale(1, l))
+	}
+	c.Steps, c.Batch, c.MaxLength, c.LearningRate, c.Dropout, c.Seed = 1, 8, 48, 0, 0, 3
+	return c
+}
+
+// A student that is a copy of its teacher has nothing to learn (METHODS 6), on
+// either view, with padding in the batches.
+func TestCopiesAgreeInside(t *testing.T) {
+	for _, view := range []distill.View{distill.Clean, distill.Masked} {
+		c := inside(t, inner(view)...)
+		for i, l := range c.Loss {
+			if p, ok := l.Loss.(distill.PKD); ok {
+				p.Layers = "uniform"
+				c.Loss[i].Loss = p
+			}
+		}
+		_, report := run(t, c.Teacher, c)
+		for _, l := range report.Losses {
+			if !(math.Abs(l.Value) < 1e-5) {
+				t.Errorf("view %d: %s of a copy is %v", view, l.Name, l.Value)
+			}
+		}
+		_, report = run(t, classifier(t, "4x32x2", 8), c)
+		for _, l := range report.Losses {
+			if !(l.Value > 1e-3) {
+				t.Errorf("view %d: %s of another model is %v", view, l.Name, l.Value)
+			}
+		}
+	}
+}
+
+// Every loss falls when it is trained alone, on both views, for a student of
+// another depth and width; what was learned to compare the widths is gone after.
+func TestLossesInsideFall(t *testing.T) {
+	for _, view := range []distill.View{distill.Clean, distill.Masked} {
+		for _, l := range inner(view) {
+			m := classifier(t, "2x16x2", 1)
+			c := inside(t, l)
+			_, first := run(t, m, c)
+			c.Steps, c.LearningRate = 30, 1e-2
+			out, last := run(t, m, c)
+			if a, b := first.Losses[0].Value, last.Losses[0].Value; !(b < 0.9*a) {
+				t.Errorf("view %d: %s went from %v to %v", view, l.Name(), a, b)
+			}
+			if len(out.Graph.Outputs) != 1 || len(out.Graph.Initializers) != len(m.Graph.Initializers) || len(out.Graph.Nodes) != len(m.Graph.Nodes) {
+				t.Errorf("%s: the result has outputs %v, %d weights of %d", l.Name(), out.Graph.Outputs, len(out.Graph.Initializers), len(m.Graph.Initializers))
+			}
+			if err := out.Check(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// A run with a projection, soft labels and heads that is stopped and goes on ends
+// in the same bytes, at any number of threads.
+func TestResumeWithProjections(t *testing.T) {
+	defer kernel.SetThreads(kernel.Threads())
+	m := classifier(t, "2x16x2", 1)
+	c := everything(t)
+	c.KeepHeads = true
+	for _, l := range append(inner(distill.Masked)[:2], inner(distill.Clean)...) {
+		if _, pkd := l.(distill.PKD); !pkd {
+			c.Loss = append(c.Loss, distill.Scale(0.5, l))
+		}
+	}
+	whole, wholeReport := run(t, m, c)
+	if len(whole.Graph.Outputs) != 5 {
+		t.Errorf("outputs %v", whole.Graph.Outputs)
+	}
+	kernel.SetThreads(3)
+	c.Checkpoint = filepath.Join(t.TempDir(), "run")
+	for _, n := range []int{1, 3} {
+		ctx, c := stopAfter(c, n)
+		if _, _, err := distill.Run(ctx, m, c); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	out, report := run(t, m, c)
+	if out.Hash() != whole.Hash() || report.Resumed != 4 || !slices.Equal(report.Losses, wholeReport.Losses) {
+		t.Errorf("resumed from %d; the bytes are equal: %v", report.Resumed, out.Hash() == whole.Hash())
+	}
+}
+
+// A masked-LM teacher answers with logits and hidden states in one run; both are
+// what they are when asked for alone.
+func TestLogitsAndHiddenStatesTogether(t *testing.T) {
+	lm := fresh(t, "2x32x2", student.MaskedLM(), 7)
+	m := fresh(t, "1x32x2", student.MaskedLM(), 8)
+	c := inside(t, distill.SoftLabels{Temperature: 2, Tokens: true}, distill.HiddenMSE{On: distill.Masked})
+	c.Teacher = lm
+	_, both := run(t, m, c)
+	for i, term := range c.Loss {
+		alone := c
+		alone.Loss = distill.Sum{term}
+		if _, report := run(t, m, alone); math.Abs(report.Losses[0].Value-both.Losses[i].Value) > 1e-6 {
+			t.Errorf("%s is %v alone and %v together", term.Loss.Name(), report.Losses[0].Value, both.Losses[i].Value)
+		}
+	}
+}
+
+func TestLayerMaps(t *testing.T) {
+	for _, c := range []struct {
+		layers distill.LayerMap
+		want   string // part of the error
+	}{
+		{"", ""}, {"uniform", ""}, {"first", ""}, {"last", ""}, {"skip", ""}, {"skip(2)", ""}, {"0:3,1:0", ""},
+		{"skip(3)", "layer 5"},
+		{"skip()", "none of"}, {"skip(0)", "none of"}, {"every", "none of"},
+		{"0:4", "no layer 4"}, {"2:0", "no layer 2"}, {"0:1,0:2", "twice"}, {"0:x", "no pair"}, {"0:1,2", "no pair"}, {"-1:0", "no layer -1"},
+	} {
+		_, _, err := distill.Run(context.Background(), classifier(t, "2x32x2", 1), inside(t, distill.HiddenMSE{Layers: c.layers}))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q: error %v, want %q", c.layers, err, c.want)
+		}
+	}
+}
+
+func TestTeachersThatCannotBeTapped(t *testing.T) {
+	m := classifier(t, "2x32x2", 1)
+	fails := func(what string, m *onnx.Model, c distill.Config, want string) {
+		t.Helper()
+		if _, _, err := distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", what, err, want)
+		}
+	}
+	fails("a deeper student", classifier(t, "6x32x2", 1), inside(t, distill.HiddenMSE{}), "6 layers and the teacher 4")
+	fails("pkd of one layer", classifier(t, "1x32x2", 1), inside(t, distill.PKD{}), "no other")
+	c := inside(t, distill.HiddenMSE{})
+	c.Teacher = nil
+	fails("no teacher", m, c, "there is none")
+	c = inside(t, distill.HiddenMSE{})
+	tok, err := corpus.NewWordPiece(slices.Concat(synth.Vocabulary(), []string{"more"}), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Teacher, err = distill.NewModel(student.Shape{Layers: 2, Hidden: 32, Heads: 2}, student.Classification(synth.Topics()), tok, 1); err != nil {
+		t.Fatal(err)
+	}
+	fails("another tokenizer", m, c, "different vocabularies")
+	c = inside(t, distill.HiddenMSE{})
+	c.Teacher = c.Teacher.Clone()
+	c.Teacher.Config.MaxPositionEmbeddings = 32
+	fails("a short teacher", m, c, "32 positions")
+}
