@@ -54,6 +54,14 @@
 // share tells at each run which tokens are there. N is rounded up, so that few
 // shapes arise; the rows after the last token are 0 and have no gradient.
 //
+// # Recomputation
+//
+// With Options.Recompute the buffers that only one encoder layer uses have two
+// places in the arena: one for the forward pass, and one from the step on at
+// which the backward pass first wants them, before which the layer's Ops run
+// again. Gorgonia's graph is the same. [Program.Estimate] tells what a shape is
+// going to need, [Pass.Memory] what a pass does need.
+//
 // # Dropout
 //
 // As in BERT's training, dropout follows the embedding LayerNorm and the two

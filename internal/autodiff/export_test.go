@@ -1,4 +1,7 @@
 package autodiff
 
-// Need is the number of floats that a pass needs of the arena.
+// Need is the memory of a compiled pass, in floats of the arena.
 func Need(q *Pass) int { return q.need }
+
+// Arena is the size of a program's arena in bytes.
+func Arena(p *Program) int64 { return 4 * int64(len(p.arena.slab)) }

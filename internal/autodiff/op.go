@@ -245,6 +245,9 @@ func (b *backward) Do(vals ...gorgonia.Value) (gorgonia.Value, error) {
 		}
 		b.seed = seed[0]
 	}
+	if err := b.pass.runAgain(b.step); err != nil {
+		return nil, b.fail(err)
+	}
 	if err := b.comp().backward(b); err != nil {
 		return nil, b.fail(err)
 	}

@@ -50,7 +50,9 @@ type Pass struct {
 	terms    []*gorgonia.Node
 	order    gorgonia.Nodes
 	adjoints []*adjoint
-	need     int // floats of the arena
+	need     int                // floats of the arena
+	segments map[int][]*segment // by the step before which they run again
+	twins    map[*buffer]*twin
 	machine  gorgonia.VM
 	token    *gorgonia.F32
 	isBound  bool
@@ -282,6 +284,7 @@ func (q *Pass) Run(feed Feed) ([]float32, error) {
 		return nil, err
 	}
 	q.bind()
+	q.rewind()
 	q.step, q.cause = -1, nil
 	q.machine.Reset()
 	err := q.machine.RunAll()

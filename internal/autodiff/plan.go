@@ -37,7 +37,12 @@ func (q *Pass) plan() (int, error) {
 	q.remakeActivations()
 	q.orderWriters()
 	q.placeAdjoints()
-	return layout(q.lifetimes()), nil
+	if q.program.opts.Recompute {
+		q.findSegments()
+	}
+	need := layout(q.lifetimes())
+	q.settle()
+	return need, nil
 }
 
 // graphChildren lists the inputs of a node.
@@ -141,6 +146,9 @@ func (q *Pass) lifetimes() []*buffer {
 		if b == nil {
 			return
 		}
+		if t := q.twins[b]; t != nil && step >= t.from {
+			b = t.late
+		}
 		if !seen[b] {
 			seen[b] = true
 			all = append(all, b)
@@ -181,6 +189,7 @@ func (q *Pass) lifetimes() []*buffer {
 			}
 		}
 	}
+	q.useAgain(use)
 	for _, a := range q.absorbs {
 		adjoint(a.c.to, a.step)
 	}

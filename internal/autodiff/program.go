@@ -21,6 +21,10 @@ type Options struct {
 	// Dropout is the probability of dropping an element, in [0, 1); see the
 	// package documentation for the places. 0 is none.
 	Dropout float32
+	// Recompute saves memory for time: of all encoder layers but the last only
+	// the inputs are kept, and the backward pass computes the rest of each again
+	// when it comes to it. Losses and gradients have the same bits.
+	Recompute bool
 	// Frozen tells the parameters, by name, that are not trained. Nil trains all.
 	Frozen func(param string) bool
 }
