@@ -43,6 +43,8 @@
 //	func NewDenoiseView(c Corpus, tok *Tokenizer, opts ViewOptions) (*View, error)
 //	func (v *View) Batches(epoch int) int
 //	func (v *View) Batch(epoch, i int) (*Batch, error)
+//	func (v *View) Nth(k int) (*Batch, error)                    // counted over all epochs
+//	func (v *View) Prefetch(first, depth int) *Prefetch          // the next ones, made ahead
 //	func (v *View) Sequential() *View                                // file order, same batches in every epoch
 //	func (v *View) Len() int                                         // sequences in one epoch
 //	func (v *View) POSTags() []string; func (v *View) NERTags() []string

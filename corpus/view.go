@@ -10,14 +10,20 @@ import (
 
 // ViewOptions says how examples become batches. The zero value is usable.
 type ViewOptions struct {
-	BatchSize   int    // sequences in a batch; 0 = 32
-	MaxLength   int    // tokens in a sequence, special ones included; 0 = 128
-	PadMultiple int    // S is padded to a multiple of this; 0 = 8
-	RowMultiple int    // R is padded to a multiple of this; 0 = 16
-	Window      int    // batches that are sorted by length together; 0 = 50, −1 = no sorting
+	BatchSize   int // sequences in a batch; 0 = 32
+	MaxLength   int // tokens in a sequence, special ones included; 0 = 128
+	PadMultiple int // S is padded to a multiple of this; 0 = 8
+	RowMultiple int // R is padded to a multiple of this; 0 = 16
+	Window      int // batches that are sorted by length together; 0 = 50, −1 = no sorting
+	// BatchTokens, if not 0, is a budget that replaces BatchSize and Window:
+	// sequences of one padded length are a bucket, and a batch has as many of a
+	// bucket as B·S ≤ BatchTokens allows; what is left of a bucket goes with the
+	// next longer one. At least MaxLength.
+	BatchTokens int
 	Seed        uint64 // of order, masks and segment swaps
 	// FullBatches fills the short last batch with padding rows (special tokens
-	// only, Index −1), so that every batch has BatchSize rows.
+	// only, Index −1), so that every batch has BatchSize rows; under a
+	// token budget every batch, to as many rows as it allows.
 	FullBatches bool
 	// TokenLabels makes a task view fill Rows, POS and NER for every token of
 	// the text (MLM stays −1): token classification.
@@ -62,6 +68,9 @@ func (o ViewOptions) check(t *Tokenizer) (ViewOptions, error) {
 	if o.SentencePairs && o.NextSentence {
 		return o, errors.New("corpus: SentencePairs and NextSentence exclude each other; make a view for each")
 	}
+	if o.BatchTokens != 0 && o.BatchTokens < o.MaxLength {
+		return o, fmt.Errorf("corpus: BatchTokens is %d; one sequence of %d tokens (MaxLength) must fit, so give at least that", o.BatchTokens, o.MaxLength)
+	}
 	if o.Memory < 0 {
 		return o, fmt.Errorf("corpus: Memory is %d bytes; it cannot be negative", o.Memory)
 	}
@@ -89,6 +98,7 @@ type View struct {
 	masker     masker
 	tagger     tagger
 	plans      *plans
+	packing    *packing // nil without a token budget
 }
 
 // NewTaskView makes batches of clean examples with their labels: one sequence
@@ -156,6 +166,9 @@ func (v *View) fill(add func(*part, Example, int) error) (*View, error) {
 	if n == 0 {
 		return nil, errors.New("corpus: no example has a token that can be masked; check the text column and the tokenizer's vocabulary")
 	}
+	if v.opts.BatchTokens > 0 {
+		v.packing = v.pack()
+	}
 	if v.denoise && v.opts.NextSentence {
 		var w reader
 		first, _, err := v.store.load(0, &w)
@@ -176,7 +189,8 @@ func (v *View) fill(add func(*part, Example, int) error) (*View, error) {
 // Sequential returns the same data without shuffling, the same batches in every
 // epoch: windows of batches are in file order, and each is sorted by length
 // (exact file order with Window −1); Batch.Index tells which example is where.
-// Masks are still drawn by epoch.
+// Masks are still drawn by epoch. Under a token budget the shortest sequences
+// come first.
 func (v *View) Sequential() *View {
 	s := *v
 	s.sequential, s.plans = true, &plans{}
@@ -212,6 +226,9 @@ func (v *View) TokenCounts(n int) []int {
 
 // Batches returns the number of batches in an epoch, the same in every epoch.
 func (v *View) Batches(epoch int) int {
+	if v.packing != nil {
+		return len(v.packing.starts) - 1
+	}
 	return (v.Len() + v.opts.BatchSize - 1) / v.opts.BatchSize
 }
 

@@ -16,15 +16,16 @@ func (v *View) Batch(epoch, i int) (*Batch, error) {
 	}
 	seqs := v.plan(epoch).batch(i)
 	b := &Batch{B: len(seqs)}
-	if v.opts.FullBatches {
-		b.B = v.opts.BatchSize
-	}
 	for _, n := range seqs {
 		b.S = max(b.S, int(v.store.lengths[n]))
 	}
-	// S may exceed MaxLength by the rounding only where MaxLength is not a
-	// multiple; a model's position table must not be overrun.
-	b.S = max(b.S, min(roundUp(b.S, v.opts.PadMultiple), v.opts.MaxLength))
+	b.S = v.padded(b.S)
+	switch {
+	case v.opts.FullBatches && v.packing != nil:
+		b.B = max(b.B, v.opts.BatchTokens/b.S)
+	case v.opts.FullBatches:
+		b.B = v.opts.BatchSize
+	}
 	v.alloc(b)
 	w := writer{v: v, b: b, epoch: epoch}
 	for row := range b.B {

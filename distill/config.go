@@ -34,6 +34,10 @@ type Config struct {
 	Steps int
 	// Batch is the number of examples a step sees of each corpus. Default 32.
 	Batch int
+	// BatchTokens, if not 0, replaces Batch: a step sees as many sequences of
+	// about one length as have that many tokens, padding included. Each batch
+	// counts the same in the mean, however many sequences it has.
+	BatchTokens int
 	// MaxLength in tokens, special ones included. Default 128.
 	MaxLength int
 	// LearningRate at its peak. Default 5e-4.
@@ -159,6 +163,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("distill: batch %d and accumulation %d must be positive", c.Batch, c.Accumulate)
 	case c.MaxLength < 8:
 		return fmt.Errorf("distill: maximum length %d is below 8 tokens", c.MaxLength)
+	case c.BatchTokens != 0 && (c.BatchTokens < c.MaxLength || c.BatchTokens > maxTokens):
+		return fmt.Errorf("distill: a batch of %d tokens; at least one sequence of %d must fit, and no more than %d tokens are run at once", c.BatchTokens, c.MaxLength, maxTokens)
 	case c.Batch > maxTokens/c.MaxLength:
 		return fmt.Errorf("distill: a batch of %d sequences of %d tokens is more than the %d tokens that are run at once; take a smaller batch and accumulate more of them", c.Batch, c.MaxLength, maxTokens)
 	case c.CheckpointEvery < 0 || c.CheckpointSteps < 0:

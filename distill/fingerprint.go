@@ -42,6 +42,9 @@ func (t *trainer) fingerprint() (string, error) {
 		}
 	}
 	fmt.Fprintln(h, t.steps, c.Batch, c.MaxLength, c.LearningRate, c.Warmup, c.Decay, c.WeightDecay, c.ClipNorm, c.Accumulate, c.Dropout, c.Seed)
+	if c.BatchTokens > 0 {
+		fmt.Fprintln(h, "batch tokens", c.BatchTokens)
+	}
 	fmt.Fprintln(h, c.optimizer(), c.LayerDecay, c.EMA)
 	if c.Evaluate != nil {
 		fmt.Fprintf(h, "evaluate %d %d %v %q %q\n", t.evalEvery(), c.Patience, c.LowerIsBetter, c.Metric, c.EvaluateID)

@@ -27,13 +27,17 @@ type stream struct {
 	taps    []string         // values inside the teacher that losses read
 	tapped  *teacher.Teacher // gives them
 
-	epoch, before int           // batches before this epoch
-	only          *corpus.Batch // given in place of every batch: see suspect
-	padded        bool          // a loss reads more than packed passes compute
+	ahead  *corpus.Prefetch // nil before the first batch
+	next   int              // the batch that it gives
+	only   *corpus.Batch    // given in place of every batch: see suspect
+	padded bool             // a loss reads more than packed passes compute
 }
 
 // rowMultiple rounds R up, so that batches share few shapes.
 const rowMultiple = 32
+
+// prefetched is how many batches are made while one is in use.
+const prefetched = 2
 
 // newStream prepares a view; nil if no loss reads it.
 func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream, error) {
@@ -47,7 +51,7 @@ func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream,
 		}
 	}
 	opts := corpus.ViewOptions{
-		BatchSize: c.Batch, MaxLength: c.MaxLength, RowMultiple: rowMultiple, Seed: c.Seed, FullBatches: true,
+		BatchSize: c.Batch, BatchTokens: c.BatchTokens, MaxLength: c.MaxLength, RowMultiple: rowMultiple, Seed: c.Seed, FullBatches: true,
 		POSTags: h.labels(student.KindPOS, c.POSTags), NERTags: h.labels(student.KindNER, c.NERTags),
 	}
 	var err error
@@ -313,17 +317,12 @@ func (s *stream) batch(k int) (*corpus.Batch, error) {
 	if s.only != nil {
 		return s.only, nil
 	}
-	if k < s.before {
-		s.epoch, s.before = 0, 0
+	if s.ahead == nil || k != s.next {
+		s.ahead.Close()
+		s.ahead = s.source.Prefetch(k, prefetched)
 	}
-	for n := s.source.Batches(s.epoch); k >= s.before+n; n = s.source.Batches(s.epoch) {
-		if n == 0 {
-			return nil, fmt.Errorf("distill: the corpus gives no batches")
-		}
-		s.before += n
-		s.epoch++
-	}
-	return s.source.Batch(s.epoch, k-s.before)
+	s.next = k + 1
+	return s.ahead.Next()
 }
 
 // logits are the teacher's for a batch.

@@ -180,6 +180,7 @@ func (t *trainer) listen(ctx context.Context) error {
 func (t *trainer) close() {
 	t.log.close()
 	for _, s := range t.streams {
+		s.ahead.Close()
 		if s.teacher != nil {
 			s.teacher.Close() // without a cache there is nothing to lose
 		}

@@ -61,6 +61,7 @@ func (t *training) stepsGroup(prefix string) group {
 	g.IntVar(&c.Epochs, prefix+"epochs", c.Epochs, "passes over the task data (over the text, if only that is used)")
 	g.IntVar(&c.Steps, prefix+"steps", 0, "number of updates, in place of the epochs")
 	g.IntVar(&c.Batch, "batch", c.Batch, "examples in a batch")
+	g.IntVar(&c.BatchTokens, "batch-tokens", 0, "`tokens` of a batch, padding included, in place of --batch: sequences of about one length, as many as fit")
 	g.IntVar(&c.Accumulate, "accumulate", c.Accumulate, "batches to an update")
 	g.IntVar(&c.MaxLength, "max-length", c.MaxLength, "tokens in a sequence, special ones included")
 	g.Float64Var(&c.LearningRate, "lr", c.LearningRate, "learning rate at its peak")
