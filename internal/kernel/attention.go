@@ -55,7 +55,8 @@ func (sh *AttentionShape) rows(b int) (q0, k0, sq, sk int) {
 // through attnKeys: the sum of exponentials and the output are made block by
 // block, rescaled where a later block has a greater maximum.
 const (
-	attnRows   = 6 // queries of a tile
+	attnRows   = 6  // queries of a tile
+	attnTile   = 12 // of the tallest: buffers have room for so many
 	attnCols   = 16
 	attnKeys   = 256
 	attnTask   = 384
@@ -113,7 +114,7 @@ func attentionGrain(sh *AttentionShape, parts int) int {
 func (t *attentionTask) run(lo, hi int) {
 	w := newAttnWork(t.D, attnKeys)
 	rows := min(t.Sq, attnTask)
-	o := getBuffer(roundUp(rows, attnRows) * (w.dp + 2))
+	o := getBuffer(roundUp(rows, attnTile) * (w.dp + 2))
 	for ; lo < hi; lo++ {
 		h, part := lo/t.parts, lo%t.parts
 		b, a := h/t.A, h%t.A
@@ -134,9 +135,9 @@ type attnWork struct {
 	mask           []float32 // 2·dp words, of which the first d are all ones
 	row            []float32 // attnCols gathered rows
 	kt, vt, kc, vc []float32 // a block of keys and values, transposed and not
-	bias           []float32 // attnRows rows of attnStride
-	s              []float32 // attnRows rows of attnStride
-	top            [attnRows]float32
+	bias           []float32 // attnTile rows of attnStride
+	s              []float32 // attnTile rows of attnStride
+	top            [attnTile]float32
 }
 
 var attnWorks taskPool[attnWork]
@@ -146,7 +147,7 @@ func newAttnWork(d, keys int) *attnWork {
 	w := attnWorks.get()
 	w.d, w.dp = d, roundUp(d, attnCols)
 	block := keys * w.dp
-	w.buf = getBuffer(2*w.dp + attnCols*w.dp + 4*block + 2*attnRows*attnStride)
+	w.buf = getBuffer(2*w.dp + attnCols*w.dp + 4*block + 2*attnTile*attnStride)
 	rest := w.buf.f
 	cut := func(n int) []float32 {
 		part := rest[:n:n]
@@ -155,7 +156,7 @@ func newAttnWork(d, keys int) *attnWork {
 	}
 	w.mask, w.row = cut(2*w.dp), cut(attnCols*w.dp)
 	w.kt, w.vc, w.vt, w.kc = cut(block), cut(block), cut(block), cut(block)
-	w.bias, w.s = cut(attnRows*attnStride), cut(attnRows*attnStride)
+	w.bias, w.s = cut(attnTile*attnStride), cut(attnTile*attnStride)
 	set := math.Float32frombits(math.MaxUint32)
 	for i := range w.mask {
 		w.mask[i] = 0
@@ -207,7 +208,7 @@ func (t *attentionTask) head(w *attnWork, o []float32, b, a, q0, q1 int) {
 	keys := int(t.keys[b])
 	rows := q1 - q0
 	out := (rq+q0)*t.LDO + a*t.D
-	full := roundUp(rows, attnRows)
+	full, step := roundUp(rows, attnTile), attnStep()
 	top, sum, acc := o[:full], o[full:2*full], o[2*full:][:full*w.dp]
 	for i := range top {
 		top[i], sum[i] = float32(math.Inf(-1)), 0
@@ -222,8 +223,8 @@ func (t *attentionTask) head(w *attnWork, o []float32, b, a, q0, q1 int) {
 		clear(w.vc[n*w.dp : roundUp(n, attnCols)*w.dp])
 		bias := biasBlock{Bias: t.bias, b: b, a: a, k0: k0, n: n}
 		bias.shared(w)
-		for i := 0; i < rows; i += attnRows {
-			h := min(attnRows, rows-i)
+		for i := 0; i < rows; i += step {
+			h := min(step, rows-i)
 			w.gather(w.row, t.q, (rq+q0+i)*t.LDQ+a*t.D, t.LDQ, h, t.Scale)
 			ld := bias.load(w, q0+i, h)
 			attnScores(h, t.D, w.row, w.dp, w.kt, roundUp(n, attnCols), w.bias, ld, w.s, attnStride, w.top[:])

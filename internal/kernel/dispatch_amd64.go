@@ -136,7 +136,11 @@ func vSubScaled(row, sums []int32, z, c int32) {
 
 func vQuantize(dst []uint8, x []float32, scale, zero float32) {
 	done := 0
-	if useAVX2 && len(x) >= 8 {
+	switch {
+	case useAVX512 && len(x) >= 16:
+		done = len(x) &^ 15
+		quantizeAVX512(ptr(dst), ptr(x), done, scale, int32(zero))
+	case useAVX2 && len(x) >= 8:
 		done = len(x) &^ 7
 		quantizeAVX2(ptr(dst), ptr(x), done, scale, int32(zero))
 	}

@@ -5,6 +5,14 @@ package kernel
 // The tiles of attention; see prim_attention.go for what they do. Strides
 // become bytes here.
 
+// attnStep is how many queries make a tile.
+func attnStep() int {
+	if useAVX512 {
+		return attnTile
+	}
+	return attnRows
+}
+
 func attnScores(h, k int, a []float32, lda int, b []float32, cols int, bias []float32, ldbias int, s []float32, lds int, top []float32) {
 	if !useAVX2 {
 		attnScoresGo(h, k, a, lda, b, cols, bias, ldbias, s, lds, top)
@@ -12,6 +20,14 @@ func attnScores(h, k int, a []float32, lda int, b []float32, cols int, bias []fl
 	}
 	panels, step := cols/attnCols, lda*attnCols*floatSize
 	lda, ldbias, lds = lda*floatSize, ldbias*floatSize, lds*floatSize
+	switch {
+	case h > 8:
+		attnScoresz12(k, ptr(a), lda, ptr(b), panels, step, ptr(bias), ldbias, ptr(s), lds, ptr(top))
+		return
+	case h > 6:
+		attnScoresz8(k, ptr(a), lda, ptr(b), panels, step, ptr(bias), ldbias, ptr(s), lds, ptr(top))
+		return
+	}
 	switch h {
 	case 6:
 		attnScores6(k, ptr(a), lda, ptr(b), panels, step, ptr(bias), ldbias, ptr(s), lds, ptr(top))
@@ -84,6 +100,14 @@ func attnMul(h, k int, a []float32, rs, cs int, b []float32, ldb int, c []float3
 		more = 1
 	}
 	rs, cs, ldb, ldc = rs*floatSize, cs*floatSize, ldb*floatSize, ldc*floatSize
+	switch {
+	case h > 8:
+		attnMulz12(k, ptr(a), rs, cs, ptr(b), ldb, ptr(c), ldc, panels, more)
+		return
+	case h > 6:
+		attnMulz8(k, ptr(a), rs, cs, ptr(b), ldb, ptr(c), ldc, panels, more)
+		return
+	}
 	switch h {
 	case 6:
 		attnMul6(k, ptr(a), rs, cs, ptr(b), ldb, ptr(c), ldc, panels, more)

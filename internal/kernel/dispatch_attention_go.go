@@ -2,6 +2,9 @@
 
 package kernel
 
+// attnStep is how many queries make a tile.
+func attnStep() int { return attnRows }
+
 func attnScores(h, k int, a []float32, lda int, b []float32, cols int, bias []float32, ldbias int, s []float32, lds int, top []float32) {
 	attnScoresGo(h, k, a, lda, b, cols, bias, ldbias, s, lds, top)
 }

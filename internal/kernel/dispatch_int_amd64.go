@@ -120,3 +120,41 @@ func vFours(h, k int, a []float32, lda int, data []uint8, params []float32, left
 		fours2x32(k, ptr(a), lda, ptr(data), ptr(params), left, block, ptr(c), beta)
 	}
 }
+
+func vFinishSums(act Act, y []float32, acc, sums []int32, scale, bias []float32, z, c int32) {
+	if !useAVX2 {
+		finishSumsGo(act, y, acc, sums, scale, bias, z, c)
+		return
+	}
+	if useAVX512 {
+		finishSumsAVX512(act, y, acc, sums, scale, bias, z, c)
+		return
+	}
+	switch act {
+	case ActNone:
+		noneSumsAVX2(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActGelu:
+		geluSumsAVX2(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActGeluTanh:
+		geluTanhSumsAVX2(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActRelu:
+		reluSumsAVX2(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActTanh:
+		tanhSumsAVX2(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	}
+}
+
+func finishSumsAVX512(act Act, y []float32, acc, sums []int32, scale, bias []float32, z, c int32) {
+	switch act {
+	case ActNone:
+		noneSumsAVX512(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActGelu:
+		geluSumsAVX512(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActGeluTanh:
+		geluTanhSumsAVX512(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActRelu:
+		reluSumsAVX512(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	case ActTanh:
+		tanhSumsAVX512(ptr(y), ptr(acc), ptr(sums), ptr(scale), ptr(bias), len(y), z, c)
+	}
+}

@@ -111,6 +111,9 @@ func vMinMax(x []float32) (low, high float32) {
 }
 
 func vExpSum(y, x []float32, top, scale float32) float32 {
+	if useAVX512 {
+		return expSumAVX512(ptr(y), ptr(x), len(x), top, scale)
+	}
 	if useAVX2 {
 		return expSumAVX2(ptr(y), ptr(x), len(x), top, scale)
 	}
@@ -134,6 +137,10 @@ func vExpAdd(y, x []float32, top, scale, c float32) {
 }
 
 func vNormalize(y, x, gamma, beta []float32, mean, rstd float32) {
+	if useAVX512 {
+		normalizeAVX512(ptr(y), ptr(x), ptr(gamma), ptr(beta), len(x), mean, rstd)
+		return
+	}
 	if useAVX2 {
 		normalizeAVX2(ptr(y), ptr(x), ptr(gamma), ptr(beta), len(x), mean, rstd)
 		return
@@ -182,6 +189,10 @@ func vLAMBStep(w, m, v []float32, c *lambConst) {
 func vAct(act Act, y, x []float32) {
 	if !useAVX2 {
 		actGo(act, y, x)
+		return
+	}
+	if useAVX512 {
+		actAVX512(act, y, x)
 		return
 	}
 	switch act {
@@ -244,6 +255,10 @@ func vBiasAct(act Act, y, bias []float32) {
 		biasActGo(act, y, bias)
 		return
 	}
+	if useAVX512 {
+		biasActAVX512(act, y, bias)
+		return
+	}
 	switch act {
 	case ActNone:
 		addAVX2(ptr(y), ptr(y), ptr(bias), len(y))
@@ -255,5 +270,35 @@ func vBiasAct(act Act, y, bias []float32) {
 		reluBiasAVX2(ptr(y), ptr(bias), len(y))
 	case ActTanh:
 		tanhBiasAVX2(ptr(y), ptr(bias), len(y))
+	}
+}
+
+func actAVX512(act Act, y, x []float32) {
+	switch act {
+	case ActNone:
+		copy(y, x)
+	case ActGelu:
+		geluAVX512(ptr(y), ptr(x), len(x))
+	case ActGeluTanh:
+		geluTanhAVX512(ptr(y), ptr(x), len(x))
+	case ActRelu:
+		reluAVX512(ptr(y), ptr(x), len(x))
+	case ActTanh:
+		tanhAVX512(ptr(y), ptr(x), len(x))
+	}
+}
+
+func biasActAVX512(act Act, y, bias []float32) {
+	switch act {
+	case ActNone:
+		addAVX2(ptr(y), ptr(y), ptr(bias), len(y))
+	case ActGelu:
+		geluBiasAVX512(ptr(y), ptr(bias), len(y))
+	case ActGeluTanh:
+		geluTanhBiasAVX512(ptr(y), ptr(bias), len(y))
+	case ActRelu:
+		reluBiasAVX512(ptr(y), ptr(bias), len(y))
+	case ActTanh:
+		tanhBiasAVX512(ptr(y), ptr(bias), len(y))
 	}
 }

@@ -279,6 +279,10 @@ func (t *int8Task) finish(i, j int, acc []int32, sum int32, s *int8Scratch) {
 		return
 	}
 	y := t.y[at : at+len(acc)]
+	if t.bias != nil {
+		vFinishSums(t.act, y, acc, sums, t.scale[j:j+len(acc)], t.bias[j:j+len(acc)], azero, all)
+		return
+	}
 	vDequantize(y, acc, sums, t.scale[j:j+len(acc)], azero, all)
 	finishRow(y, t.bias, j, t.act)
 }

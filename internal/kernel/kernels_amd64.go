@@ -444,6 +444,16 @@ func geluAVX2(y *float32, x *float32, n int)
 //go:noescape
 func geluBiasAVX2(y *float32, bias *float32, n int)
 
+// geluAVX512 sets y to x·Φ(x).
+//
+//go:noescape
+func geluAVX512(y *float32, x *float32, n int)
+
+// geluBiasAVX512 sets y to x·Φ(x) with x = y + bias.
+//
+//go:noescape
+func geluBiasAVX512(y *float32, bias *float32, n int)
+
 // geluGradAVX2 sets dx to dy times the derivative of x·Φ(x).
 //
 //go:noescape
@@ -463,6 +473,16 @@ func geluTanhAVX2(y *float32, x *float32, n int)
 //
 //go:noescape
 func geluTanhBiasAVX2(y *float32, bias *float32, n int)
+
+// geluTanhAVX512 sets y to GELU's tanh approximation of x.
+//
+//go:noescape
+func geluTanhAVX512(y *float32, x *float32, n int)
+
+// geluTanhBiasAVX512 sets y to GELU's tanh approximation of x with x = y + bias.
+//
+//go:noescape
+func geluTanhBiasAVX512(y *float32, bias *float32, n int)
 
 // geluTanhGradAVX2 sets dx to dy times the derivative of GELU's tanh approximation of x.
 //
@@ -484,6 +504,16 @@ func reluAVX2(y *float32, x *float32, n int)
 //go:noescape
 func reluBiasAVX2(y *float32, bias *float32, n int)
 
+// reluAVX512 sets y to max(x, 0).
+//
+//go:noescape
+func reluAVX512(y *float32, x *float32, n int)
+
+// reluBiasAVX512 sets y to max(x, 0) with x = y + bias.
+//
+//go:noescape
+func reluBiasAVX512(y *float32, bias *float32, n int)
+
 // reluGradAVX2 sets dx to dy times the derivative of max(x, 0).
 //
 //go:noescape
@@ -504,6 +534,16 @@ func tanhAVX2(y *float32, x *float32, n int)
 //go:noescape
 func tanhBiasAVX2(y *float32, bias *float32, n int)
 
+// tanhAVX512 sets y to tanh x.
+//
+//go:noescape
+func tanhAVX512(y *float32, x *float32, n int)
+
+// tanhBiasAVX512 sets y to tanh x with x = y + bias.
+//
+//go:noescape
+func tanhBiasAVX512(y *float32, bias *float32, n int)
+
 // tanhGradAVX2 sets dx to dy times the derivative of tanh x.
 //
 //go:noescape
@@ -514,10 +554,21 @@ func tanhGradAVX2(dx *float32, x *float32, dy *float32, n int)
 //go:noescape
 func tanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 
+// expSumAVX512 sets y = exp(scale·(x-top)), for no x above top, and returns the sum, to the bit
+// of expSumAVX2.
+//
+//go:noescape
+func expSumAVX512(y *float32, x *float32, n int, top float32, scale float32) float32
+
 // normalizeAVX2 sets y = (x-mean)·rstd·gamma + beta.
 //
 //go:noescape
 func normalizeAVX2(y *float32, x *float32, gamma *float32, beta *float32, n int, mean float32, rstd float32)
+
+// normalizeAVX512 sets y = (x-mean)·rstd·gamma + beta.
+//
+//go:noescape
+func normalizeAVX512(y *float32, x *float32, gamma *float32, beta *float32, n int, mean float32, rstd float32)
 
 // normGradSumsAVX2 adds dy·h to dgamma and dy to dbeta, with h = (x-mean)·rstd,
 // and returns Σ dy·gamma and Σ dy·gamma·h.
@@ -683,6 +734,26 @@ func attnGrad6(k int, a *float32, lda int, b *float32, panels int, step int, p *
 //
 //go:noescape
 func attnMul6(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnScoresz8 is attnScores6 for 8 rows, to the bit.
+//
+//go:noescape
+func attnScoresz8(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnMulz8 is attnMul6 for 8 rows, to the bit.
+//
+//go:noescape
+func attnMulz8(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+
+// attnScoresz12 is attnScores6 for 12 rows, to the bit.
+//
+//go:noescape
+func attnScoresz12(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnMulz12 is attnMul6 for 12 rows, to the bit.
+//
+//go:noescape
+func attnMulz12(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
 
 // attnGather sets dst[rows,n] to scale times rows of src, ld bytes apart, where mask[n] is
 // set, and 0 elsewhere; n is a multiple of 8.
@@ -1155,6 +1226,56 @@ func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, l
 //go:noescape
 func dequantizeAVX2(y *float32, acc *int32, sums *int32, scale *float32, n int, z int32, c int32)
 
+// noneSumsAVX2 sets y to x with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func noneSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// noneSumsAVX512 sets y to x with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func noneSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// geluSumsAVX2 sets y to x·Φ(x) with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func geluSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// geluSumsAVX512 sets y to x·Φ(x) with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func geluSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// geluTanhSumsAVX2 sets y to GELU's tanh approximation of x with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func geluTanhSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// geluTanhSumsAVX512 sets y to GELU's tanh approximation of x with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func geluTanhSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// reluSumsAVX2 sets y to max(x, 0) with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func reluSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// reluSumsAVX512 sets y to max(x, 0) with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func reluSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// tanhSumsAVX2 sets y to tanh x with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func tanhSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// tanhSumsAVX512 sets y to tanh x with x = float(acc - z·sums - c)·scale + bias.
+//
+//go:noescape
+func tanhSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
 // widenAVX2 widens n bytes, a multiple of 32, not 0, and returns their sum.
 //
 //go:noescape
@@ -1164,6 +1285,12 @@ func widenAVX2(dst *int16, a *uint8, n int) int64
 //
 //go:noescape
 func sumBytesAVX2(a *uint8, n int) int64
+
+// quantizeAVX512 sets dst = saturate(round(x/scale) + zero), half to even, over n elements,
+// a multiple of 16, not 0.
+//
+//go:noescape
+func quantizeAVX512(dst *uint8, x *float32, n int, scale float32, zero int32)
 
 // quantizeAVX2 sets dst = saturate(round(x/scale) + zero), half to even, over n elements,
 // a multiple of 8, not 0.

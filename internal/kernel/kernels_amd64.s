@@ -1674,7 +1674,7 @@ accumulate:
 	RET
 
 // func microz1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz1x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -1682,7 +1682,7 @@ TEXT ·microz1x16(SB), NOSPLIT, $0-96
 	MOVQ       cs+32(FP), DX
 	MOVQ       b+40(FP), BX
 	MOVQ       bs+48(FP), SI
-	VPXORD     Z0, Z0, Z0
+	VXORPS     Z0, Z0, Z0
 	MOVQ       c+64(FP), DI
 	MOVQ       ldc+72(FP), R8
 	PREFETCHT0 (DI)
@@ -1742,7 +1742,7 @@ accumulate:
 	RET
 
 // func microz2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz2x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -1750,8 +1750,8 @@ TEXT ·microz2x16(SB), NOSPLIT, $0-96
 	MOVQ       cs+32(FP), BX
 	MOVQ       b+40(FP), SI
 	MOVQ       bs+48(FP), DI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
 	MOVQ       c+64(FP), R8
 	MOVQ       ldc+72(FP), R9
 	PREFETCHT0 (R8)
@@ -1827,7 +1827,7 @@ accumulate:
 	RET
 
 // func microz3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz3x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -1835,9 +1835,9 @@ TEXT ·microz3x16(SB), NOSPLIT, $0-96
 	MOVQ       cs+32(FP), BX
 	MOVQ       b+40(FP), SI
 	MOVQ       bs+48(FP), DI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
 	MOVQ       c+64(FP), R8
 	MOVQ       ldc+72(FP), R9
 	PREFETCHT0 (R8)
@@ -1929,7 +1929,7 @@ accumulate:
 	RET
 
 // func microz4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz4x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -1939,10 +1939,10 @@ TEXT ·microz4x16(SB), NOSPLIT, $0-96
 	LEAQ       (CX)(SI*1), SI
 	MOVQ       b+40(FP), DI
 	MOVQ       bs+48(FP), R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
 	MOVQ       c+64(FP), R9
 	MOVQ       ldc+72(FP), R10
 	PREFETCHT0 (R9)
@@ -2053,7 +2053,7 @@ accumulate:
 	RET
 
 // func microz5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz5x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -2063,11 +2063,11 @@ TEXT ·microz5x16(SB), NOSPLIT, $0-96
 	LEAQ       (CX)(SI*1), SI
 	MOVQ       b+40(FP), DI
 	MOVQ       bs+48(FP), R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
 	MOVQ       c+64(FP), R9
 	MOVQ       ldc+72(FP), R10
 	PREFETCHT0 (R9)
@@ -2194,7 +2194,7 @@ accumulate:
 	RET
 
 // func microz6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz6x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -2204,12 +2204,12 @@ TEXT ·microz6x16(SB), NOSPLIT, $0-96
 	LEAQ       (CX)(SI*1), SI
 	MOVQ       b+40(FP), DI
 	MOVQ       bs+48(FP), R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
 	MOVQ       c+64(FP), R9
 	MOVQ       ldc+72(FP), R10
 	PREFETCHT0 (R9)
@@ -2352,7 +2352,7 @@ accumulate:
 	RET
 
 // func microz7x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz7x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -2363,13 +2363,13 @@ TEXT ·microz7x16(SB), NOSPLIT, $0-96
 	MOVQ       a2+16(FP), DI
 	MOVQ       b+40(FP), R8
 	MOVQ       bs+48(FP), R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -2531,7 +2531,7 @@ accumulate:
 	RET
 
 // func microz8x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz8x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -2542,14 +2542,14 @@ TEXT ·microz8x16(SB), NOSPLIT, $0-96
 	MOVQ       a2+16(FP), DI
 	MOVQ       b+40(FP), R8
 	MOVQ       bs+48(FP), R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -2727,7 +2727,7 @@ accumulate:
 	RET
 
 // func microz9x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz9x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -2738,15 +2738,15 @@ TEXT ·microz9x16(SB), NOSPLIT, $0-96
 	MOVQ       a2+16(FP), DI
 	MOVQ       b+40(FP), R8
 	MOVQ       bs+48(FP), R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -2940,7 +2940,7 @@ accumulate:
 	RET
 
 // func microz10x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz10x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -2952,16 +2952,16 @@ TEXT ·microz10x16(SB), NOSPLIT, $0-96
 	LEAQ       (R8)(SI*1), SI
 	MOVQ       b+40(FP), R9
 	MOVQ       bs+48(FP), R10
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
 	MOVQ       c+64(FP), R11
 	MOVQ       ldc+72(FP), R12
 	PREFETCHT0 (R11)
@@ -3174,7 +3174,7 @@ accumulate:
 	RET
 
 // func microz11x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz11x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -3186,17 +3186,17 @@ TEXT ·microz11x16(SB), NOSPLIT, $0-96
 	LEAQ       (R8)(SI*1), SI
 	MOVQ       b+40(FP), R9
 	MOVQ       bs+48(FP), R10
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
 	MOVQ       c+64(FP), R11
 	MOVQ       ldc+72(FP), R12
 	PREFETCHT0 (R11)
@@ -3425,7 +3425,7 @@ accumulate:
 	RET
 
 // func microz12x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz12x16(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -3437,18 +3437,18 @@ TEXT ·microz12x16(SB), NOSPLIT, $0-96
 	LEAQ       (R8)(SI*1), SI
 	MOVQ       b+40(FP), R9
 	MOVQ       bs+48(FP), R10
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
 	MOVQ       c+64(FP), R11
 	MOVQ       ldc+72(FP), R12
 	PREFETCHT0 (R11)
@@ -3693,7 +3693,7 @@ accumulate:
 	RET
 
 // func microz1x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz1x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -3702,8 +3702,8 @@ TEXT ·microz1x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), BX
 	MOVQ       bs+48(FP), SI
 	MOVQ       ps+56(FP), DI
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
 	MOVQ       c+64(FP), R8
 	MOVQ       ldc+72(FP), R9
 	PREFETCHT0 (R8)
@@ -3777,7 +3777,7 @@ accumulate:
 	RET
 
 // func microz2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz2x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -3786,10 +3786,10 @@ TEXT ·microz2x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), SI
 	MOVQ       bs+48(FP), DI
 	MOVQ       ps+56(FP), R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
 	MOVQ       c+64(FP), R9
 	MOVQ       ldc+72(FP), R10
 	PREFETCHT0 (R9)
@@ -3888,7 +3888,7 @@ accumulate:
 	RET
 
 // func microz3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz3x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -3897,12 +3897,12 @@ TEXT ·microz3x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), SI
 	MOVQ       bs+48(FP), DI
 	MOVQ       ps+56(FP), R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
 	MOVQ       c+64(FP), R9
 	MOVQ       ldc+72(FP), R10
 	PREFETCHT0 (R9)
@@ -4026,7 +4026,7 @@ accumulate:
 	RET
 
 // func microz4x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz4x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -4037,14 +4037,14 @@ TEXT ·microz4x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), DI
 	MOVQ       bs+48(FP), R8
 	MOVQ       ps+56(FP), R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -4196,7 +4196,7 @@ accumulate:
 	RET
 
 // func microz5x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz5x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -4207,16 +4207,16 @@ TEXT ·microz5x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), DI
 	MOVQ       bs+48(FP), R8
 	MOVQ       ps+56(FP), R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -4393,7 +4393,7 @@ accumulate:
 	RET
 
 // func microz6x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz6x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -4404,18 +4404,18 @@ TEXT ·microz6x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), DI
 	MOVQ       bs+48(FP), R8
 	MOVQ       ps+56(FP), R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -4617,7 +4617,7 @@ accumulate:
 	RET
 
 // func microz7x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz7x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -4629,20 +4629,20 @@ TEXT ·microz7x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), R8
 	MOVQ       bs+48(FP), R9
 	MOVQ       ps+56(FP), R10
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
 	MOVQ       c+64(FP), R11
 	MOVQ       ldc+72(FP), R12
 	PREFETCHT0 (R11)
@@ -4872,7 +4872,7 @@ accumulate:
 	RET
 
 // func microz8x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz8x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -4884,22 +4884,22 @@ TEXT ·microz8x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), R8
 	MOVQ       bs+48(FP), R9
 	MOVQ       ps+56(FP), R10
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
 	MOVQ       c+64(FP), R11
 	MOVQ       ldc+72(FP), R12
 	PREFETCHT0 (R11)
@@ -5154,7 +5154,7 @@ accumulate:
 	RET
 
 // func microz9x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz9x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -5166,24 +5166,24 @@ TEXT ·microz9x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), R8
 	MOVQ       bs+48(FP), R9
 	MOVQ       ps+56(FP), R10
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
 	MOVQ       c+64(FP), R11
 	MOVQ       ldc+72(FP), R12
 	PREFETCHT0 (R11)
@@ -5463,7 +5463,7 @@ accumulate:
 	RET
 
 // func microz10x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz10x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -5476,26 +5476,26 @@ TEXT ·microz10x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), R9
 	MOVQ       bs+48(FP), R10
 	MOVQ       ps+56(FP), R11
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
 	MOVQ       c+64(FP), R12
 	MOVQ       ldc+72(FP), R13
 	PREFETCHT0 (R12)
@@ -5803,7 +5803,7 @@ accumulate:
 	RET
 
 // func microz11x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz11x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -5816,28 +5816,28 @@ TEXT ·microz11x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), R9
 	MOVQ       bs+48(FP), R10
 	MOVQ       ps+56(FP), R11
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
 	MOVQ       c+64(FP), R12
 	MOVQ       ldc+72(FP), R13
 	PREFETCHT0 (R12)
@@ -6170,7 +6170,7 @@ accumulate:
 	RET
 
 // func microz12x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz12x32(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -6183,30 +6183,30 @@ TEXT ·microz12x32(SB), NOSPLIT, $0-96
 	MOVQ       b+40(FP), R9
 	MOVQ       bs+48(FP), R10
 	MOVQ       ps+56(FP), R11
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	VXORPS     Z22, Z22, Z22
+	VXORPS     Z23, Z23, Z23
 	MOVQ       c+64(FP), R12
 	MOVQ       ldc+72(FP), R13
 	PREFETCHT0 (R12)
@@ -6564,7 +6564,7 @@ accumulate:
 	RET
 
 // func microz1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz1x64(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -6575,10 +6575,10 @@ TEXT ·microz1x64(SB), NOSPLIT, $0-96
 	MOVQ       ps+56(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	ADDQ       BX, R8
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
 	MOVQ       c+64(FP), R9
 	MOVQ       ldc+72(FP), R10
 	PREFETCHT0 (R9)
@@ -6683,7 +6683,7 @@ accumulate:
 	RET
 
 // func microz2x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz2x64(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -6694,14 +6694,14 @@ TEXT ·microz2x64(SB), NOSPLIT, $0-96
 	MOVQ       ps+56(FP), R8
 	LEAQ       (R8)(R8*2), R9
 	ADDQ       SI, R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -6849,7 +6849,7 @@ accumulate:
 	RET
 
 // func microz3x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz3x64(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -6860,18 +6860,18 @@ TEXT ·microz3x64(SB), NOSPLIT, $0-96
 	MOVQ       ps+56(FP), R8
 	LEAQ       (R8)(R8*2), R9
 	ADDQ       SI, R9
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
 	MOVQ       c+64(FP), R10
 	MOVQ       ldc+72(FP), R11
 	PREFETCHT0 (R10)
@@ -7062,7 +7062,7 @@ accumulate:
 	RET
 
 // func microz4x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·microz4x64(SB), NOSPLIT, $0-96
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
@@ -7075,22 +7075,22 @@ TEXT ·microz4x64(SB), NOSPLIT, $0-96
 	MOVQ       ps+56(FP), R9
 	LEAQ       (R9)(R9*2), R10
 	ADDQ       DI, R10
-	VPXORD     Z0, Z0, Z0
-	VPXORD     Z1, Z1, Z1
-	VPXORD     Z2, Z2, Z2
-	VPXORD     Z3, Z3, Z3
-	VPXORD     Z4, Z4, Z4
-	VPXORD     Z5, Z5, Z5
-	VPXORD     Z6, Z6, Z6
-	VPXORD     Z7, Z7, Z7
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
 	MOVQ       c+64(FP), R11
 	MOVQ       ldc+72(FP), R12
 	PREFETCHT0 (R11)
@@ -8150,7 +8150,15 @@ DATA const_00000008<>+16(SB)/4, $0x00000008
 DATA const_00000008<>+20(SB)/4, $0x00000008
 DATA const_00000008<>+24(SB)/4, $0x00000008
 DATA const_00000008<>+28(SB)/4, $0x00000008
-GLOBL const_00000008<>(SB), RODATA|NOPTR, $32
+DATA const_00000008<>+32(SB)/4, $0x00000008
+DATA const_00000008<>+36(SB)/4, $0x00000008
+DATA const_00000008<>+40(SB)/4, $0x00000008
+DATA const_00000008<>+44(SB)/4, $0x00000008
+DATA const_00000008<>+48(SB)/4, $0x00000008
+DATA const_00000008<>+52(SB)/4, $0x00000008
+DATA const_00000008<>+56(SB)/4, $0x00000008
+DATA const_00000008<>+60(SB)/4, $0x00000008
+GLOBL const_00000008<>(SB), RODATA|NOPTR, $64
 
 DATA const_7feb352d<>+0(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+4(SB)/4, $0x7feb352d
@@ -8160,7 +8168,15 @@ DATA const_7feb352d<>+16(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+20(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+24(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+28(SB)/4, $0x7feb352d
-GLOBL const_7feb352d<>(SB), RODATA|NOPTR, $32
+DATA const_7feb352d<>+32(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+36(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+40(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+44(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+48(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+52(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+56(SB)/4, $0x7feb352d
+DATA const_7feb352d<>+60(SB)/4, $0x7feb352d
+GLOBL const_7feb352d<>(SB), RODATA|NOPTR, $64
 
 DATA const_846ca68b<>+0(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+4(SB)/4, $0x846ca68b
@@ -8170,7 +8186,15 @@ DATA const_846ca68b<>+16(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+20(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+24(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+28(SB)/4, $0x846ca68b
-GLOBL const_846ca68b<>(SB), RODATA|NOPTR, $32
+DATA const_846ca68b<>+32(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+36(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+40(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+44(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+48(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+52(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+56(SB)/4, $0x846ca68b
+DATA const_846ca68b<>+60(SB)/4, $0x846ca68b
+GLOBL const_846ca68b<>(SB), RODATA|NOPTR, $64
 
 // func sumAVX2(x *float32, n int) float32
 // Requires: AVX, SSE
@@ -8530,7 +8554,15 @@ DATA const_ff800000<>+16(SB)/4, $0xff800000
 DATA const_ff800000<>+20(SB)/4, $0xff800000
 DATA const_ff800000<>+24(SB)/4, $0xff800000
 DATA const_ff800000<>+28(SB)/4, $0xff800000
-GLOBL const_ff800000<>(SB), RODATA|NOPTR, $32
+DATA const_ff800000<>+32(SB)/4, $0xff800000
+DATA const_ff800000<>+36(SB)/4, $0xff800000
+DATA const_ff800000<>+40(SB)/4, $0xff800000
+DATA const_ff800000<>+44(SB)/4, $0xff800000
+DATA const_ff800000<>+48(SB)/4, $0xff800000
+DATA const_ff800000<>+52(SB)/4, $0xff800000
+DATA const_ff800000<>+56(SB)/4, $0xff800000
+DATA const_ff800000<>+60(SB)/4, $0xff800000
+GLOBL const_ff800000<>(SB), RODATA|NOPTR, $64
 
 // func maxAVX2(x *float32, n int) float32
 // Requires: AVX, SSE
@@ -8814,7 +8846,15 @@ DATA const_c2ae0000<>+16(SB)/4, $0xc2ae0000
 DATA const_c2ae0000<>+20(SB)/4, $0xc2ae0000
 DATA const_c2ae0000<>+24(SB)/4, $0xc2ae0000
 DATA const_c2ae0000<>+28(SB)/4, $0xc2ae0000
-GLOBL const_c2ae0000<>(SB), RODATA|NOPTR, $32
+DATA const_c2ae0000<>+32(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+36(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+40(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+44(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+48(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+52(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+56(SB)/4, $0xc2ae0000
+DATA const_c2ae0000<>+60(SB)/4, $0xc2ae0000
+GLOBL const_c2ae0000<>(SB), RODATA|NOPTR, $64
 
 DATA const_4b400000<>+0(SB)/4, $0x4b400000
 DATA const_4b400000<>+4(SB)/4, $0x4b400000
@@ -8824,7 +8864,15 @@ DATA const_4b400000<>+16(SB)/4, $0x4b400000
 DATA const_4b400000<>+20(SB)/4, $0x4b400000
 DATA const_4b400000<>+24(SB)/4, $0x4b400000
 DATA const_4b400000<>+28(SB)/4, $0x4b400000
-GLOBL const_4b400000<>(SB), RODATA|NOPTR, $32
+DATA const_4b400000<>+32(SB)/4, $0x4b400000
+DATA const_4b400000<>+36(SB)/4, $0x4b400000
+DATA const_4b400000<>+40(SB)/4, $0x4b400000
+DATA const_4b400000<>+44(SB)/4, $0x4b400000
+DATA const_4b400000<>+48(SB)/4, $0x4b400000
+DATA const_4b400000<>+52(SB)/4, $0x4b400000
+DATA const_4b400000<>+56(SB)/4, $0x4b400000
+DATA const_4b400000<>+60(SB)/4, $0x4b400000
+GLOBL const_4b400000<>(SB), RODATA|NOPTR, $64
 
 DATA const_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
@@ -8834,7 +8882,15 @@ DATA const_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-GLOBL const_3fb8aa3b<>(SB), RODATA|NOPTR, $32
+DATA const_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
+DATA const_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
+DATA const_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
+DATA const_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
+DATA const_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
+DATA const_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
+DATA const_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
+DATA const_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
+GLOBL const_3fb8aa3b<>(SB), RODATA|NOPTR, $64
 
 DATA const_3f318000<>+0(SB)/4, $0x3f318000
 DATA const_3f318000<>+4(SB)/4, $0x3f318000
@@ -8844,7 +8900,15 @@ DATA const_3f318000<>+16(SB)/4, $0x3f318000
 DATA const_3f318000<>+20(SB)/4, $0x3f318000
 DATA const_3f318000<>+24(SB)/4, $0x3f318000
 DATA const_3f318000<>+28(SB)/4, $0x3f318000
-GLOBL const_3f318000<>(SB), RODATA|NOPTR, $32
+DATA const_3f318000<>+32(SB)/4, $0x3f318000
+DATA const_3f318000<>+36(SB)/4, $0x3f318000
+DATA const_3f318000<>+40(SB)/4, $0x3f318000
+DATA const_3f318000<>+44(SB)/4, $0x3f318000
+DATA const_3f318000<>+48(SB)/4, $0x3f318000
+DATA const_3f318000<>+52(SB)/4, $0x3f318000
+DATA const_3f318000<>+56(SB)/4, $0x3f318000
+DATA const_3f318000<>+60(SB)/4, $0x3f318000
+GLOBL const_3f318000<>(SB), RODATA|NOPTR, $64
 
 DATA const_b95e8083<>+0(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+4(SB)/4, $0xb95e8083
@@ -8854,7 +8918,15 @@ DATA const_b95e8083<>+16(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+20(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+24(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+28(SB)/4, $0xb95e8083
-GLOBL const_b95e8083<>(SB), RODATA|NOPTR, $32
+DATA const_b95e8083<>+32(SB)/4, $0xb95e8083
+DATA const_b95e8083<>+36(SB)/4, $0xb95e8083
+DATA const_b95e8083<>+40(SB)/4, $0xb95e8083
+DATA const_b95e8083<>+44(SB)/4, $0xb95e8083
+DATA const_b95e8083<>+48(SB)/4, $0xb95e8083
+DATA const_b95e8083<>+52(SB)/4, $0xb95e8083
+DATA const_b95e8083<>+56(SB)/4, $0xb95e8083
+DATA const_b95e8083<>+60(SB)/4, $0xb95e8083
+GLOBL const_b95e8083<>(SB), RODATA|NOPTR, $64
 
 DATA const_3ab511e7<>+0(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+4(SB)/4, $0x3ab511e7
@@ -8864,7 +8936,15 @@ DATA const_3ab511e7<>+16(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+20(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+24(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+28(SB)/4, $0x3ab511e7
-GLOBL const_3ab511e7<>(SB), RODATA|NOPTR, $32
+DATA const_3ab511e7<>+32(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+36(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+40(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+44(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+48(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+52(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+56(SB)/4, $0x3ab511e7
+DATA const_3ab511e7<>+60(SB)/4, $0x3ab511e7
+GLOBL const_3ab511e7<>(SB), RODATA|NOPTR, $64
 
 DATA const_3c091d10<>+0(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+4(SB)/4, $0x3c091d10
@@ -8874,7 +8954,15 @@ DATA const_3c091d10<>+16(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+20(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+24(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+28(SB)/4, $0x3c091d10
-GLOBL const_3c091d10<>(SB), RODATA|NOPTR, $32
+DATA const_3c091d10<>+32(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+36(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+40(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+44(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+48(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+52(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+56(SB)/4, $0x3c091d10
+DATA const_3c091d10<>+60(SB)/4, $0x3c091d10
+GLOBL const_3c091d10<>(SB), RODATA|NOPTR, $64
 
 DATA const_3d2aac79<>+0(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+4(SB)/4, $0x3d2aac79
@@ -8884,7 +8972,15 @@ DATA const_3d2aac79<>+16(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+20(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+24(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+28(SB)/4, $0x3d2aac79
-GLOBL const_3d2aac79<>(SB), RODATA|NOPTR, $32
+DATA const_3d2aac79<>+32(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+36(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+40(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+44(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+48(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+52(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+56(SB)/4, $0x3d2aac79
+DATA const_3d2aac79<>+60(SB)/4, $0x3d2aac79
+GLOBL const_3d2aac79<>(SB), RODATA|NOPTR, $64
 
 DATA const_3e2aaa49<>+0(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+4(SB)/4, $0x3e2aaa49
@@ -8894,7 +8990,15 @@ DATA const_3e2aaa49<>+16(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+20(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+24(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+28(SB)/4, $0x3e2aaa49
-GLOBL const_3e2aaa49<>(SB), RODATA|NOPTR, $32
+DATA const_3e2aaa49<>+32(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+36(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+40(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+44(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+48(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+52(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+56(SB)/4, $0x3e2aaa49
+DATA const_3e2aaa49<>+60(SB)/4, $0x3e2aaa49
+GLOBL const_3e2aaa49<>(SB), RODATA|NOPTR, $64
 
 DATA const_3efffffe<>+0(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+4(SB)/4, $0x3efffffe
@@ -8904,7 +9008,15 @@ DATA const_3efffffe<>+16(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+20(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+24(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+28(SB)/4, $0x3efffffe
-GLOBL const_3efffffe<>(SB), RODATA|NOPTR, $32
+DATA const_3efffffe<>+32(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+36(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+40(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+44(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+48(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+52(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+56(SB)/4, $0x3efffffe
+DATA const_3efffffe<>+60(SB)/4, $0x3efffffe
+GLOBL const_3efffffe<>(SB), RODATA|NOPTR, $64
 
 DATA const_3f800000<>+0(SB)/4, $0x3f800000
 DATA const_3f800000<>+4(SB)/4, $0x3f800000
@@ -8914,7 +9026,15 @@ DATA const_3f800000<>+16(SB)/4, $0x3f800000
 DATA const_3f800000<>+20(SB)/4, $0x3f800000
 DATA const_3f800000<>+24(SB)/4, $0x3f800000
 DATA const_3f800000<>+28(SB)/4, $0x3f800000
-GLOBL const_3f800000<>(SB), RODATA|NOPTR, $32
+DATA const_3f800000<>+32(SB)/4, $0x3f800000
+DATA const_3f800000<>+36(SB)/4, $0x3f800000
+DATA const_3f800000<>+40(SB)/4, $0x3f800000
+DATA const_3f800000<>+44(SB)/4, $0x3f800000
+DATA const_3f800000<>+48(SB)/4, $0x3f800000
+DATA const_3f800000<>+52(SB)/4, $0x3f800000
+DATA const_3f800000<>+56(SB)/4, $0x3f800000
+DATA const_3f800000<>+60(SB)/4, $0x3f800000
+GLOBL const_3f800000<>(SB), RODATA|NOPTR, $64
 
 // func expScaleAVX2(y *float32, x *float32, n int, top float32, scale float32, c float32)
 // Requires: AVX, AVX2, FMA3
@@ -9300,7 +9420,15 @@ DATA const_7fffffff<>+16(SB)/4, $0x7fffffff
 DATA const_7fffffff<>+20(SB)/4, $0x7fffffff
 DATA const_7fffffff<>+24(SB)/4, $0x7fffffff
 DATA const_7fffffff<>+28(SB)/4, $0x7fffffff
-GLOBL const_7fffffff<>(SB), RODATA|NOPTR, $32
+DATA const_7fffffff<>+32(SB)/4, $0x7fffffff
+DATA const_7fffffff<>+36(SB)/4, $0x7fffffff
+DATA const_7fffffff<>+40(SB)/4, $0x7fffffff
+DATA const_7fffffff<>+44(SB)/4, $0x7fffffff
+DATA const_7fffffff<>+48(SB)/4, $0x7fffffff
+DATA const_7fffffff<>+52(SB)/4, $0x7fffffff
+DATA const_7fffffff<>+56(SB)/4, $0x7fffffff
+DATA const_7fffffff<>+60(SB)/4, $0x7fffffff
+GLOBL const_7fffffff<>(SB), RODATA|NOPTR, $64
 
 DATA const_41500000<>+0(SB)/4, $0x41500000
 DATA const_41500000<>+4(SB)/4, $0x41500000
@@ -9310,7 +9438,15 @@ DATA const_41500000<>+16(SB)/4, $0x41500000
 DATA const_41500000<>+20(SB)/4, $0x41500000
 DATA const_41500000<>+24(SB)/4, $0x41500000
 DATA const_41500000<>+28(SB)/4, $0x41500000
-GLOBL const_41500000<>(SB), RODATA|NOPTR, $32
+DATA const_41500000<>+32(SB)/4, $0x41500000
+DATA const_41500000<>+36(SB)/4, $0x41500000
+DATA const_41500000<>+40(SB)/4, $0x41500000
+DATA const_41500000<>+44(SB)/4, $0x41500000
+DATA const_41500000<>+48(SB)/4, $0x41500000
+DATA const_41500000<>+52(SB)/4, $0x41500000
+DATA const_41500000<>+56(SB)/4, $0x41500000
+DATA const_41500000<>+60(SB)/4, $0x41500000
+GLOBL const_41500000<>(SB), RODATA|NOPTR, $64
 
 DATA const_bf000000<>+0(SB)/4, $0xbf000000
 DATA const_bf000000<>+4(SB)/4, $0xbf000000
@@ -9320,7 +9456,15 @@ DATA const_bf000000<>+16(SB)/4, $0xbf000000
 DATA const_bf000000<>+20(SB)/4, $0xbf000000
 DATA const_bf000000<>+24(SB)/4, $0xbf000000
 DATA const_bf000000<>+28(SB)/4, $0xbf000000
-GLOBL const_bf000000<>(SB), RODATA|NOPTR, $32
+DATA const_bf000000<>+32(SB)/4, $0xbf000000
+DATA const_bf000000<>+36(SB)/4, $0xbf000000
+DATA const_bf000000<>+40(SB)/4, $0xbf000000
+DATA const_bf000000<>+44(SB)/4, $0xbf000000
+DATA const_bf000000<>+48(SB)/4, $0xbf000000
+DATA const_bf000000<>+52(SB)/4, $0xbf000000
+DATA const_bf000000<>+56(SB)/4, $0xbf000000
+DATA const_bf000000<>+60(SB)/4, $0xbf000000
+GLOBL const_bf000000<>(SB), RODATA|NOPTR, $64
 
 DATA const_3eb851ec<>+0(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+4(SB)/4, $0x3eb851ec
@@ -9330,7 +9474,15 @@ DATA const_3eb851ec<>+16(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+20(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+24(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+28(SB)/4, $0x3eb851ec
-GLOBL const_3eb851ec<>(SB), RODATA|NOPTR, $32
+DATA const_3eb851ec<>+32(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+36(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+40(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+44(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+48(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+52(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+56(SB)/4, $0x3eb851ec
+DATA const_3eb851ec<>+60(SB)/4, $0x3eb851ec
+GLOBL const_3eb851ec<>(SB), RODATA|NOPTR, $64
 
 DATA const_3d3fa48e<>+0(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+4(SB)/4, $0x3d3fa48e
@@ -9340,7 +9492,15 @@ DATA const_3d3fa48e<>+16(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+20(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+24(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+28(SB)/4, $0x3d3fa48e
-GLOBL const_3d3fa48e<>(SB), RODATA|NOPTR, $32
+DATA const_3d3fa48e<>+32(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+36(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+40(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+44(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+48(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+52(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+56(SB)/4, $0x3d3fa48e
+DATA const_3d3fa48e<>+60(SB)/4, $0x3d3fa48e
+GLOBL const_3d3fa48e<>(SB), RODATA|NOPTR, $64
 
 DATA const_be37231a<>+0(SB)/4, $0xbe37231a
 DATA const_be37231a<>+4(SB)/4, $0xbe37231a
@@ -9350,7 +9510,15 @@ DATA const_be37231a<>+16(SB)/4, $0xbe37231a
 DATA const_be37231a<>+20(SB)/4, $0xbe37231a
 DATA const_be37231a<>+24(SB)/4, $0xbe37231a
 DATA const_be37231a<>+28(SB)/4, $0xbe37231a
-GLOBL const_be37231a<>(SB), RODATA|NOPTR, $32
+DATA const_be37231a<>+32(SB)/4, $0xbe37231a
+DATA const_be37231a<>+36(SB)/4, $0xbe37231a
+DATA const_be37231a<>+40(SB)/4, $0xbe37231a
+DATA const_be37231a<>+44(SB)/4, $0xbe37231a
+DATA const_be37231a<>+48(SB)/4, $0xbe37231a
+DATA const_be37231a<>+52(SB)/4, $0xbe37231a
+DATA const_be37231a<>+56(SB)/4, $0xbe37231a
+DATA const_be37231a<>+60(SB)/4, $0xbe37231a
+GLOBL const_be37231a<>(SB), RODATA|NOPTR, $64
 
 DATA const_3e3803f3<>+0(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+4(SB)/4, $0x3e3803f3
@@ -9360,7 +9528,15 @@ DATA const_3e3803f3<>+16(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+20(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+24(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+28(SB)/4, $0x3e3803f3
-GLOBL const_3e3803f3<>(SB), RODATA|NOPTR, $32
+DATA const_3e3803f3<>+32(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+36(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+40(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+44(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+48(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+52(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+56(SB)/4, $0x3e3803f3
+DATA const_3e3803f3<>+60(SB)/4, $0x3e3803f3
+GLOBL const_3e3803f3<>(SB), RODATA|NOPTR, $64
 
 DATA const_3ce089bc<>+0(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+4(SB)/4, $0x3ce089bc
@@ -9370,7 +9546,15 @@ DATA const_3ce089bc<>+16(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+20(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+24(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+28(SB)/4, $0x3ce089bc
-GLOBL const_3ce089bc<>(SB), RODATA|NOPTR, $32
+DATA const_3ce089bc<>+32(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+36(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+40(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+44(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+48(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+52(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+56(SB)/4, $0x3ce089bc
+DATA const_3ce089bc<>+60(SB)/4, $0x3ce089bc
+GLOBL const_3ce089bc<>(SB), RODATA|NOPTR, $64
 
 DATA const_3e0ec089<>+0(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+4(SB)/4, $0x3e0ec089
@@ -9380,7 +9564,15 @@ DATA const_3e0ec089<>+16(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+20(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+24(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+28(SB)/4, $0x3e0ec089
-GLOBL const_3e0ec089<>(SB), RODATA|NOPTR, $32
+DATA const_3e0ec089<>+32(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+36(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+40(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+44(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+48(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+52(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+56(SB)/4, $0x3e0ec089
+DATA const_3e0ec089<>+60(SB)/4, $0x3e0ec089
+GLOBL const_3e0ec089<>(SB), RODATA|NOPTR, $64
 
 DATA const_3e113baf<>+0(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+4(SB)/4, $0x3e113baf
@@ -9390,7 +9582,15 @@ DATA const_3e113baf<>+16(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+20(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+24(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+28(SB)/4, $0x3e113baf
-GLOBL const_3e113baf<>(SB), RODATA|NOPTR, $32
+DATA const_3e113baf<>+32(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+36(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+40(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+44(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+48(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+52(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+56(SB)/4, $0x3e113baf
+DATA const_3e113baf<>+60(SB)/4, $0x3e113baf
+GLOBL const_3e113baf<>(SB), RODATA|NOPTR, $64
 
 DATA const_3e132877<>+0(SB)/4, $0x3e132877
 DATA const_3e132877<>+4(SB)/4, $0x3e132877
@@ -9400,7 +9600,15 @@ DATA const_3e132877<>+16(SB)/4, $0x3e132877
 DATA const_3e132877<>+20(SB)/4, $0x3e132877
 DATA const_3e132877<>+24(SB)/4, $0x3e132877
 DATA const_3e132877<>+28(SB)/4, $0x3e132877
-GLOBL const_3e132877<>(SB), RODATA|NOPTR, $32
+DATA const_3e132877<>+32(SB)/4, $0x3e132877
+DATA const_3e132877<>+36(SB)/4, $0x3e132877
+DATA const_3e132877<>+40(SB)/4, $0x3e132877
+DATA const_3e132877<>+44(SB)/4, $0x3e132877
+DATA const_3e132877<>+48(SB)/4, $0x3e132877
+DATA const_3e132877<>+52(SB)/4, $0x3e132877
+DATA const_3e132877<>+56(SB)/4, $0x3e132877
+DATA const_3e132877<>+60(SB)/4, $0x3e132877
+GLOBL const_3e132877<>(SB), RODATA|NOPTR, $64
 
 // func geluBiasAVX2(y *float32, bias *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -9503,6 +9711,214 @@ vectors:
 	VMAXPS       Y1, Y4, Y4
 	VFNMADD231PS Y3, Y2, Y4
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VMOVUPS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VMOVUPS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VMOVUPS      (CX)(BX*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VMOVUPS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, (AX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VMOVUPS.Z    (CX)(BX*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VMOVUPS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -9627,7 +10043,15 @@ DATA const_3ecc422a<>+16(SB)/4, $0x3ecc422a
 DATA const_3ecc422a<>+20(SB)/4, $0x3ecc422a
 DATA const_3ecc422a<>+24(SB)/4, $0x3ecc422a
 DATA const_3ecc422a<>+28(SB)/4, $0x3ecc422a
-GLOBL const_3ecc422a<>(SB), RODATA|NOPTR, $32
+DATA const_3ecc422a<>+32(SB)/4, $0x3ecc422a
+DATA const_3ecc422a<>+36(SB)/4, $0x3ecc422a
+DATA const_3ecc422a<>+40(SB)/4, $0x3ecc422a
+DATA const_3ecc422a<>+44(SB)/4, $0x3ecc422a
+DATA const_3ecc422a<>+48(SB)/4, $0x3ecc422a
+DATA const_3ecc422a<>+52(SB)/4, $0x3ecc422a
+DATA const_3ecc422a<>+56(SB)/4, $0x3ecc422a
+DATA const_3ecc422a<>+60(SB)/4, $0x3ecc422a
+GLOBL const_3ecc422a<>(SB), RODATA|NOPTR, $64
 
 // func geluBothAVX2(y *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -9832,7 +10256,15 @@ DATA const_c1200000<>+16(SB)/4, $0xc1200000
 DATA const_c1200000<>+20(SB)/4, $0xc1200000
 DATA const_c1200000<>+24(SB)/4, $0xc1200000
 DATA const_c1200000<>+28(SB)/4, $0xc1200000
-GLOBL const_c1200000<>(SB), RODATA|NOPTR, $32
+DATA const_c1200000<>+32(SB)/4, $0xc1200000
+DATA const_c1200000<>+36(SB)/4, $0xc1200000
+DATA const_c1200000<>+40(SB)/4, $0xc1200000
+DATA const_c1200000<>+44(SB)/4, $0xc1200000
+DATA const_c1200000<>+48(SB)/4, $0xc1200000
+DATA const_c1200000<>+52(SB)/4, $0xc1200000
+DATA const_c1200000<>+56(SB)/4, $0xc1200000
+DATA const_c1200000<>+60(SB)/4, $0xc1200000
+GLOBL const_c1200000<>(SB), RODATA|NOPTR, $64
 
 DATA const_411e6666<>+0(SB)/4, $0x411e6666
 DATA const_411e6666<>+4(SB)/4, $0x411e6666
@@ -9842,7 +10274,15 @@ DATA const_411e6666<>+16(SB)/4, $0x411e6666
 DATA const_411e6666<>+20(SB)/4, $0x411e6666
 DATA const_411e6666<>+24(SB)/4, $0x411e6666
 DATA const_411e6666<>+28(SB)/4, $0x411e6666
-GLOBL const_411e6666<>(SB), RODATA|NOPTR, $32
+DATA const_411e6666<>+32(SB)/4, $0x411e6666
+DATA const_411e6666<>+36(SB)/4, $0x411e6666
+DATA const_411e6666<>+40(SB)/4, $0x411e6666
+DATA const_411e6666<>+44(SB)/4, $0x411e6666
+DATA const_411e6666<>+48(SB)/4, $0x411e6666
+DATA const_411e6666<>+52(SB)/4, $0x411e6666
+DATA const_411e6666<>+56(SB)/4, $0x411e6666
+DATA const_411e6666<>+60(SB)/4, $0x411e6666
+GLOBL const_411e6666<>(SB), RODATA|NOPTR, $64
 
 DATA const_bd922279<>+0(SB)/4, $0xbd922279
 DATA const_bd922279<>+4(SB)/4, $0xbd922279
@@ -9852,7 +10292,15 @@ DATA const_bd922279<>+16(SB)/4, $0xbd922279
 DATA const_bd922279<>+20(SB)/4, $0xbd922279
 DATA const_bd922279<>+24(SB)/4, $0xbd922279
 DATA const_bd922279<>+28(SB)/4, $0xbd922279
-GLOBL const_bd922279<>(SB), RODATA|NOPTR, $32
+DATA const_bd922279<>+32(SB)/4, $0xbd922279
+DATA const_bd922279<>+36(SB)/4, $0xbd922279
+DATA const_bd922279<>+40(SB)/4, $0xbd922279
+DATA const_bd922279<>+44(SB)/4, $0xbd922279
+DATA const_bd922279<>+48(SB)/4, $0xbd922279
+DATA const_bd922279<>+52(SB)/4, $0xbd922279
+DATA const_bd922279<>+56(SB)/4, $0xbd922279
+DATA const_bd922279<>+60(SB)/4, $0xbd922279
+GLOBL const_bd922279<>(SB), RODATA|NOPTR, $64
 
 DATA const_bfcc422a<>+0(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+4(SB)/4, $0xbfcc422a
@@ -9862,7 +10310,15 @@ DATA const_bfcc422a<>+16(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+20(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+24(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+28(SB)/4, $0xbfcc422a
-GLOBL const_bfcc422a<>(SB), RODATA|NOPTR, $32
+DATA const_bfcc422a<>+32(SB)/4, $0xbfcc422a
+DATA const_bfcc422a<>+36(SB)/4, $0xbfcc422a
+DATA const_bfcc422a<>+40(SB)/4, $0xbfcc422a
+DATA const_bfcc422a<>+44(SB)/4, $0xbfcc422a
+DATA const_bfcc422a<>+48(SB)/4, $0xbfcc422a
+DATA const_bfcc422a<>+52(SB)/4, $0xbfcc422a
+DATA const_bfcc422a<>+56(SB)/4, $0xbfcc422a
+DATA const_bfcc422a<>+60(SB)/4, $0xbfcc422a
+GLOBL const_bfcc422a<>(SB), RODATA|NOPTR, $64
 
 // func geluTanhBiasAVX2(y *float32, bias *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -9943,6 +10399,170 @@ vectors:
 	VADDPS       const_3f800000<>+0(SB), Y4, Y4
 	VDIVPS       Y4, Y1, Y4
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VMOVUPS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VMOVUPS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VMOVUPS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VMOVUPS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VMOVUPS      (CX)(BX*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VMOVUPS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, (AX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VMOVUPS.Z    (CX)(BX*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VMOVUPS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -10057,7 +10677,15 @@ DATA const_3fcc422a<>+16(SB)/4, $0x3fcc422a
 DATA const_3fcc422a<>+20(SB)/4, $0x3fcc422a
 DATA const_3fcc422a<>+24(SB)/4, $0x3fcc422a
 DATA const_3fcc422a<>+28(SB)/4, $0x3fcc422a
-GLOBL const_3fcc422a<>(SB), RODATA|NOPTR, $32
+DATA const_3fcc422a<>+32(SB)/4, $0x3fcc422a
+DATA const_3fcc422a<>+36(SB)/4, $0x3fcc422a
+DATA const_3fcc422a<>+40(SB)/4, $0x3fcc422a
+DATA const_3fcc422a<>+44(SB)/4, $0x3fcc422a
+DATA const_3fcc422a<>+48(SB)/4, $0x3fcc422a
+DATA const_3fcc422a<>+52(SB)/4, $0x3fcc422a
+DATA const_3fcc422a<>+56(SB)/4, $0x3fcc422a
+DATA const_3fcc422a<>+60(SB)/4, $0x3fcc422a
+GLOBL const_3fcc422a<>(SB), RODATA|NOPTR, $64
 
 DATA const_3e5b33b6<>+0(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+4(SB)/4, $0x3e5b33b6
@@ -10067,7 +10695,15 @@ DATA const_3e5b33b6<>+16(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+20(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+24(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+28(SB)/4, $0x3e5b33b6
-GLOBL const_3e5b33b6<>(SB), RODATA|NOPTR, $32
+DATA const_3e5b33b6<>+32(SB)/4, $0x3e5b33b6
+DATA const_3e5b33b6<>+36(SB)/4, $0x3e5b33b6
+DATA const_3e5b33b6<>+40(SB)/4, $0x3e5b33b6
+DATA const_3e5b33b6<>+44(SB)/4, $0x3e5b33b6
+DATA const_3e5b33b6<>+48(SB)/4, $0x3e5b33b6
+DATA const_3e5b33b6<>+52(SB)/4, $0x3e5b33b6
+DATA const_3e5b33b6<>+56(SB)/4, $0x3e5b33b6
+DATA const_3e5b33b6<>+60(SB)/4, $0x3e5b33b6
+GLOBL const_3e5b33b6<>(SB), RODATA|NOPTR, $64
 
 // func geluTanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -10237,6 +10873,78 @@ vectors:
 	VXORPS     Y2, Y2, Y2
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·reluAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(BX*1), Z0
+	VXORPS  Z1, Z1, Z1
+	VMAXPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*1)
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, DX
+	JGE     single
+
+vectors:
+	ADDQ      $0x10, DX
+	JZ        done
+	MOVL      $0x0000ffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z0
+	VXORPS    Z1, Z1, Z1
+	VMAXPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·reluBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(BX*1), Z0
+	VMOVUPS (CX)(BX*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VXORPS  Z1, Z1, Z1
+	VMAXPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)(BX*1)
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, DX
+	JGE     single
+
+vectors:
+	ADDQ      $0x10, DX
+	JZ        done
+	MOVL      $0x0000ffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z0
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VXORPS    Z1, Z1, Z1
+	VMAXPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -10444,7 +11152,15 @@ DATA const_42200000<>+16(SB)/4, $0x42200000
 DATA const_42200000<>+20(SB)/4, $0x42200000
 DATA const_42200000<>+24(SB)/4, $0x42200000
 DATA const_42200000<>+28(SB)/4, $0x42200000
-GLOBL const_42200000<>(SB), RODATA|NOPTR, $32
+DATA const_42200000<>+32(SB)/4, $0x42200000
+DATA const_42200000<>+36(SB)/4, $0x42200000
+DATA const_42200000<>+40(SB)/4, $0x42200000
+DATA const_42200000<>+44(SB)/4, $0x42200000
+DATA const_42200000<>+48(SB)/4, $0x42200000
+DATA const_42200000<>+52(SB)/4, $0x42200000
+DATA const_42200000<>+56(SB)/4, $0x42200000
+DATA const_42200000<>+60(SB)/4, $0x42200000
+GLOBL const_42200000<>(SB), RODATA|NOPTR, $64
 
 DATA const_bbbaf0ea<>+0(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+4(SB)/4, $0xbbbaf0ea
@@ -10454,7 +11170,15 @@ DATA const_bbbaf0ea<>+16(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+20(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+24(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+28(SB)/4, $0xbbbaf0ea
-GLOBL const_bbbaf0ea<>(SB), RODATA|NOPTR, $32
+DATA const_bbbaf0ea<>+32(SB)/4, $0xbbbaf0ea
+DATA const_bbbaf0ea<>+36(SB)/4, $0xbbbaf0ea
+DATA const_bbbaf0ea<>+40(SB)/4, $0xbbbaf0ea
+DATA const_bbbaf0ea<>+44(SB)/4, $0xbbbaf0ea
+DATA const_bbbaf0ea<>+48(SB)/4, $0xbbbaf0ea
+DATA const_bbbaf0ea<>+52(SB)/4, $0xbbbaf0ea
+DATA const_bbbaf0ea<>+56(SB)/4, $0xbbbaf0ea
+DATA const_bbbaf0ea<>+60(SB)/4, $0xbbbaf0ea
+GLOBL const_bbbaf0ea<>(SB), RODATA|NOPTR, $64
 
 DATA const_3ca9134e<>+0(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+4(SB)/4, $0x3ca9134e
@@ -10464,7 +11188,15 @@ DATA const_3ca9134e<>+16(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+20(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+24(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+28(SB)/4, $0x3ca9134e
-GLOBL const_3ca9134e<>(SB), RODATA|NOPTR, $32
+DATA const_3ca9134e<>+32(SB)/4, $0x3ca9134e
+DATA const_3ca9134e<>+36(SB)/4, $0x3ca9134e
+DATA const_3ca9134e<>+40(SB)/4, $0x3ca9134e
+DATA const_3ca9134e<>+44(SB)/4, $0x3ca9134e
+DATA const_3ca9134e<>+48(SB)/4, $0x3ca9134e
+DATA const_3ca9134e<>+52(SB)/4, $0x3ca9134e
+DATA const_3ca9134e<>+56(SB)/4, $0x3ca9134e
+DATA const_3ca9134e<>+60(SB)/4, $0x3ca9134e
+GLOBL const_3ca9134e<>(SB), RODATA|NOPTR, $64
 
 DATA const_bd5c1e2d<>+0(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+4(SB)/4, $0xbd5c1e2d
@@ -10474,7 +11206,15 @@ DATA const_bd5c1e2d<>+16(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+20(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+24(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+28(SB)/4, $0xbd5c1e2d
-GLOBL const_bd5c1e2d<>(SB), RODATA|NOPTR, $32
+DATA const_bd5c1e2d<>+32(SB)/4, $0xbd5c1e2d
+DATA const_bd5c1e2d<>+36(SB)/4, $0xbd5c1e2d
+DATA const_bd5c1e2d<>+40(SB)/4, $0xbd5c1e2d
+DATA const_bd5c1e2d<>+44(SB)/4, $0xbd5c1e2d
+DATA const_bd5c1e2d<>+48(SB)/4, $0xbd5c1e2d
+DATA const_bd5c1e2d<>+52(SB)/4, $0xbd5c1e2d
+DATA const_bd5c1e2d<>+56(SB)/4, $0xbd5c1e2d
+DATA const_bd5c1e2d<>+60(SB)/4, $0xbd5c1e2d
+GLOBL const_bd5c1e2d<>(SB), RODATA|NOPTR, $64
 
 DATA const_3e088393<>+0(SB)/4, $0x3e088393
 DATA const_3e088393<>+4(SB)/4, $0x3e088393
@@ -10484,7 +11224,15 @@ DATA const_3e088393<>+16(SB)/4, $0x3e088393
 DATA const_3e088393<>+20(SB)/4, $0x3e088393
 DATA const_3e088393<>+24(SB)/4, $0x3e088393
 DATA const_3e088393<>+28(SB)/4, $0x3e088393
-GLOBL const_3e088393<>(SB), RODATA|NOPTR, $32
+DATA const_3e088393<>+32(SB)/4, $0x3e088393
+DATA const_3e088393<>+36(SB)/4, $0x3e088393
+DATA const_3e088393<>+40(SB)/4, $0x3e088393
+DATA const_3e088393<>+44(SB)/4, $0x3e088393
+DATA const_3e088393<>+48(SB)/4, $0x3e088393
+DATA const_3e088393<>+52(SB)/4, $0x3e088393
+DATA const_3e088393<>+56(SB)/4, $0x3e088393
+DATA const_3e088393<>+60(SB)/4, $0x3e088393
+GLOBL const_3e088393<>(SB), RODATA|NOPTR, $64
 
 DATA const_beaaaa99<>+0(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+4(SB)/4, $0xbeaaaa99
@@ -10494,7 +11242,15 @@ DATA const_beaaaa99<>+16(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+20(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+24(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+28(SB)/4, $0xbeaaaa99
-GLOBL const_beaaaa99<>(SB), RODATA|NOPTR, $32
+DATA const_beaaaa99<>+32(SB)/4, $0xbeaaaa99
+DATA const_beaaaa99<>+36(SB)/4, $0xbeaaaa99
+DATA const_beaaaa99<>+40(SB)/4, $0xbeaaaa99
+DATA const_beaaaa99<>+44(SB)/4, $0xbeaaaa99
+DATA const_beaaaa99<>+48(SB)/4, $0xbeaaaa99
+DATA const_beaaaa99<>+52(SB)/4, $0xbeaaaa99
+DATA const_beaaaa99<>+56(SB)/4, $0xbeaaaa99
+DATA const_beaaaa99<>+60(SB)/4, $0xbeaaaa99
+GLOBL const_beaaaa99<>(SB), RODATA|NOPTR, $64
 
 DATA const_3f200000<>+0(SB)/4, $0x3f200000
 DATA const_3f200000<>+4(SB)/4, $0x3f200000
@@ -10504,7 +11260,15 @@ DATA const_3f200000<>+16(SB)/4, $0x3f200000
 DATA const_3f200000<>+20(SB)/4, $0x3f200000
 DATA const_3f200000<>+24(SB)/4, $0x3f200000
 DATA const_3f200000<>+28(SB)/4, $0x3f200000
-GLOBL const_3f200000<>(SB), RODATA|NOPTR, $32
+DATA const_3f200000<>+32(SB)/4, $0x3f200000
+DATA const_3f200000<>+36(SB)/4, $0x3f200000
+DATA const_3f200000<>+40(SB)/4, $0x3f200000
+DATA const_3f200000<>+44(SB)/4, $0x3f200000
+DATA const_3f200000<>+48(SB)/4, $0x3f200000
+DATA const_3f200000<>+52(SB)/4, $0x3f200000
+DATA const_3f200000<>+56(SB)/4, $0x3f200000
+DATA const_3f200000<>+60(SB)/4, $0x3f200000
+GLOBL const_3f200000<>(SB), RODATA|NOPTR, $64
 
 DATA const_40000000<>+0(SB)/4, $0x40000000
 DATA const_40000000<>+4(SB)/4, $0x40000000
@@ -10514,7 +11278,15 @@ DATA const_40000000<>+16(SB)/4, $0x40000000
 DATA const_40000000<>+20(SB)/4, $0x40000000
 DATA const_40000000<>+24(SB)/4, $0x40000000
 DATA const_40000000<>+28(SB)/4, $0x40000000
-GLOBL const_40000000<>(SB), RODATA|NOPTR, $32
+DATA const_40000000<>+32(SB)/4, $0x40000000
+DATA const_40000000<>+36(SB)/4, $0x40000000
+DATA const_40000000<>+40(SB)/4, $0x40000000
+DATA const_40000000<>+44(SB)/4, $0x40000000
+DATA const_40000000<>+48(SB)/4, $0x40000000
+DATA const_40000000<>+52(SB)/4, $0x40000000
+DATA const_40000000<>+56(SB)/4, $0x40000000
+DATA const_40000000<>+60(SB)/4, $0x40000000
+GLOBL const_40000000<>(SB), RODATA|NOPTR, $64
 
 DATA const_80000000<>+0(SB)/4, $0x80000000
 DATA const_80000000<>+4(SB)/4, $0x80000000
@@ -10524,7 +11296,15 @@ DATA const_80000000<>+16(SB)/4, $0x80000000
 DATA const_80000000<>+20(SB)/4, $0x80000000
 DATA const_80000000<>+24(SB)/4, $0x80000000
 DATA const_80000000<>+28(SB)/4, $0x80000000
-GLOBL const_80000000<>(SB), RODATA|NOPTR, $32
+DATA const_80000000<>+32(SB)/4, $0x80000000
+DATA const_80000000<>+36(SB)/4, $0x80000000
+DATA const_80000000<>+40(SB)/4, $0x80000000
+DATA const_80000000<>+44(SB)/4, $0x80000000
+DATA const_80000000<>+48(SB)/4, $0x80000000
+DATA const_80000000<>+52(SB)/4, $0x80000000
+DATA const_80000000<>+56(SB)/4, $0x80000000
+DATA const_80000000<>+60(SB)/4, $0x80000000
+GLOBL const_80000000<>(SB), RODATA|NOPTR, $64
 
 // func tanhBiasAVX2(y *float32, bias *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -10627,6 +11407,214 @@ vectors:
 	VORPS        Y3, Y6, Y6
 	VBLENDVPS    Y4, Y5, Y6, Y6
 	VMASKMOVPS   Y6, Y0, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K1
+	VADDPS       Z1, Z1, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS       const_3f800000<>+0(SB), Z4, Z4
+	VMOVUPS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K1, Z4
+	VMOVUPS      Z4, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K2
+	VADDPS       Z1, Z1, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS       const_3f800000<>+0(SB), Z4, Z4
+	VMOVUPS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K2, Z4
+	VMOVUPS      Z4, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VMOVUPS      (CX)(BX*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K1
+	VADDPS       Z1, Z1, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS       const_3f800000<>+0(SB), Z4, Z4
+	VMOVUPS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K1, Z4
+	VMOVUPS      Z4, (AX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VMOVUPS.Z    (CX)(BX*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K2
+	VADDPS       Z1, Z1, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS       const_3f800000<>+0(SB), Z4, Z4
+	VMOVUPS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VMOVUPS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K2, Z4
+	VMOVUPS      Z4, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -10860,6 +11848,101 @@ done:
 	VZEROUPPER
 	RET
 
+// func expSumAVX512(y *float32, x *float32, n int, top float32, scale float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·expSumAVX512(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS top+24(FP), Z0
+	VBROADCASTSS scale+28(FP), Z1
+	VXORPS       Z2, Z2, Z2
+	SUBQ         $0x10, DX
+	JL           rest
+
+vector:
+	VMOVUPS      (CX), Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMOVUPS      const_c2ae0000<>+0(SB), Z4
+	VCMPPS       $0x05, Z4, Z3, K1
+	VMAXPS       Z3, Z4, Z3
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z3
+	VMOVUPS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VMOVUPS.Z    Z5, K1, Z5
+	VADDPS       Z5, Z2, Z2
+	VMOVUPS      Z5, (AX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, DX
+	JGE          vector
+
+rest:
+	ADDQ $0x10, DX
+	JZ   summed
+
+eight:
+	MOVQ         $0x00000008, BX
+	CMPQ         DX, BX
+	CMOVQLT      DX, BX
+	MOVL         $0x0000ffff, SI
+	BZHIL        BX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (CX), K1, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMOVUPS      const_c2ae0000<>+0(SB), Z4
+	VCMPPS       $0x05, Z4, Z3, K2
+	VMAXPS       Z3, Z4, Z3
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z3
+	VMOVUPS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VMOVUPS.Z    Z5, K2, Z5
+	VADDPS       Z5, Z2, K1, Z2
+	VMOVUPS      Z5, K1, (AX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, AX
+	SUBQ         $0x08, DX
+	JG           eight
+
+summed:
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0x4e, X2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0xb1, X2, X0
+	VADDPS        X0, X2, X2
+	MOVSS         X2, ret+32(FP)
+	VZEROUPPER
+	RET
+
 // func normalizeAVX2(y *float32, x *float32, gamma *float32, beta *float32, n int, mean float32, rstd float32)
 // Requires: AVX, FMA3
 TEXT ·normalizeAVX2(SB), NOSPLIT, $0-48
@@ -10923,6 +12006,50 @@ vectors:
 	VMULPS      Y1, Y3, Y3
 	VFMADD213PS Y5, Y4, Y3
 	VMASKMOVPS  Y3, Y2, (BX)(DI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func normalizeAVX512(y *float32, x *float32, gamma *float32, beta *float32, n int, mean float32, rstd float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normalizeAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS mean+40(FP), Z0
+	VBROADCASTSS rstd+44(FP), Z1
+	MOVQ         x+8(FP), AX
+	MOVQ         gamma+16(FP), CX
+	MOVQ         beta+24(FP), DX
+	MOVQ         y+0(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	SUBQ         $0x10, SI
+	JL           vectors
+
+single:
+	VMOVUPS     (AX)(DI*1), Z2
+	VMOVUPS     (CX)(DI*1), Z3
+	VMOVUPS     (DX)(DI*1), Z4
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VFMADD213PS Z4, Z3, Z2
+	VMOVUPS     Z2, (BX)(DI*1)
+	ADDQ        $0x40, DI
+	SUBQ        $0x10, SI
+	JGE         single
+
+vectors:
+	ADDQ        $0x10, SI
+	JZ          done
+	MOVL        $0x0000ffff, R8
+	BZHIL       SI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(DI*1), K1, Z2
+	VMOVUPS.Z   (CX)(DI*1), K1, Z3
+	VMOVUPS.Z   (DX)(DI*1), K1, Z4
+	VSUBPS      Z0, Z2, Z2
+	VMULPS      Z1, Z2, Z2
+	VFMADD213PS Z4, Z3, Z2
+	VMOVUPS     Z2, K1, (BX)(DI*1)
 
 done:
 	VZEROUPPER
@@ -16095,6 +17222,1696 @@ next:
 	VZEROUPPER
 	RET
 
+// func attnScoresz8(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnScoresz8(SB), NOSPLIT, $256-88
+	VMOVUPS const_ff800000<>+0(SB), Z0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	MOVQ    lda+16(FP), AX
+	MOVQ    a+8(FP), CX
+	LEAQ    (AX)(AX*2), DX
+	LEAQ    (CX)(DX*1), DX
+	LEAQ    (AX)(AX*2), BX
+	LEAQ    (CX)(BX*2), BX
+	MOVQ    b+24(FP), SI
+	MOVQ    bias+48(FP), DI
+	MOVQ    s+64(FP), R8
+	MOVQ    panels+32(FP), R9
+
+pairs:
+	SUBQ   $0x02, R9
+	JL     single
+	MOVQ   step+40(FP), R10
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	MOVQ   k+0(FP), R11
+
+terms2:
+	VMOVUPS       (SI), Z17
+	VMOVUPS       (SI)(R10*1), Z18
+	VBROADCASTSS  (CX), Z19
+	VFMADD231PS   Z17, Z19, Z1
+	VFMADD231PS   Z18, Z19, Z2
+	VBROADCASTSS  (CX)(AX*1), Z19
+	VFMADD231PS   Z17, Z19, Z3
+	VFMADD231PS   Z18, Z19, Z4
+	VBROADCASTSS  (CX)(AX*2), Z19
+	VFMADD231PS   Z17, Z19, Z5
+	VFMADD231PS   Z18, Z19, Z6
+	VBROADCASTSS  (DX), Z19
+	VFMADD231PS   Z17, Z19, Z7
+	VFMADD231PS   Z18, Z19, Z8
+	VBROADCASTSS  (DX)(AX*1), Z19
+	VFMADD231PS   Z17, Z19, Z9
+	VFMADD231PS   Z18, Z19, Z10
+	VBROADCASTSS  (DX)(AX*2), Z19
+	VFMADD231PS   Z17, Z19, Z11
+	VFMADD231PS   Z18, Z19, Z12
+	VBROADCASTSS  (BX), Z19
+	VFMADD231PS   Z17, Z19, Z13
+	VFMADD231PS   Z18, Z19, Z14
+	VBROADCASTSS  (BX)(AX*1), Z19
+	VFMADD231PS   Z17, Z19, Z15
+	VFMADD231PS   Z18, Z19, Z16
+	ADDQ          $0x04, CX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, BX
+	ADDQ          $0x40, SI
+	DECQ          R11
+	JNZ           terms2
+	MOVQ          $0x00000004, R10
+	MOVQ          k+0(FP), R11
+	IMULQ         R10, R11
+	SUBQ          R11, CX
+	SUBQ          R11, DX
+	SUBQ          R11, BX
+	MOVQ          $0x00000040, R10
+	MOVQ          k+0(FP), R11
+	IMULQ         R10, R11
+	SUBQ          R11, SI
+	MOVQ          step+40(FP), R10
+	ADDQ          R10, SI
+	MOVQ          step+40(FP), R10
+	ADDQ          R10, SI
+	MOVQ          DI, R10
+	MOVQ          R8, R11
+	VMOVAPS       Z0, Z17
+	VADDPS        (R10), Z1, Z1
+	VMOVUPS       Z1, (R11)
+	VMAXPS        Z17, Z1, Z17
+	VADDPS        64(R10), Z2, Z2
+	VMOVUPS       Z2, 64(R11)
+	VMAXPS        Z17, Z2, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y1
+	VMOVUPS       (SP), Y2
+	VMAXPS        Y1, Y2, Y2
+	VMAXPS        Y17, Y2, Y2
+	VMOVUPS       Y2, (SP)
+	MOVQ          ldbias+56(FP), R12
+	ADDQ          R12, R10
+	MOVQ          lds+72(FP), R12
+	ADDQ          R12, R11
+	VMOVAPS       Z0, Z1
+	VADDPS        (R10), Z3, Z3
+	VMOVUPS       Z3, (R11)
+	VMAXPS        Z1, Z3, Z1
+	VADDPS        64(R10), Z4, Z4
+	VMOVUPS       Z4, 64(R11)
+	VMAXPS        Z1, Z4, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       32(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 32(SP)
+	MOVQ          ldbias+56(FP), R12
+	ADDQ          R12, R10
+	MOVQ          lds+72(FP), R12
+	ADDQ          R12, R11
+	VMOVAPS       Z0, Z1
+	VADDPS        (R10), Z5, Z5
+	VMOVUPS       Z5, (R11)
+	VMAXPS        Z1, Z5, Z1
+	VADDPS        64(R10), Z6, Z6
+	VMOVUPS       Z6, 64(R11)
+	VMAXPS        Z1, Z6, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       64(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 64(SP)
+	MOVQ          ldbias+56(FP), R12
+	ADDQ          R12, R10
+	MOVQ          lds+72(FP), R12
+	ADDQ          R12, R11
+	VMOVAPS       Z0, Z1
+	VADDPS        (R10), Z7, Z7
+	VMOVUPS       Z7, (R11)
+	VMAXPS        Z1, Z7, Z1
+	VADDPS        64(R10), Z8, Z8
+	VMOVUPS       Z8, 64(R11)
+	VMAXPS        Z1, Z8, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       96(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 96(SP)
+	MOVQ          ldbias+56(FP), R12
+	ADDQ          R12, R10
+	MOVQ          lds+72(FP), R12
+	ADDQ          R12, R11
+	VMOVAPS       Z0, Z1
+	VADDPS        (R10), Z9, Z9
+	VMOVUPS       Z9, (R11)
+	VMAXPS        Z1, Z9, Z1
+	VADDPS        64(R10), Z10, Z10
+	VMOVUPS       Z10, 64(R11)
+	VMAXPS        Z1, Z10, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       128(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 128(SP)
+	MOVQ          ldbias+56(FP), R12
+	ADDQ          R12, R10
+	MOVQ          lds+72(FP), R12
+	ADDQ          R12, R11
+	VMOVAPS       Z0, Z1
+	VADDPS        (R10), Z11, Z11
+	VMOVUPS       Z11, (R11)
+	VMAXPS        Z1, Z11, Z1
+	VADDPS        64(R10), Z12, Z12
+	VMOVUPS       Z12, 64(R11)
+	VMAXPS        Z1, Z12, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       160(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 160(SP)
+	MOVQ          ldbias+56(FP), R12
+	ADDQ          R12, R10
+	MOVQ          lds+72(FP), R12
+	ADDQ          R12, R11
+	VMOVAPS       Z0, Z1
+	VADDPS        (R10), Z13, Z13
+	VMOVUPS       Z13, (R11)
+	VMAXPS        Z1, Z13, Z1
+	VADDPS        64(R10), Z14, Z14
+	VMOVUPS       Z14, 64(R11)
+	VMAXPS        Z1, Z14, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       192(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 192(SP)
+	MOVQ          ldbias+56(FP), R12
+	ADDQ          R12, R10
+	MOVQ          lds+72(FP), R12
+	ADDQ          R12, R11
+	VMOVAPS       Z0, Z1
+	VADDPS        (R10), Z15, Z15
+	VMOVUPS       Z15, (R11)
+	VMAXPS        Z1, Z15, Z1
+	VADDPS        64(R10), Z16, Z16
+	VMOVUPS       Z16, 64(R11)
+	VMAXPS        Z1, Z16, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       224(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 224(SP)
+	ADDQ          $0x80, DI
+	ADDQ          $0x80, R8
+	JMP           pairs
+
+single:
+	ADDQ   $0x02, R9
+	JZ     done
+	MOVQ   step+40(FP), R9
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	MOVQ   k+0(FP), R9
+
+terms1:
+	VMOVUPS       (SI), Z9
+	VBROADCASTSS  (CX), Z10
+	VFMADD231PS   Z9, Z10, Z1
+	VBROADCASTSS  (CX)(AX*1), Z10
+	VFMADD231PS   Z9, Z10, Z2
+	VBROADCASTSS  (CX)(AX*2), Z10
+	VFMADD231PS   Z9, Z10, Z3
+	VBROADCASTSS  (DX), Z10
+	VFMADD231PS   Z9, Z10, Z4
+	VBROADCASTSS  (DX)(AX*1), Z10
+	VFMADD231PS   Z9, Z10, Z5
+	VBROADCASTSS  (DX)(AX*2), Z10
+	VFMADD231PS   Z9, Z10, Z6
+	VBROADCASTSS  (BX), Z10
+	VFMADD231PS   Z9, Z10, Z7
+	VBROADCASTSS  (BX)(AX*1), Z10
+	VFMADD231PS   Z9, Z10, Z8
+	ADDQ          $0x04, CX
+	ADDQ          $0x04, DX
+	ADDQ          $0x04, BX
+	ADDQ          $0x40, SI
+	DECQ          R9
+	JNZ           terms1
+	MOVQ          $0x00000004, AX
+	MOVQ          k+0(FP), R9
+	IMULQ         AX, R9
+	SUBQ          R9, CX
+	SUBQ          R9, DX
+	SUBQ          R9, BX
+	MOVQ          $0x00000040, AX
+	MOVQ          k+0(FP), CX
+	IMULQ         AX, CX
+	SUBQ          CX, SI
+	MOVQ          step+40(FP), AX
+	ADDQ          AX, SI
+	MOVQ          DI, AX
+	MOVQ          R8, CX
+	VMOVAPS       Z0, Z9
+	VADDPS        (AX), Z1, Z1
+	VMOVUPS       Z1, (CX)
+	VMAXPS        Z9, Z1, Z9
+	VEXTRACTF64X4 $0x01, Z9, Y1
+	VMOVUPS       (SP), Y10
+	VMAXPS        Y1, Y10, Y10
+	VMAXPS        Y9, Y10, Y10
+	VMOVUPS       Y10, (SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z2, Z2
+	VMOVUPS       Z2, (CX)
+	VMAXPS        Z1, Z2, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       32(SP), Y9
+	VMAXPS        Y2, Y9, Y9
+	VMAXPS        Y1, Y9, Y9
+	VMOVUPS       Y9, 32(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z3, Z3
+	VMOVUPS       Z3, (CX)
+	VMAXPS        Z1, Z3, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       64(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 64(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z4, Z4
+	VMOVUPS       Z4, (CX)
+	VMAXPS        Z1, Z4, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       96(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 96(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z5, Z5
+	VMOVUPS       Z5, (CX)
+	VMAXPS        Z1, Z5, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       128(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 128(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z6, Z6
+	VMOVUPS       Z6, (CX)
+	VMAXPS        Z1, Z6, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       160(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 160(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z7, Z7
+	VMOVUPS       Z7, (CX)
+	VMAXPS        Z1, Z7, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       192(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 192(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z0
+	VADDPS        (AX), Z8, Z8
+	VMOVUPS       Z8, (CX)
+	VMAXPS        Z0, Z8, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMOVUPS       224(SP), Y2
+	VMAXPS        Y1, Y2, Y2
+	VMAXPS        Y0, Y2, Y2
+	VMOVUPS       Y2, 224(SP)
+	ADDQ          $0x40, DI
+	ADDQ          $0x40, R8
+
+done:
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      32(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      64(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      96(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 12(AX)
+	VMOVUPS      128(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 16(AX)
+	VMOVUPS      160(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 20(AX)
+	VMOVUPS      192(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 24(AX)
+	VMOVUPS      224(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 28(AX)
+	VZEROUPPER
+	RET
+
+// func attnMulz8(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnMulz8(SB), NOSPLIT, $0-80
+	MOVQ rs+16(FP), AX
+	MOVQ a+8(FP), CX
+	LEAQ (AX)(AX*2), DX
+	LEAQ (CX)(DX*1), DX
+	LEAQ (AX)(AX*2), BX
+	LEAQ (CX)(BX*2), BX
+	MOVQ b+32(FP), SI
+	MOVQ cs+24(FP), DI
+	MOVQ c+48(FP), R8
+	MOVQ panels+64(FP), R9
+
+pairs:
+	SUBQ   $0x02, R9
+	JL     single
+	MOVQ   ldb+40(FP), R10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	MOVQ   k+0(FP), R11
+
+terms2:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      64(SI), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (CX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (CX)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DX)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (BX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (BX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	ADDQ         R10, SI
+	DECQ         R11
+	JNZ          terms2
+	MOVQ         k+0(FP), R10
+	IMULQ        DI, R10
+	SUBQ         R10, CX
+	SUBQ         R10, DX
+	SUBQ         R10, BX
+	MOVQ         ldb+40(FP), R10
+	MOVQ         k+0(FP), R11
+	IMULQ        R10, R11
+	SUBQ         R11, SI
+	ADDQ         $0x80, SI
+	MOVQ         ldc+56(FP), R11
+	MOVQ         add+72(FP), R12
+	MOVQ         R8, R10
+	TESTQ        R12, R12
+	JZ           store2
+	VADDPS       (R10), Z0, Z0
+	VMOVUPS      Z0, (R10)
+	VADDPS       64(R10), Z1, Z1
+	VMOVUPS      Z1, 64(R10)
+	ADDQ         R11, R10
+	VADDPS       (R10), Z2, Z2
+	VMOVUPS      Z2, (R10)
+	VADDPS       64(R10), Z3, Z3
+	VMOVUPS      Z3, 64(R10)
+	ADDQ         R11, R10
+	VADDPS       (R10), Z4, Z4
+	VMOVUPS      Z4, (R10)
+	VADDPS       64(R10), Z5, Z5
+	VMOVUPS      Z5, 64(R10)
+	ADDQ         R11, R10
+	VADDPS       (R10), Z6, Z6
+	VMOVUPS      Z6, (R10)
+	VADDPS       64(R10), Z7, Z7
+	VMOVUPS      Z7, 64(R10)
+	ADDQ         R11, R10
+	VADDPS       (R10), Z8, Z8
+	VMOVUPS      Z8, (R10)
+	VADDPS       64(R10), Z9, Z9
+	VMOVUPS      Z9, 64(R10)
+	ADDQ         R11, R10
+	VADDPS       (R10), Z10, Z10
+	VMOVUPS      Z10, (R10)
+	VADDPS       64(R10), Z11, Z11
+	VMOVUPS      Z11, 64(R10)
+	ADDQ         R11, R10
+	VADDPS       (R10), Z12, Z12
+	VMOVUPS      Z12, (R10)
+	VADDPS       64(R10), Z13, Z13
+	VMOVUPS      Z13, 64(R10)
+	ADDQ         R11, R10
+	VADDPS       (R10), Z14, Z14
+	VMOVUPS      Z14, (R10)
+	VADDPS       64(R10), Z15, Z15
+	VMOVUPS      Z15, 64(R10)
+	ADDQ         R11, R10
+	JMP          next2
+
+store2:
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z2, (R10)
+	VMOVUPS Z3, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z4, (R10)
+	VMOVUPS Z5, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z6, (R10)
+	VMOVUPS Z7, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z8, (R10)
+	VMOVUPS Z9, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z10, (R10)
+	VMOVUPS Z11, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z12, (R10)
+	VMOVUPS Z13, 64(R10)
+	ADDQ    R11, R10
+	VMOVUPS Z14, (R10)
+	VMOVUPS Z15, 64(R10)
+	ADDQ    R11, R10
+
+next2:
+	ADDQ $0x80, R8
+	JMP  pairs
+
+single:
+	ADDQ   $0x02, R9
+	JZ     done
+	MOVQ   ldb+40(FP), R9
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	MOVQ   k+0(FP), R10
+
+terms1:
+	VMOVUPS      (SI), Z8
+	VBROADCASTSS (CX), Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VBROADCASTSS (CX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VBROADCASTSS (CX)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (DX), Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS (DX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z4
+	VBROADCASTSS (DX)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (BX), Z9
+	VFMADD231PS  Z8, Z9, Z6
+	VBROADCASTSS (BX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z7
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	ADDQ         R9, SI
+	DECQ         R10
+	JNZ          terms1
+	MOVQ         k+0(FP), AX
+	IMULQ        DI, AX
+	SUBQ         AX, CX
+	SUBQ         AX, DX
+	SUBQ         AX, BX
+	MOVQ         ldb+40(FP), AX
+	MOVQ         k+0(FP), CX
+	IMULQ        AX, CX
+	SUBQ         CX, SI
+	ADDQ         $0x40, SI
+	MOVQ         ldc+56(FP), CX
+	MOVQ         add+72(FP), DX
+	MOVQ         R8, AX
+	TESTQ        DX, DX
+	JZ           store1
+	VADDPS       (AX), Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z3, Z3
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z4, Z4
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z5, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z6, Z6
+	VMOVUPS      Z6, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z7, Z7
+	VMOVUPS      Z7, (AX)
+	ADDQ         CX, AX
+	JMP          next1
+
+store1:
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+
+next1:
+	ADDQ $0x40, R8
+
+done:
+	VZEROUPPER
+	RET
+
+// func attnScoresz12(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnScoresz12(SB), NOSPLIT, $384-88
+	VMOVUPS const_ff800000<>+0(SB), Z0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	MOVQ    lda+16(FP), AX
+	MOVQ    a+8(FP), CX
+	LEAQ    (AX)(AX*2), DX
+	LEAQ    (CX)(DX*1), BX
+	LEAQ    (AX)(AX*2), SI
+	LEAQ    (CX)(SI*2), SI
+	LEAQ    (SI)(DX*1), DX
+	MOVQ    b+24(FP), DI
+	MOVQ    bias+48(FP), R8
+	MOVQ    s+64(FP), R9
+	MOVQ    panels+32(FP), R10
+
+pairs:
+	SUBQ   $0x02, R10
+	JL     single
+	MOVQ   step+40(FP), R11
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
+	VXORPS Z22, Z22, Z22
+	VXORPS Z23, Z23, Z23
+	VXORPS Z24, Z24, Z24
+	MOVQ   k+0(FP), R12
+
+terms2:
+	VMOVUPS       (DI), Z25
+	VMOVUPS       (DI)(R11*1), Z26
+	VBROADCASTSS  (CX), Z27
+	VFMADD231PS   Z25, Z27, Z1
+	VFMADD231PS   Z26, Z27, Z2
+	VBROADCASTSS  (CX)(AX*1), Z27
+	VFMADD231PS   Z25, Z27, Z3
+	VFMADD231PS   Z26, Z27, Z4
+	VBROADCASTSS  (CX)(AX*2), Z27
+	VFMADD231PS   Z25, Z27, Z5
+	VFMADD231PS   Z26, Z27, Z6
+	VBROADCASTSS  (BX), Z27
+	VFMADD231PS   Z25, Z27, Z7
+	VFMADD231PS   Z26, Z27, Z8
+	VBROADCASTSS  (BX)(AX*1), Z27
+	VFMADD231PS   Z25, Z27, Z9
+	VFMADD231PS   Z26, Z27, Z10
+	VBROADCASTSS  (BX)(AX*2), Z27
+	VFMADD231PS   Z25, Z27, Z11
+	VFMADD231PS   Z26, Z27, Z12
+	VBROADCASTSS  (SI), Z27
+	VFMADD231PS   Z25, Z27, Z13
+	VFMADD231PS   Z26, Z27, Z14
+	VBROADCASTSS  (SI)(AX*1), Z27
+	VFMADD231PS   Z25, Z27, Z15
+	VFMADD231PS   Z26, Z27, Z16
+	VBROADCASTSS  (SI)(AX*2), Z27
+	VFMADD231PS   Z25, Z27, Z17
+	VFMADD231PS   Z26, Z27, Z18
+	VBROADCASTSS  (DX), Z27
+	VFMADD231PS   Z25, Z27, Z19
+	VFMADD231PS   Z26, Z27, Z20
+	VBROADCASTSS  (DX)(AX*1), Z27
+	VFMADD231PS   Z25, Z27, Z21
+	VFMADD231PS   Z26, Z27, Z22
+	VBROADCASTSS  (DX)(AX*2), Z27
+	VFMADD231PS   Z25, Z27, Z23
+	VFMADD231PS   Z26, Z27, Z24
+	ADDQ          $0x04, CX
+	ADDQ          $0x04, BX
+	ADDQ          $0x04, SI
+	ADDQ          $0x04, DX
+	ADDQ          $0x40, DI
+	DECQ          R12
+	JNZ           terms2
+	MOVQ          $0x00000004, R11
+	MOVQ          k+0(FP), R12
+	IMULQ         R11, R12
+	SUBQ          R12, CX
+	SUBQ          R12, BX
+	SUBQ          R12, SI
+	SUBQ          R12, DX
+	MOVQ          $0x00000040, R11
+	MOVQ          k+0(FP), R12
+	IMULQ         R11, R12
+	SUBQ          R12, DI
+	MOVQ          step+40(FP), R11
+	ADDQ          R11, DI
+	MOVQ          step+40(FP), R11
+	ADDQ          R11, DI
+	MOVQ          R8, R11
+	MOVQ          R9, R12
+	VMOVAPS       Z0, Z25
+	VADDPS        (R11), Z1, Z1
+	VMOVUPS       Z1, (R12)
+	VMAXPS        Z25, Z1, Z25
+	VADDPS        64(R11), Z2, Z2
+	VMOVUPS       Z2, 64(R12)
+	VMAXPS        Z25, Z2, Z25
+	VEXTRACTF64X4 $0x01, Z25, Y1
+	VMOVUPS       (SP), Y2
+	VMAXPS        Y1, Y2, Y2
+	VMAXPS        Y25, Y2, Y2
+	VMOVUPS       Y2, (SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z3, Z3
+	VMOVUPS       Z3, (R12)
+	VMAXPS        Z1, Z3, Z1
+	VADDPS        64(R11), Z4, Z4
+	VMOVUPS       Z4, 64(R12)
+	VMAXPS        Z1, Z4, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       32(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 32(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z5, Z5
+	VMOVUPS       Z5, (R12)
+	VMAXPS        Z1, Z5, Z1
+	VADDPS        64(R11), Z6, Z6
+	VMOVUPS       Z6, 64(R12)
+	VMAXPS        Z1, Z6, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       64(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 64(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z7, Z7
+	VMOVUPS       Z7, (R12)
+	VMAXPS        Z1, Z7, Z1
+	VADDPS        64(R11), Z8, Z8
+	VMOVUPS       Z8, 64(R12)
+	VMAXPS        Z1, Z8, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       96(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 96(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z9, Z9
+	VMOVUPS       Z9, (R12)
+	VMAXPS        Z1, Z9, Z1
+	VADDPS        64(R11), Z10, Z10
+	VMOVUPS       Z10, 64(R12)
+	VMAXPS        Z1, Z10, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       128(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 128(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z11, Z11
+	VMOVUPS       Z11, (R12)
+	VMAXPS        Z1, Z11, Z1
+	VADDPS        64(R11), Z12, Z12
+	VMOVUPS       Z12, 64(R12)
+	VMAXPS        Z1, Z12, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       160(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 160(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z13, Z13
+	VMOVUPS       Z13, (R12)
+	VMAXPS        Z1, Z13, Z1
+	VADDPS        64(R11), Z14, Z14
+	VMOVUPS       Z14, 64(R12)
+	VMAXPS        Z1, Z14, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       192(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 192(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z15, Z15
+	VMOVUPS       Z15, (R12)
+	VMAXPS        Z1, Z15, Z1
+	VADDPS        64(R11), Z16, Z16
+	VMOVUPS       Z16, 64(R12)
+	VMAXPS        Z1, Z16, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       224(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 224(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z17, Z17
+	VMOVUPS       Z17, (R12)
+	VMAXPS        Z1, Z17, Z1
+	VADDPS        64(R11), Z18, Z18
+	VMOVUPS       Z18, 64(R12)
+	VMAXPS        Z1, Z18, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       256(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 256(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z19, Z19
+	VMOVUPS       Z19, (R12)
+	VMAXPS        Z1, Z19, Z1
+	VADDPS        64(R11), Z20, Z20
+	VMOVUPS       Z20, 64(R12)
+	VMAXPS        Z1, Z20, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       288(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 288(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z21, Z21
+	VMOVUPS       Z21, (R12)
+	VMAXPS        Z1, Z21, Z1
+	VADDPS        64(R11), Z22, Z22
+	VMOVUPS       Z22, 64(R12)
+	VMAXPS        Z1, Z22, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       320(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 320(SP)
+	MOVQ          ldbias+56(FP), R13
+	ADDQ          R13, R11
+	MOVQ          lds+72(FP), R13
+	ADDQ          R13, R12
+	VMOVAPS       Z0, Z1
+	VADDPS        (R11), Z23, Z23
+	VMOVUPS       Z23, (R12)
+	VMAXPS        Z1, Z23, Z1
+	VADDPS        64(R11), Z24, Z24
+	VMOVUPS       Z24, 64(R12)
+	VMAXPS        Z1, Z24, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       352(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 352(SP)
+	ADDQ          $0x80, R8
+	ADDQ          $0x80, R9
+	JMP           pairs
+
+single:
+	ADDQ   $0x02, R10
+	JZ     done
+	MOVQ   step+40(FP), R10
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	MOVQ   k+0(FP), R10
+
+terms1:
+	VMOVUPS       (DI), Z13
+	VBROADCASTSS  (CX), Z14
+	VFMADD231PS   Z13, Z14, Z1
+	VBROADCASTSS  (CX)(AX*1), Z14
+	VFMADD231PS   Z13, Z14, Z2
+	VBROADCASTSS  (CX)(AX*2), Z14
+	VFMADD231PS   Z13, Z14, Z3
+	VBROADCASTSS  (BX), Z14
+	VFMADD231PS   Z13, Z14, Z4
+	VBROADCASTSS  (BX)(AX*1), Z14
+	VFMADD231PS   Z13, Z14, Z5
+	VBROADCASTSS  (BX)(AX*2), Z14
+	VFMADD231PS   Z13, Z14, Z6
+	VBROADCASTSS  (SI), Z14
+	VFMADD231PS   Z13, Z14, Z7
+	VBROADCASTSS  (SI)(AX*1), Z14
+	VFMADD231PS   Z13, Z14, Z8
+	VBROADCASTSS  (SI)(AX*2), Z14
+	VFMADD231PS   Z13, Z14, Z9
+	VBROADCASTSS  (DX), Z14
+	VFMADD231PS   Z13, Z14, Z10
+	VBROADCASTSS  (DX)(AX*1), Z14
+	VFMADD231PS   Z13, Z14, Z11
+	VBROADCASTSS  (DX)(AX*2), Z14
+	VFMADD231PS   Z13, Z14, Z12
+	ADDQ          $0x04, CX
+	ADDQ          $0x04, BX
+	ADDQ          $0x04, SI
+	ADDQ          $0x04, DX
+	ADDQ          $0x40, DI
+	DECQ          R10
+	JNZ           terms1
+	MOVQ          $0x00000004, AX
+	MOVQ          k+0(FP), R10
+	IMULQ         AX, R10
+	SUBQ          R10, CX
+	SUBQ          R10, BX
+	SUBQ          R10, SI
+	SUBQ          R10, DX
+	MOVQ          $0x00000040, AX
+	MOVQ          k+0(FP), CX
+	IMULQ         AX, CX
+	SUBQ          CX, DI
+	MOVQ          step+40(FP), AX
+	ADDQ          AX, DI
+	MOVQ          R8, AX
+	MOVQ          R9, CX
+	VMOVAPS       Z0, Z13
+	VADDPS        (AX), Z1, Z1
+	VMOVUPS       Z1, (CX)
+	VMAXPS        Z13, Z1, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y1
+	VMOVUPS       (SP), Y14
+	VMAXPS        Y1, Y14, Y14
+	VMAXPS        Y13, Y14, Y14
+	VMOVUPS       Y14, (SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z2, Z2
+	VMOVUPS       Z2, (CX)
+	VMAXPS        Z1, Z2, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       32(SP), Y13
+	VMAXPS        Y2, Y13, Y13
+	VMAXPS        Y1, Y13, Y13
+	VMOVUPS       Y13, 32(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z3, Z3
+	VMOVUPS       Z3, (CX)
+	VMAXPS        Z1, Z3, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       64(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 64(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z4, Z4
+	VMOVUPS       Z4, (CX)
+	VMAXPS        Z1, Z4, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       96(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 96(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z5, Z5
+	VMOVUPS       Z5, (CX)
+	VMAXPS        Z1, Z5, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       128(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 128(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z6, Z6
+	VMOVUPS       Z6, (CX)
+	VMAXPS        Z1, Z6, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       160(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 160(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z7, Z7
+	VMOVUPS       Z7, (CX)
+	VMAXPS        Z1, Z7, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       192(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 192(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z8, Z8
+	VMOVUPS       Z8, (CX)
+	VMAXPS        Z1, Z8, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       224(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 224(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z9, Z9
+	VMOVUPS       Z9, (CX)
+	VMAXPS        Z1, Z9, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       256(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 256(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z10, Z10
+	VMOVUPS       Z10, (CX)
+	VMAXPS        Z1, Z10, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       288(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 288(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z1
+	VADDPS        (AX), Z11, Z11
+	VMOVUPS       Z11, (CX)
+	VMAXPS        Z1, Z11, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMOVUPS       320(SP), Y3
+	VMAXPS        Y2, Y3, Y3
+	VMAXPS        Y1, Y3, Y3
+	VMOVUPS       Y3, 320(SP)
+	MOVQ          ldbias+56(FP), DX
+	ADDQ          DX, AX
+	MOVQ          lds+72(FP), DX
+	ADDQ          DX, CX
+	VMOVAPS       Z0, Z0
+	VADDPS        (AX), Z12, Z12
+	VMOVUPS       Z12, (CX)
+	VMAXPS        Z0, Z12, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMOVUPS       352(SP), Y2
+	VMAXPS        Y1, Y2, Y2
+	VMAXPS        Y0, Y2, Y2
+	VMOVUPS       Y2, 352(SP)
+	ADDQ          $0x40, R8
+	ADDQ          $0x40, R9
+
+done:
+	MOVQ         top+80(FP), AX
+	VMOVUPS      (SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      32(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      64(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      96(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 12(AX)
+	VMOVUPS      128(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 16(AX)
+	VMOVUPS      160(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 20(AX)
+	VMOVUPS      192(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 24(AX)
+	VMOVUPS      224(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 28(AX)
+	VMOVUPS      256(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 32(AX)
+	VMOVUPS      288(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 36(AX)
+	VMOVUPS      320(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 40(AX)
+	VMOVUPS      352(SP), Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 44(AX)
+	VZEROUPPER
+	RET
+
+// func attnMulz12(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnMulz12(SB), NOSPLIT, $0-80
+	MOVQ rs+16(FP), AX
+	MOVQ a+8(FP), CX
+	LEAQ (AX)(AX*2), DX
+	LEAQ (CX)(DX*1), BX
+	LEAQ (AX)(AX*2), SI
+	LEAQ (CX)(SI*2), SI
+	LEAQ (SI)(DX*1), DX
+	MOVQ b+32(FP), DI
+	MOVQ cs+24(FP), R8
+	MOVQ c+48(FP), R9
+	MOVQ panels+64(FP), R10
+
+pairs:
+	SUBQ   $0x02, R10
+	JL     single
+	MOVQ   ldb+40(FP), R11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
+	VXORPS Z22, Z22, Z22
+	VXORPS Z23, Z23, Z23
+	MOVQ   k+0(FP), R12
+
+terms2:
+	VMOVUPS      (DI), Z24
+	VMOVUPS      64(DI), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (CX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (CX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (BX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (BX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (BX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (SI)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (SI)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (DX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (DX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (DX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, CX
+	ADDQ         R8, BX
+	ADDQ         R8, SI
+	ADDQ         R8, DX
+	ADDQ         R11, DI
+	DECQ         R12
+	JNZ          terms2
+	MOVQ         k+0(FP), R11
+	IMULQ        R8, R11
+	SUBQ         R11, CX
+	SUBQ         R11, BX
+	SUBQ         R11, SI
+	SUBQ         R11, DX
+	MOVQ         ldb+40(FP), R11
+	MOVQ         k+0(FP), R12
+	IMULQ        R11, R12
+	SUBQ         R12, DI
+	ADDQ         $0x80, DI
+	MOVQ         ldc+56(FP), R12
+	MOVQ         add+72(FP), R13
+	MOVQ         R9, R11
+	TESTQ        R13, R13
+	JZ           store2
+	VADDPS       (R11), Z0, Z0
+	VMOVUPS      Z0, (R11)
+	VADDPS       64(R11), Z1, Z1
+	VMOVUPS      Z1, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z2, Z2
+	VMOVUPS      Z2, (R11)
+	VADDPS       64(R11), Z3, Z3
+	VMOVUPS      Z3, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z4, Z4
+	VMOVUPS      Z4, (R11)
+	VADDPS       64(R11), Z5, Z5
+	VMOVUPS      Z5, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z6, Z6
+	VMOVUPS      Z6, (R11)
+	VADDPS       64(R11), Z7, Z7
+	VMOVUPS      Z7, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z8, Z8
+	VMOVUPS      Z8, (R11)
+	VADDPS       64(R11), Z9, Z9
+	VMOVUPS      Z9, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z10, Z10
+	VMOVUPS      Z10, (R11)
+	VADDPS       64(R11), Z11, Z11
+	VMOVUPS      Z11, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z12, Z12
+	VMOVUPS      Z12, (R11)
+	VADDPS       64(R11), Z13, Z13
+	VMOVUPS      Z13, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z14, Z14
+	VMOVUPS      Z14, (R11)
+	VADDPS       64(R11), Z15, Z15
+	VMOVUPS      Z15, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z16, Z16
+	VMOVUPS      Z16, (R11)
+	VADDPS       64(R11), Z17, Z17
+	VMOVUPS      Z17, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z18, Z18
+	VMOVUPS      Z18, (R11)
+	VADDPS       64(R11), Z19, Z19
+	VMOVUPS      Z19, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z20, Z20
+	VMOVUPS      Z20, (R11)
+	VADDPS       64(R11), Z21, Z21
+	VMOVUPS      Z21, 64(R11)
+	ADDQ         R12, R11
+	VADDPS       (R11), Z22, Z22
+	VMOVUPS      Z22, (R11)
+	VADDPS       64(R11), Z23, Z23
+	VMOVUPS      Z23, 64(R11)
+	ADDQ         R12, R11
+	JMP          next2
+
+store2:
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z2, (R11)
+	VMOVUPS Z3, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z4, (R11)
+	VMOVUPS Z5, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z6, (R11)
+	VMOVUPS Z7, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z8, (R11)
+	VMOVUPS Z9, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z10, (R11)
+	VMOVUPS Z11, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z12, (R11)
+	VMOVUPS Z13, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z14, (R11)
+	VMOVUPS Z15, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z16, (R11)
+	VMOVUPS Z17, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z18, (R11)
+	VMOVUPS Z19, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z20, (R11)
+	VMOVUPS Z21, 64(R11)
+	ADDQ    R12, R11
+	VMOVUPS Z22, (R11)
+	VMOVUPS Z23, 64(R11)
+	ADDQ    R12, R11
+
+next2:
+	ADDQ $0x80, R9
+	JMP  pairs
+
+single:
+	ADDQ   $0x02, R10
+	JZ     done
+	MOVQ   ldb+40(FP), R10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	MOVQ   k+0(FP), R11
+
+terms1:
+	VMOVUPS      (DI), Z12
+	VBROADCASTSS (CX), Z13
+	VFMADD231PS  Z12, Z13, Z0
+	VBROADCASTSS (CX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z1
+	VBROADCASTSS (CX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z2
+	VBROADCASTSS (BX), Z13
+	VFMADD231PS  Z12, Z13, Z3
+	VBROADCASTSS (BX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z4
+	VBROADCASTSS (BX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z5
+	VBROADCASTSS (SI), Z13
+	VFMADD231PS  Z12, Z13, Z6
+	VBROADCASTSS (SI)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z7
+	VBROADCASTSS (SI)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z8
+	VBROADCASTSS (DX), Z13
+	VFMADD231PS  Z12, Z13, Z9
+	VBROADCASTSS (DX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z10
+	VBROADCASTSS (DX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z11
+	ADDQ         R8, CX
+	ADDQ         R8, BX
+	ADDQ         R8, SI
+	ADDQ         R8, DX
+	ADDQ         R10, DI
+	DECQ         R11
+	JNZ          terms1
+	MOVQ         k+0(FP), AX
+	IMULQ        R8, AX
+	SUBQ         AX, CX
+	SUBQ         AX, BX
+	SUBQ         AX, SI
+	SUBQ         AX, DX
+	MOVQ         ldb+40(FP), AX
+	MOVQ         k+0(FP), CX
+	IMULQ        AX, CX
+	SUBQ         CX, DI
+	ADDQ         $0x40, DI
+	MOVQ         ldc+56(FP), CX
+	MOVQ         add+72(FP), DX
+	MOVQ         R9, AX
+	TESTQ        DX, DX
+	JZ           store1
+	VADDPS       (AX), Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z3, Z3
+	VMOVUPS      Z3, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z4, Z4
+	VMOVUPS      Z4, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z5, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z6, Z6
+	VMOVUPS      Z6, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z7, Z7
+	VMOVUPS      Z7, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z8, Z8
+	VMOVUPS      Z8, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z9, Z9
+	VMOVUPS      Z9, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z10, Z10
+	VMOVUPS      Z10, (AX)
+	ADDQ         CX, AX
+	VADDPS       (AX), Z11, Z11
+	VMOVUPS      Z11, (AX)
+	ADDQ         CX, AX
+	JMP          next1
+
+store1:
+	VMOVUPS Z0, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z1, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z2, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z3, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z4, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z5, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z6, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z7, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z8, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z9, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z10, (AX)
+	ADDQ    CX, AX
+	VMOVUPS Z11, (AX)
+	ADDQ    CX, AX
+
+next1:
+	ADDQ $0x40, R9
+
+done:
+	VZEROUPPER
+	RET
+
 // func attnGather(dst *float32, n int, src *float32, ld int, rows int, mask *float32, scale float32)
 // Requires: AVX
 TEXT ·attnGather(SB), NOSPLIT, $0-52
@@ -17345,13 +20162,13 @@ store:
 	RET
 
 // func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz1x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -17385,14 +20202,14 @@ store:
 	RET
 
 // func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz2x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -17437,15 +20254,15 @@ store:
 	RET
 
 // func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz3x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -17501,7 +20318,7 @@ store:
 	RET
 
 // func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz4x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -17509,10 +20326,10 @@ TEXT ·wordsz4x16(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(DX*2), BX
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -17580,7 +20397,7 @@ store:
 	RET
 
 // func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz5x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -17588,11 +20405,11 @@ TEXT ·wordsz5x16(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(DX*2), BX
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -17671,7 +20488,7 @@ store:
 	RET
 
 // func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz6x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -17679,12 +20496,12 @@ TEXT ·wordsz6x16(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(DX*2), BX
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -17774,7 +20591,7 @@ store:
 	RET
 
 // func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz7x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -17783,13 +20600,13 @@ TEXT ·wordsz7x16(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -17891,7 +20708,7 @@ store:
 	RET
 
 // func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz8x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -17900,14 +20717,14 @@ TEXT ·wordsz8x16(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18020,7 +20837,7 @@ store:
 	RET
 
 // func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz9x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -18029,15 +20846,15 @@ TEXT ·wordsz9x16(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18161,7 +20978,7 @@ store:
 	RET
 
 // func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz10x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -18171,16 +20988,16 @@ TEXT ·wordsz10x16(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), DI
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18316,7 +21133,7 @@ store:
 	RET
 
 // func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz11x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -18326,17 +21143,17 @@ TEXT ·wordsz11x16(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), DI
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18483,7 +21300,7 @@ store:
 	RET
 
 // func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz12x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -18493,18 +21310,18 @@ TEXT ·wordsz12x16(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), DI
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18662,15 +21479,15 @@ store:
 	RET
 
 // func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz1x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
 	MOVQ   ps+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18714,17 +21531,17 @@ store:
 	RET
 
 // func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz2x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ps+40(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18786,19 +21603,19 @@ store:
 	RET
 
 // func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz3x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ps+40(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18878,7 +21695,7 @@ store:
 	RET
 
 // func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz4x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -18887,14 +21704,14 @@ TEXT ·wordsz4x32(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ps+40(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -18993,7 +21810,7 @@ store:
 	RET
 
 // func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz5x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -19002,16 +21819,16 @@ TEXT ·wordsz5x32(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ps+40(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -19128,7 +21945,7 @@ store:
 	RET
 
 // func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz6x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -19137,18 +21954,18 @@ TEXT ·wordsz6x32(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ps+40(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -19283,7 +22100,7 @@ store:
 	RET
 
 // func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz7x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -19293,20 +22110,20 @@ TEXT ·wordsz7x32(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
 	MOVQ   ps+40(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -19460,7 +22277,7 @@ store:
 	RET
 
 // func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz8x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -19470,22 +22287,22 @@ TEXT ·wordsz8x32(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
 	MOVQ   ps+40(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -19657,7 +22474,7 @@ store:
 	RET
 
 // func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz9x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -19667,24 +22484,24 @@ TEXT ·wordsz9x32(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
 	MOVQ   ps+40(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -19874,7 +22691,7 @@ store:
 	RET
 
 // func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz10x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -19885,26 +22702,26 @@ TEXT ·wordsz10x32(SB), NOSPLIT, $0-64
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
 	MOVQ   ps+40(FP), R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20113,7 +22930,7 @@ store:
 	RET
 
 // func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz11x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -20124,28 +22941,28 @@ TEXT ·wordsz11x32(SB), NOSPLIT, $0-64
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
 	MOVQ   ps+40(FP), R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20372,7 +23189,7 @@ store:
 	RET
 
 // func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·wordsz12x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -20383,30 +23200,30 @@ TEXT ·wordsz12x32(SB), NOSPLIT, $0-64
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
 	MOVQ   ps+40(FP), R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
+	VXORPS Z22, Z22, Z22
+	VXORPS Z23, Z23, Z23
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20651,13 +23468,13 @@ store:
 	RET
 
 // func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz1x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
-	VPXORD Z0, Z0, Z0
+	VXORPS Z0, Z0, Z0
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20688,14 +23505,14 @@ store:
 	RET
 
 // func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz2x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20734,15 +23551,15 @@ store:
 	RET
 
 // func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz3x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20789,7 +23606,7 @@ store:
 	RET
 
 // func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz4x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -20797,10 +23614,10 @@ TEXT ·vnniz4x16(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(DX*2), BX
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20856,7 +23673,7 @@ store:
 	RET
 
 // func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz5x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -20864,11 +23681,11 @@ TEXT ·vnniz5x16(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(DX*2), BX
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -20932,7 +23749,7 @@ store:
 	RET
 
 // func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz6x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -20940,12 +23757,12 @@ TEXT ·vnniz6x16(SB), NOSPLIT, $0-64
 	LEAQ   (DX)(DX*2), BX
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21017,7 +23834,7 @@ store:
 	RET
 
 // func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz7x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -21026,13 +23843,13 @@ TEXT ·vnniz7x16(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21113,7 +23930,7 @@ store:
 	RET
 
 // func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz8x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -21122,14 +23939,14 @@ TEXT ·vnniz8x16(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21218,7 +24035,7 @@ store:
 	RET
 
 // func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz9x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -21227,15 +24044,15 @@ TEXT ·vnniz9x16(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21332,7 +24149,7 @@ store:
 	RET
 
 // func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz10x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -21342,16 +24159,16 @@ TEXT ·vnniz10x16(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), DI
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21457,7 +24274,7 @@ store:
 	RET
 
 // func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz11x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -21467,17 +24284,17 @@ TEXT ·vnniz11x16(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), DI
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21591,7 +24408,7 @@ store:
 	RET
 
 // func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz12x16(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -21601,18 +24418,18 @@ TEXT ·vnniz12x16(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), DI
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21734,15 +24551,15 @@ store:
 	RET
 
 // func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz1x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
 	MOVQ   ps+40(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21780,17 +24597,17 @@ store:
 	RET
 
 // func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz2x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ps+40(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21840,19 +24657,19 @@ store:
 	RET
 
 // func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz3x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
 	MOVQ   ps+40(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -21914,7 +24731,7 @@ store:
 	RET
 
 // func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz4x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -21923,14 +24740,14 @@ TEXT ·vnniz4x32(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ps+40(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -22005,7 +24822,7 @@ store:
 	RET
 
 // func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz5x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -22014,16 +24831,16 @@ TEXT ·vnniz5x32(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ps+40(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -22110,7 +24927,7 @@ store:
 	RET
 
 // func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz6x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -22119,18 +24936,18 @@ TEXT ·vnniz6x32(SB), NOSPLIT, $0-64
 	LEAQ   (CX)(BX*1), BX
 	MOVQ   b+32(FP), SI
 	MOVQ   ps+40(FP), DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -22229,7 +25046,7 @@ store:
 	RET
 
 // func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz7x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -22239,20 +25056,20 @@ TEXT ·vnniz7x32(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
 	MOVQ   ps+40(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -22364,7 +25181,7 @@ store:
 	RET
 
 // func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz8x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -22374,22 +25191,22 @@ TEXT ·vnniz8x32(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
 	MOVQ   ps+40(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -22513,7 +25330,7 @@ store:
 	RET
 
 // func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz9x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -22523,24 +25340,24 @@ TEXT ·vnniz9x32(SB), NOSPLIT, $0-64
 	MOVQ   a2+16(FP), SI
 	MOVQ   b+32(FP), DI
 	MOVQ   ps+40(FP), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -22676,7 +25493,7 @@ store:
 	RET
 
 // func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz10x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -22687,26 +25504,26 @@ TEXT ·vnniz10x32(SB), NOSPLIT, $0-64
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
 	MOVQ   ps+40(FP), R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -22855,7 +25672,7 @@ store:
 	RET
 
 // func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz11x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -22866,28 +25683,28 @@ TEXT ·vnniz11x32(SB), NOSPLIT, $0-64
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
 	MOVQ   ps+40(FP), R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -23048,7 +25865,7 @@ store:
 	RET
 
 // func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz12x32(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -23059,30 +25876,30 @@ TEXT ·vnniz12x32(SB), NOSPLIT, $0-64
 	LEAQ   (DI)(BX*1), BX
 	MOVQ   b+32(FP), R8
 	MOVQ   ps+40(FP), R9
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
+	VXORPS Z22, Z22, Z22
+	VXORPS Z23, Z23, Z23
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -23255,7 +26072,7 @@ store:
 	RET
 
 // func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz1x64(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -23264,10 +26081,10 @@ TEXT ·vnniz1x64(SB), NOSPLIT, $0-64
 	MOVQ   ps+40(FP), BX
 	LEAQ   (BX)(BX*2), SI
 	ADDQ   DX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -23320,7 +26137,7 @@ store:
 	RET
 
 // func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz2x64(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -23329,14 +26146,14 @@ TEXT ·vnniz2x64(SB), NOSPLIT, $0-64
 	MOVQ   ps+40(FP), SI
 	LEAQ   (SI)(SI*2), DI
 	ADDQ   BX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -23409,7 +26226,7 @@ store:
 	RET
 
 // func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz3x64(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -23418,18 +26235,18 @@ TEXT ·vnniz3x64(SB), NOSPLIT, $0-64
 	MOVQ   ps+40(FP), SI
 	LEAQ   (SI)(SI*2), DI
 	ADDQ   BX, DI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -23522,7 +26339,7 @@ store:
 	RET
 
 // func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
 TEXT ·vnniz4x64(SB), NOSPLIT, $0-64
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -23533,22 +26350,22 @@ TEXT ·vnniz4x64(SB), NOSPLIT, $0-64
 	MOVQ   ps+40(FP), DI
 	LEAQ   (DI)(DI*2), R8
 	ADDQ   SI, R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
 	SUBQ   $0x02, AX
 	JL     rest
 
@@ -23689,6 +26506,932 @@ step:
 	VZEROUPPER
 	RET
 
+// func noneSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX2
+TEXT ·noneSumsAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Y0
+	VBROADCASTSS c+52(FP), Y1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x08, DI
+	JL           vectors
+
+single:
+	VMOVUPS   (AX)(R8*1), Y2
+	VMOVUPS   (CX)(R8*1), Y3
+	VMOVUPS   (DX)(R8*1), Y4
+	VMOVUPS   (BX)(R8*1), Y5
+	VPMULLD   Y0, Y3, Y3
+	VPADDD    Y1, Y3, Y3
+	VPSUBD    Y3, Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    Y5, Y2, Y2
+	VMOVUPS   Y2, (SI)(R8*1)
+	ADDQ      $0x20, R8
+	SUBQ      $0x08, DI
+	JGE       single
+
+vectors:
+	ADDQ       $0x08, DI
+	JZ         done
+	LEAQ       tail_masks<>+0(SB), R9
+	NEGQ       DI
+	VMOVUPS    32(R9)(DI*4), Y2
+	VMASKMOVPS (AX)(R8*1), Y2, Y3
+	VMASKMOVPS (CX)(R8*1), Y2, Y4
+	VMASKMOVPS (DX)(R8*1), Y2, Y5
+	VMASKMOVPS (BX)(R8*1), Y2, Y6
+	VPMULLD    Y0, Y4, Y4
+	VPADDD     Y1, Y4, Y4
+	VPSUBD     Y4, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y5, Y3, Y3
+	VADDPS     Y6, Y3, Y3
+	VMASKMOVPS Y3, Y2, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func noneSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·noneSumsAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Z0
+	VBROADCASTSS c+52(FP), Z1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x10, DI
+	JL           vectors
+
+single:
+	VMOVUPS   (AX)(R8*1), Z2
+	VMOVUPS   (CX)(R8*1), Z3
+	VMOVUPS   (DX)(R8*1), Z4
+	VMOVUPS   (BX)(R8*1), Z5
+	VPMULLD   Z0, Z3, Z3
+	VPADDD    Z1, Z3, Z3
+	VPSUBD    Z3, Z2, Z2
+	VCVTDQ2PS Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    Z5, Z2, Z2
+	VMOVUPS   Z2, (SI)(R8*1)
+	ADDQ      $0x40, R8
+	SUBQ      $0x10, DI
+	JGE       single
+
+vectors:
+	ADDQ      $0x10, DI
+	JZ        done
+	MOVL      $0x0000ffff, R9
+	BZHIL     DI, R9, R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (AX)(R8*1), K1, Z2
+	VMOVUPS.Z (CX)(R8*1), K1, Z3
+	VMOVUPS.Z (DX)(R8*1), K1, Z4
+	VMOVUPS.Z (BX)(R8*1), K1, Z5
+	VPMULLD   Z0, Z3, Z3
+	VPADDD    Z1, Z3, Z3
+	VPSUBD    Z3, Z2, Z2
+	VCVTDQ2PS Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    Z5, Z2, Z2
+	VMOVUPS   Z2, K1, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluSumsAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Y0
+	VBROADCASTSS c+52(FP), Y1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x08, DI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(R8*1), Y2
+	VMOVUPS      (CX)(R8*1), Y3
+	VMOVUPS      (DX)(R8*1), Y4
+	VMOVUPS      (BX)(R8*1), Y5
+	VPMULLD      Y0, Y3, Y3
+	VPADDD       Y1, Y3, Y3
+	VPSUBD       Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VADDPS       Y5, Y2, Y2
+	VANDPS       const_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS      const_41500000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMULPS       const_bf000000<>+0(SB), Y3, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y6
+	VSUBPS       const_4b400000<>+0(SB), Y6, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       const_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      const_3f800000<>+0(SB), Y4
+	VMOVUPS      const_3eb851ec<>+0(SB), Y6
+	VFMADD213PS  Y4, Y3, Y6
+	VDIVPS       Y6, Y4, Y6
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y4
+	VFMADD213PS  const_be37231a<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e113baf<>+0(SB), Y6, Y4
+	VFMADD213PS  const_3e132877<>+0(SB), Y6, Y4
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMAXPS       Y2, Y5, Y5
+	VFNMADD231PS Y4, Y3, Y5
+	VMOVUPS      Y5, (SI)(R8*1)
+	ADDQ         $0x20, R8
+	SUBQ         $0x08, DI
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, DI
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), R9
+	NEGQ         DI
+	VMOVUPS      32(R9)(DI*4), Y2
+	VMASKMOVPS   (AX)(R8*1), Y2, Y3
+	VMASKMOVPS   (CX)(R8*1), Y2, Y4
+	VMASKMOVPS   (DX)(R8*1), Y2, Y5
+	VMASKMOVPS   (BX)(R8*1), Y2, Y6
+	VPMULLD      Y0, Y4, Y4
+	VPADDD       Y1, Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VANDPS       const_7fffffff<>+0(SB), Y3, Y0
+	VMOVUPS      const_41500000<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y0
+	VMULPS       const_bf000000<>+0(SB), Y0, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y5
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y5
+	VSUBPS       const_4b400000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       const_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      const_3f800000<>+0(SB), Y1
+	VMOVUPS      const_3eb851ec<>+0(SB), Y5
+	VFMADD213PS  Y1, Y0, Y5
+	VDIVPS       Y5, Y1, Y5
+	VMOVUPS      const_3d3fa48e<>+0(SB), Y1
+	VFMADD213PS  const_be37231a<>+0(SB), Y5, Y1
+	VFMADD213PS  const_3e3803f3<>+0(SB), Y5, Y1
+	VFMADD213PS  const_3ce089bc<>+0(SB), Y5, Y1
+	VFMADD213PS  const_3e0ec089<>+0(SB), Y5, Y1
+	VFMADD213PS  const_3e113baf<>+0(SB), Y5, Y1
+	VFMADD213PS  const_3e132877<>+0(SB), Y5, Y1
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y3, Y4, Y4
+	VFNMADD231PS Y1, Y0, Y4
+	VMASKMOVPS   Y4, Y2, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluSumsAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Z0
+	VBROADCASTSS c+52(FP), Z1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x10, DI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(R8*1), Z2
+	VMOVUPS      (CX)(R8*1), Z3
+	VMOVUPS      (DX)(R8*1), Z4
+	VMOVUPS      (BX)(R8*1), Z5
+	VPMULLD      Z0, Z3, Z3
+	VPADDD       Z1, Z3, Z3
+	VPSUBD       Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z4, Z2, Z2
+	VADDPS       Z5, Z2, Z2
+	VANDPS       const_7fffffff<>+0(SB), Z2, Z3
+	VMOVUPS      const_41500000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VMULPS       const_bf000000<>+0(SB), Z3, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVUPS      const_4b400000<>+0(SB), Z6
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z6
+	VSUBPS       const_4b400000<>+0(SB), Z6, Z5
+	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z4
+	VMOVUPS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
+	VPSLLD       $0x17, Z6, Z6
+	VPADDD       const_3f800000<>+0(SB), Z6, Z6
+	VMULPS       Z6, Z5, Z5
+	VMOVUPS      const_3f800000<>+0(SB), Z4
+	VMOVUPS      const_3eb851ec<>+0(SB), Z6
+	VFMADD213PS  Z4, Z3, Z6
+	VDIVPS       Z6, Z4, Z6
+	VMOVUPS      const_3d3fa48e<>+0(SB), Z4
+	VFMADD213PS  const_be37231a<>+0(SB), Z6, Z4
+	VFMADD213PS  const_3e3803f3<>+0(SB), Z6, Z4
+	VFMADD213PS  const_3ce089bc<>+0(SB), Z6, Z4
+	VFMADD213PS  const_3e0ec089<>+0(SB), Z6, Z4
+	VFMADD213PS  const_3e113baf<>+0(SB), Z6, Z4
+	VFMADD213PS  const_3e132877<>+0(SB), Z6, Z4
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z5, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VMAXPS       Z2, Z5, Z5
+	VFNMADD231PS Z4, Z3, Z5
+	VMOVUPS      Z5, (SI)(R8*1)
+	ADDQ         $0x40, R8
+	SUBQ         $0x10, DI
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DI
+	JZ           done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VMOVUPS.Z    (AX)(R8*1), K1, Z2
+	VMOVUPS.Z    (CX)(R8*1), K1, Z3
+	VMOVUPS.Z    (DX)(R8*1), K1, Z4
+	VMOVUPS.Z    (BX)(R8*1), K1, Z5
+	VPMULLD      Z0, Z3, Z3
+	VPADDD       Z1, Z3, Z3
+	VPSUBD       Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z4, Z2, Z2
+	VADDPS       Z5, Z2, Z2
+	VANDPS       const_7fffffff<>+0(SB), Z2, Z0
+	VMOVUPS      const_41500000<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z0
+	VMULPS       const_bf000000<>+0(SB), Z0, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VMOVUPS      const_3f800000<>+0(SB), Z1
+	VMOVUPS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z1, Z0, Z4
+	VDIVPS       Z4, Z1, Z4
+	VMOVUPS      const_3d3fa48e<>+0(SB), Z1
+	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z1
+	VMULPS       Z4, Z1, Z1
+	VMULPS       Z3, Z1, Z1
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z2, Z3, Z3
+	VFNMADD231PS Z1, Z0, Z3
+	VMOVUPS      Z3, K1, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluTanhSumsAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Y0
+	VBROADCASTSS c+52(FP), Y1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x08, DI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(R8*1), Y2
+	VMOVUPS      (CX)(R8*1), Y3
+	VMOVUPS      (DX)(R8*1), Y4
+	VMOVUPS      (BX)(R8*1), Y5
+	VPMULLD      Y0, Y3, Y3
+	VPADDD       Y1, Y3, Y3
+	VPSUBD       Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      const_c1200000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      const_411e6666<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y3
+	VMULPS       Y3, Y3, Y4
+	VMULPS       const_bd922279<>+0(SB), Y4, Y4
+	VADDPS       const_bfcc422a<>+0(SB), Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      const_4b400000<>+0(SB), Y3
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y4, Y3
+	VSUBPS       const_4b400000<>+0(SB), Y3, Y5
+	VFNMADD231PS const_3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS const_b95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      const_3ab511e7<>+0(SB), Y5
+	VFMADD213PS  const_3c091d10<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3efffffe<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3f800000<>+0(SB), Y4, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       const_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y5, Y5
+	VADDPS       const_3f800000<>+0(SB), Y5, Y5
+	VDIVPS       Y5, Y2, Y5
+	VMOVUPS      Y5, (SI)(R8*1)
+	ADDQ         $0x20, R8
+	SUBQ         $0x08, DI
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, DI
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), R9
+	NEGQ         DI
+	VMOVUPS      32(R9)(DI*4), Y2
+	VMASKMOVPS   (AX)(R8*1), Y2, Y3
+	VMASKMOVPS   (CX)(R8*1), Y2, Y4
+	VMASKMOVPS   (DX)(R8*1), Y2, Y5
+	VMASKMOVPS   (BX)(R8*1), Y2, Y6
+	VPMULLD      Y0, Y4, Y4
+	VPADDD       Y1, Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VMOVUPS      const_c1200000<>+0(SB), Y0
+	VMAXPS       Y3, Y0, Y3
+	VMOVUPS      const_411e6666<>+0(SB), Y0
+	VMINPS       Y3, Y0, Y0
+	VMULPS       Y0, Y0, Y1
+	VMULPS       const_bd922279<>+0(SB), Y1, Y1
+	VADDPS       const_bfcc422a<>+0(SB), Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      const_4b400000<>+0(SB), Y0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y1, Y0
+	VSUBPS       const_4b400000<>+0(SB), Y0, Y4
+	VFNMADD231PS const_3f318000<>+0(SB), Y4, Y1
+	VFNMADD231PS const_b95e8083<>+0(SB), Y4, Y1
+	VMOVUPS      const_3ab511e7<>+0(SB), Y4
+	VFMADD213PS  const_3c091d10<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3efffffe<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y4
+	VFMADD213PS  const_3f800000<>+0(SB), Y1, Y4
+	VPSLLD       $0x17, Y0, Y0
+	VPADDD       const_3f800000<>+0(SB), Y0, Y0
+	VMULPS       Y0, Y4, Y4
+	VADDPS       const_3f800000<>+0(SB), Y4, Y4
+	VDIVPS       Y4, Y3, Y4
+	VMASKMOVPS   Y4, Y2, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhSumsAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Z0
+	VBROADCASTSS c+52(FP), Z1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x10, DI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(R8*1), Z2
+	VMOVUPS      (CX)(R8*1), Z3
+	VMOVUPS      (DX)(R8*1), Z4
+	VMOVUPS      (BX)(R8*1), Z5
+	VPMULLD      Z0, Z3, Z3
+	VPADDD       Z1, Z3, Z3
+	VPSUBD       Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z4, Z2, Z2
+	VADDPS       Z5, Z2, Z2
+	VMOVUPS      const_c1200000<>+0(SB), Z3
+	VMAXPS       Z2, Z3, Z2
+	VMOVUPS      const_411e6666<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z3
+	VMULPS       Z3, Z3, Z4
+	VMULPS       const_bd922279<>+0(SB), Z4, Z4
+	VADDPS       const_bfcc422a<>+0(SB), Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVUPS      const_4b400000<>+0(SB), Z3
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z3
+	VSUBPS       const_4b400000<>+0(SB), Z3, Z5
+	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z4
+	VMOVUPS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD       const_3f800000<>+0(SB), Z3, Z3
+	VMULPS       Z3, Z5, Z5
+	VADDPS       const_3f800000<>+0(SB), Z5, Z5
+	VDIVPS       Z5, Z2, Z5
+	VMOVUPS      Z5, (SI)(R8*1)
+	ADDQ         $0x40, R8
+	SUBQ         $0x10, DI
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DI
+	JZ           done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VMOVUPS.Z    (AX)(R8*1), K1, Z2
+	VMOVUPS.Z    (CX)(R8*1), K1, Z3
+	VMOVUPS.Z    (DX)(R8*1), K1, Z4
+	VMOVUPS.Z    (BX)(R8*1), K1, Z5
+	VPMULLD      Z0, Z3, Z3
+	VPADDD       Z1, Z3, Z3
+	VPSUBD       Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z4, Z2, Z2
+	VADDPS       Z5, Z2, Z2
+	VMOVUPS      const_c1200000<>+0(SB), Z0
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      const_411e6666<>+0(SB), Z0
+	VMINPS       Z2, Z0, Z0
+	VMULPS       Z0, Z0, Z1
+	VMULPS       const_bd922279<>+0(SB), Z1, Z1
+	VADDPS       const_bfcc422a<>+0(SB), Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z3
+	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z3, Z3
+	VADDPS       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z2, Z3
+	VMOVUPS      Z3, K1, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX2
+TEXT ·reluSumsAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Y0
+	VBROADCASTSS c+52(FP), Y1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x08, DI
+	JL           vectors
+
+single:
+	VMOVUPS   (AX)(R8*1), Y2
+	VMOVUPS   (CX)(R8*1), Y3
+	VMOVUPS   (DX)(R8*1), Y4
+	VMOVUPS   (BX)(R8*1), Y5
+	VPMULLD   Y0, Y3, Y3
+	VPADDD    Y1, Y3, Y3
+	VPSUBD    Y3, Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y4, Y2, Y2
+	VADDPS    Y5, Y2, Y2
+	VXORPS    Y3, Y3, Y3
+	VMAXPS    Y2, Y3, Y3
+	VMOVUPS   Y3, (SI)(R8*1)
+	ADDQ      $0x20, R8
+	SUBQ      $0x08, DI
+	JGE       single
+
+vectors:
+	ADDQ       $0x08, DI
+	JZ         done
+	LEAQ       tail_masks<>+0(SB), R9
+	NEGQ       DI
+	VMOVUPS    32(R9)(DI*4), Y2
+	VMASKMOVPS (AX)(R8*1), Y2, Y3
+	VMASKMOVPS (CX)(R8*1), Y2, Y4
+	VMASKMOVPS (DX)(R8*1), Y2, Y5
+	VMASKMOVPS (BX)(R8*1), Y2, Y6
+	VPMULLD    Y0, Y4, Y4
+	VPADDD     Y1, Y4, Y4
+	VPSUBD     Y4, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VMULPS     Y5, Y3, Y3
+	VADDPS     Y6, Y3, Y3
+	VXORPS     Y0, Y0, Y0
+	VMAXPS     Y3, Y0, Y0
+	VMASKMOVPS Y0, Y2, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·reluSumsAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Z0
+	VBROADCASTSS c+52(FP), Z1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x10, DI
+	JL           vectors
+
+single:
+	VMOVUPS   (AX)(R8*1), Z2
+	VMOVUPS   (CX)(R8*1), Z3
+	VMOVUPS   (DX)(R8*1), Z4
+	VMOVUPS   (BX)(R8*1), Z5
+	VPMULLD   Z0, Z3, Z3
+	VPADDD    Z1, Z3, Z3
+	VPSUBD    Z3, Z2, Z2
+	VCVTDQ2PS Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    Z5, Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	VMAXPS    Z2, Z3, Z3
+	VMOVUPS   Z3, (SI)(R8*1)
+	ADDQ      $0x40, R8
+	SUBQ      $0x10, DI
+	JGE       single
+
+vectors:
+	ADDQ      $0x10, DI
+	JZ        done
+	MOVL      $0x0000ffff, R9
+	BZHIL     DI, R9, R9
+	KMOVW     R9, K1
+	VMOVUPS.Z (AX)(R8*1), K1, Z2
+	VMOVUPS.Z (CX)(R8*1), K1, Z3
+	VMOVUPS.Z (DX)(R8*1), K1, Z4
+	VMOVUPS.Z (BX)(R8*1), K1, Z5
+	VPMULLD   Z0, Z3, Z3
+	VPADDD    Z1, Z3, Z3
+	VPSUBD    Z3, Z2, Z2
+	VCVTDQ2PS Z2, Z2
+	VMULPS    Z4, Z2, Z2
+	VADDPS    Z5, Z2, Z2
+	VXORPS    Z0, Z0, Z0
+	VMAXPS    Z2, Z0, Z0
+	VMOVUPS   Z0, K1, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tanhSumsAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Y0
+	VBROADCASTSS c+52(FP), Y1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x08, DI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(R8*1), Y2
+	VMOVUPS      (CX)(R8*1), Y3
+	VMOVUPS      (DX)(R8*1), Y4
+	VMOVUPS      (BX)(R8*1), Y5
+	VPMULLD      Y0, Y3, Y3
+	VPADDD       Y1, Y3, Y3
+	VPSUBD       Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VADDPS       Y5, Y2, Y2
+	VANDPS       const_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS      const_42200000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMULPS       Y2, Y2, Y5
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Y6
+	VFMADD213PS  const_3ca9134e<>+0(SB), Y5, Y6
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Y5, Y6
+	VFMADD213PS  const_3e088393<>+0(SB), Y5, Y6
+	VFMADD213PS  const_beaaaa99<>+0(SB), Y5, Y6
+	VMULPS       Y5, Y6, Y6
+	VFMADD213PS  Y2, Y2, Y6
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Y3, Y5
+	VADDPS       Y3, Y3, Y3
+	VMOVUPS      const_4b400000<>+0(SB), Y4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       const_4b400000<>+0(SB), Y4, Y7
+	VFNMADD231PS const_3f318000<>+0(SB), Y7, Y3
+	VFNMADD231PS const_b95e8083<>+0(SB), Y7, Y3
+	VMOVUPS      const_3ab511e7<>+0(SB), Y7
+	VFMADD213PS  const_3c091d10<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  const_3f800000<>+0(SB), Y3, Y7
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       const_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y7, Y7
+	VADDPS       const_3f800000<>+0(SB), Y7, Y7
+	VMOVUPS      const_40000000<>+0(SB), Y4
+	VDIVPS       Y7, Y4, Y7
+	VMOVUPS      const_3f800000<>+0(SB), Y4
+	VSUBPS       Y7, Y4, Y7
+	VANDPS       const_80000000<>+0(SB), Y2, Y4
+	VORPS        Y4, Y7, Y7
+	VBLENDVPS    Y5, Y6, Y7, Y7
+	VMOVUPS      Y7, (SI)(R8*1)
+	ADDQ         $0x20, R8
+	SUBQ         $0x08, DI
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, DI
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), R9
+	NEGQ         DI
+	VMOVUPS      32(R9)(DI*4), Y2
+	VMASKMOVPS   (AX)(R8*1), Y2, Y3
+	VMASKMOVPS   (CX)(R8*1), Y2, Y4
+	VMASKMOVPS   (DX)(R8*1), Y2, Y5
+	VMASKMOVPS   (BX)(R8*1), Y2, Y6
+	VPMULLD      Y0, Y4, Y4
+	VPADDD       Y1, Y4, Y4
+	VPSUBD       Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VADDPS       Y6, Y3, Y3
+	VANDPS       const_7fffffff<>+0(SB), Y3, Y0
+	VMOVUPS      const_42200000<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y0
+	VMULPS       Y3, Y3, Y4
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Y5
+	VFMADD213PS  const_3ca9134e<>+0(SB), Y4, Y5
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Y4, Y5
+	VFMADD213PS  const_3e088393<>+0(SB), Y4, Y5
+	VFMADD213PS  const_beaaaa99<>+0(SB), Y4, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD213PS  Y3, Y3, Y5
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Y0, Y4
+	VADDPS       Y0, Y0, Y0
+	VMOVUPS      const_4b400000<>+0(SB), Y1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Y0, Y1
+	VSUBPS       const_4b400000<>+0(SB), Y1, Y6
+	VFNMADD231PS const_3f318000<>+0(SB), Y6, Y0
+	VFNMADD231PS const_b95e8083<>+0(SB), Y6, Y0
+	VMOVUPS      const_3ab511e7<>+0(SB), Y6
+	VFMADD213PS  const_3c091d10<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3efffffe<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y6
+	VFMADD213PS  const_3f800000<>+0(SB), Y0, Y6
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       const_3f800000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y6, Y6
+	VADDPS       const_3f800000<>+0(SB), Y6, Y6
+	VMOVUPS      const_40000000<>+0(SB), Y1
+	VDIVPS       Y6, Y1, Y6
+	VMOVUPS      const_3f800000<>+0(SB), Y1
+	VSUBPS       Y6, Y1, Y6
+	VANDPS       const_80000000<>+0(SB), Y3, Y1
+	VORPS        Y1, Y6, Y6
+	VBLENDVPS    Y4, Y5, Y6, Y6
+	VMASKMOVPS   Y6, Y2, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhSumsAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS z+48(FP), Z0
+	VBROADCASTSS c+52(FP), Z1
+	MOVQ         acc+8(FP), AX
+	MOVQ         sums+16(FP), CX
+	MOVQ         scale+24(FP), DX
+	MOVQ         bias+32(FP), BX
+	MOVQ         y+0(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x10, DI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(R8*1), Z2
+	VMOVUPS      (CX)(R8*1), Z3
+	VMOVUPS      (DX)(R8*1), Z4
+	VMOVUPS      (BX)(R8*1), Z5
+	VPMULLD      Z0, Z3, Z3
+	VPADDD       Z1, Z3, Z3
+	VPSUBD       Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z4, Z2, Z2
+	VADDPS       Z5, Z2, Z2
+	VANDPS       const_7fffffff<>+0(SB), Z2, Z3
+	VMOVUPS      const_42200000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VMULPS       Z2, Z2, Z4
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Z5
+	VFMADD213PS  const_3ca9134e<>+0(SB), Z4, Z5
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z4, Z5
+	VFMADD213PS  const_3e088393<>+0(SB), Z4, Z5
+	VFMADD213PS  const_beaaaa99<>+0(SB), Z4, Z5
+	VMULPS       Z4, Z5, Z5
+	VFMADD213PS  Z2, Z2, Z5
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Z3, K1
+	VADDPS       Z3, Z3, Z3
+	VMOVUPS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS       const_4b400000<>+0(SB), Z4, Z6
+	VFNMADD231PS const_3f318000<>+0(SB), Z6, Z3
+	VFNMADD231PS const_b95e8083<>+0(SB), Z6, Z3
+	VMOVUPS      const_3ab511e7<>+0(SB), Z6
+	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z6
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z6
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z6
+	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z6
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z6
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z6
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z6, Z6
+	VADDPS       const_3f800000<>+0(SB), Z6, Z6
+	VMOVUPS      const_40000000<>+0(SB), Z4
+	VDIVPS       Z6, Z4, Z6
+	VMOVUPS      const_3f800000<>+0(SB), Z4
+	VSUBPS       Z6, Z4, Z6
+	VANDPS       const_80000000<>+0(SB), Z2, Z4
+	VORPS        Z4, Z6, Z6
+	VBLENDMPS    Z5, Z6, K1, Z6
+	VMOVUPS      Z6, (SI)(R8*1)
+	ADDQ         $0x40, R8
+	SUBQ         $0x10, DI
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DI
+	JZ           done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VMOVUPS.Z    (AX)(R8*1), K1, Z2
+	VMOVUPS.Z    (CX)(R8*1), K1, Z3
+	VMOVUPS.Z    (DX)(R8*1), K1, Z4
+	VMOVUPS.Z    (BX)(R8*1), K1, Z5
+	VPMULLD      Z0, Z3, Z3
+	VPADDD       Z1, Z3, Z3
+	VPSUBD       Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z4, Z2, Z2
+	VADDPS       Z5, Z2, Z2
+	VANDPS       const_7fffffff<>+0(SB), Z2, Z0
+	VMOVUPS      const_42200000<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z0
+	VMULPS       Z2, Z2, Z1
+	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS  const_3ca9134e<>+0(SB), Z1, Z3
+	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z1, Z3
+	VFMADD213PS  const_3e088393<>+0(SB), Z1, Z3
+	VFMADD213PS  const_beaaaa99<>+0(SB), Z1, Z3
+	VMULPS       Z1, Z3, Z3
+	VFMADD213PS  Z2, Z2, Z3
+	VCMPPS       $0x01, const_3f200000<>+0(SB), Z0, K2
+	VADDPS       Z0, Z0, Z0
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z4
+	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z0
+	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z0
+	VMOVUPS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z4
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z4
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z4
+	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z4
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z4
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z4, Z4
+	VADDPS       const_3f800000<>+0(SB), Z4, Z4
+	VMOVUPS      const_40000000<>+0(SB), Z1
+	VDIVPS       Z4, Z1, Z4
+	VMOVUPS      const_3f800000<>+0(SB), Z1
+	VSUBPS       Z4, Z1, Z4
+	VANDPS       const_80000000<>+0(SB), Z2, Z1
+	VORPS        Z1, Z4, Z4
+	VBLENDMPS    Z3, Z4, K2, Z4
+	VMOVUPS      Z4, K1, (SI)(R8*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func widenAVX2(dst *int16, a *uint8, n int) int64
 // Requires: AVX, AVX2
 TEXT ·widenAVX2(SB), NOSPLIT, $0-32
@@ -23742,6 +27485,49 @@ step:
 	VZEROUPPER
 	RET
 
+// func quantizeAVX512(dst *uint8, x *float32, n int, scale float32, zero int32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·quantizeAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS zero+28(FP), Z1
+	VXORPS       Z2, Z2, Z2
+
+step:
+	VMOVUPS   (CX), Z3
+	VDIVPS    Z0, Z3, Z3
+	VMINPS    const_4e800000<>+0(SB), Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPADDD    Z1, Z3, Z3
+	VPMAXSD   Z2, Z3, Z3
+	VPMOVUSDB Z3, (AX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x10, AX
+	SUBQ      $0x10, DX
+	JNZ       step
+	VZEROUPPER
+	RET
+
+DATA const_4e800000<>+0(SB)/4, $0x4e800000
+DATA const_4e800000<>+4(SB)/4, $0x4e800000
+DATA const_4e800000<>+8(SB)/4, $0x4e800000
+DATA const_4e800000<>+12(SB)/4, $0x4e800000
+DATA const_4e800000<>+16(SB)/4, $0x4e800000
+DATA const_4e800000<>+20(SB)/4, $0x4e800000
+DATA const_4e800000<>+24(SB)/4, $0x4e800000
+DATA const_4e800000<>+28(SB)/4, $0x4e800000
+DATA const_4e800000<>+32(SB)/4, $0x4e800000
+DATA const_4e800000<>+36(SB)/4, $0x4e800000
+DATA const_4e800000<>+40(SB)/4, $0x4e800000
+DATA const_4e800000<>+44(SB)/4, $0x4e800000
+DATA const_4e800000<>+48(SB)/4, $0x4e800000
+DATA const_4e800000<>+52(SB)/4, $0x4e800000
+DATA const_4e800000<>+56(SB)/4, $0x4e800000
+DATA const_4e800000<>+60(SB)/4, $0x4e800000
+GLOBL const_4e800000<>(SB), RODATA|NOPTR, $64
+
 // func quantizeAVX2(dst *uint8, x *float32, n int, scale float32, zero int32)
 // Requires: AVX, AVX2
 TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
@@ -23769,16 +27555,6 @@ step:
 	VZEROUPPER
 	RET
 
-DATA const_4e800000<>+0(SB)/4, $0x4e800000
-DATA const_4e800000<>+4(SB)/4, $0x4e800000
-DATA const_4e800000<>+8(SB)/4, $0x4e800000
-DATA const_4e800000<>+12(SB)/4, $0x4e800000
-DATA const_4e800000<>+16(SB)/4, $0x4e800000
-DATA const_4e800000<>+20(SB)/4, $0x4e800000
-DATA const_4e800000<>+24(SB)/4, $0x4e800000
-DATA const_4e800000<>+28(SB)/4, $0x4e800000
-GLOBL const_4e800000<>(SB), RODATA|NOPTR, $32
-
 DATA const_00ff00ff<>+0(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+4(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+8(SB)/4, $0x00ff00ff
@@ -23787,7 +27563,15 @@ DATA const_00ff00ff<>+16(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+20(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+24(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+28(SB)/4, $0x00ff00ff
-GLOBL const_00ff00ff<>(SB), RODATA|NOPTR, $32
+DATA const_00ff00ff<>+32(SB)/4, $0x00ff00ff
+DATA const_00ff00ff<>+36(SB)/4, $0x00ff00ff
+DATA const_00ff00ff<>+40(SB)/4, $0x00ff00ff
+DATA const_00ff00ff<>+44(SB)/4, $0x00ff00ff
+DATA const_00ff00ff<>+48(SB)/4, $0x00ff00ff
+DATA const_00ff00ff<>+52(SB)/4, $0x00ff00ff
+DATA const_00ff00ff<>+56(SB)/4, $0x00ff00ff
+DATA const_00ff00ff<>+60(SB)/4, $0x00ff00ff
+GLOBL const_00ff00ff<>(SB), RODATA|NOPTR, $64
 
 // func subScaledAVX2(row *int32, sums *int32, n int, z int32, c int32)
 // Requires: AVX, AVX2
@@ -24074,7 +27858,7 @@ done:
 	RET
 
 // func foursz1x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·foursz1x32(SB), NOSPLIT, $0-68
 	MOVQ         b+24(FP), AX
 	MOVQ         params+32(FP), CX
@@ -24086,8 +27870,8 @@ TEXT ·foursz1x32(SB), NOSPLIT, $0-68
 	VPBROADCASTD X0, Z0
 	MOVQ         a+8(FP), DI
 	MOVQ         rs+16(FP), R8
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
 
 row:
 	VPMOVZXBD    (AX), Z4
@@ -24130,7 +27914,7 @@ write:
 	RET
 
 // func foursz2x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·foursz2x32(SB), NOSPLIT, $0-68
 	MOVQ         b+24(FP), AX
 	MOVQ         params+32(FP), CX
@@ -24142,10 +27926,10 @@ TEXT ·foursz2x32(SB), NOSPLIT, $0-68
 	VPBROADCASTD X0, Z0
 	MOVQ         a+8(FP), DI
 	MOVQ         rs+16(FP), R8
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
 
 row:
 	VPMOVZXBD    (AX), Z6
@@ -24197,7 +27981,7 @@ write:
 	RET
 
 // func foursz3x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·foursz3x32(SB), NOSPLIT, $0-68
 	MOVQ         b+24(FP), AX
 	MOVQ         params+32(FP), CX
@@ -24209,12 +27993,12 @@ TEXT ·foursz3x32(SB), NOSPLIT, $0-68
 	VPBROADCASTD X0, Z0
 	MOVQ         a+8(FP), DI
 	MOVQ         rs+16(FP), R8
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
 
 row:
 	VPMOVZXBD    (AX), Z8
@@ -24275,7 +28059,7 @@ write:
 	RET
 
 // func foursz4x32(k int, a *float32, rs int, b *uint8, params *float32, left int, block int, c *float32, beta float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·foursz4x32(SB), NOSPLIT, $0-68
 	MOVQ         b+24(FP), AX
 	MOVQ         params+32(FP), CX
@@ -24289,14 +28073,14 @@ TEXT ·foursz4x32(SB), NOSPLIT, $0-68
 	MOVQ         rs+16(FP), R8
 	LEAQ         (R8)(R8*2), R9
 	LEAQ         (DI)(R9*1), R9
-	VPXORD       Z1, Z1, Z1
-	VPXORD       Z2, Z2, Z2
-	VPXORD       Z3, Z3, Z3
-	VPXORD       Z4, Z4, Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VPXORD       Z7, Z7, Z7
-	VPXORD       Z8, Z8, Z8
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
 
 row:
 	VPMOVZXBD    (AX), Z10

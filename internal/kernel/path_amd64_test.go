@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -65,6 +66,77 @@ func TestGemmWidths(t *testing.T) {
 				}
 			}
 			sameBits(t, fmt.Sprint(s, mode), c[0], c[1])
+		}
+	}
+}
+
+// Nor in the loops over vectors and in attention.
+func TestWidths(t *testing.T) {
+	if !useAVX512 {
+		t.Skip("this processor has no AVX-512")
+	}
+	defer func() { useAVX512 = true }()
+	same := func(what string, f func() []float32) {
+		t.Helper()
+		useAVX512 = false
+		want := f()
+		useAVX512 = true
+		sameBits(t, what, f(), want)
+	}
+	special := grid()
+	for _, act := range acts {
+		same(act.String(), func() []float32 { y := make([]float32, len(special)); vAct(act, y, special); return y })
+	}
+	for _, n := range lengths {
+		x, g, b := random(1, n), random(2, n), random(3, n)
+		acc, sums := make([]int32, n), make([]int32, n)
+		for i := range x {
+			acc[i], sums[i] = int32(1e4*g[i]), int32(1e3*b[i])
+		}
+		scale := filled(n, 1e-3)
+		for _, act := range acts {
+			what := fmt.Sprint(act, " of ", n)
+			same(what, func() []float32 { y := make([]float32, n); vAct(act, y, x); return y })
+			same(what+" with bias", func() []float32 { y := slices.Clone(x); vBiasAct(act, y, b); return y })
+			same(what+" from sums", func() []float32 {
+				y := make([]float32, n)
+				vFinishSums(act, y, acc, sums, scale, b, 77, -5)
+				return y
+			})
+			want := make([]float32, n)
+			vDequantize(want, acc, sums, scale, 77, -5)
+			vBiasAct(act, want, b)
+			got := make([]float32, n)
+			vFinishSums(act, got, acc, sums, scale, b, 77, -5)
+			sameBits(t, what+" in one pass", got, want)
+		}
+		same(fmt.Sprint("normalize ", n), func() []float32 { y := make([]float32, n); vNormalize(y, x, g, b, 0.1, 1.5); return y })
+		same(fmt.Sprint("exp ", n), func() []float32 {
+			y := make([]float32, n)
+			sum := vExpSum(y, x, 5, 1.25)
+			return append(y, sum)
+		})
+		q, q2 := make([]uint8, n), make([]uint8, n)
+		vQuantize(q, x, 0.01, 100)
+		useAVX512 = false
+		vQuantize(q2, x, 0.01, 100)
+		useAVX512 = true
+		if !slices.Equal(q, q2) {
+			t.Errorf("quantized %d: %d and %d", n, q, q2)
+		}
+	}
+	for _, sq := range []int{1, 7, 8, 12, 33, 300} {
+		for _, d := range []int{5, 16, 26, 33, 64} {
+			sh := AttentionShape{B: 2, A: 3, Sq: sq, Sk: sq, D: d, Scale: 0.3, LDQ: 3 * d, LDK: 3 * d, LDV: 3 * d, LDO: 3 * d}
+			n := 2 * sq * 3 * d
+			q, k, v := random(4, n), random(5, n), random(6, n)
+			for _, bias := range []Bias{{}, {Data: random(7, sq*sq), SQ: sq, SK: 1}} {
+				same(fmt.Sprint("attention ", sq, d, bias.Data != nil), func() []float32 {
+					out, lse := make([]float32, n), make([]float32, 2*3*sq)
+					Attention(out, q, k, v, bias, sh, lse)
+					return append(out, lse...)
+				})
+			}
 		}
 	}
 }

@@ -270,6 +270,12 @@ func dequantizeGo(y []float32, acc, sums []int32, scale []float32, z, c int32) {
 	}
 }
 
+// finishSumsGo sets y = act(float(acc - z·sums - c)·scale + bias).
+func finishSumsGo(act Act, y []float32, acc, sums []int32, scale, bias []float32, z, c int32) {
+	dequantizeGo(y, acc, sums, scale, z, c)
+	biasActGo(act, y, bias)
+}
+
 // int8KernelGo is the plain twin of the int8 microkernel: C[h,16] = A·B over k
 // (even) rows of an interleaved panel.
 func int8KernelGo(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {

@@ -18,6 +18,10 @@ func attention() {
 		attentionGrad(h)
 		attentionMul(h)
 	}
+	for _, h := range []int{8, 12} {
+		attentionScoresWide(h)
+		attentionMulWide(h)
+	}
 	attentionGather()
 	attentionScatter()
 	attentionTranspose()

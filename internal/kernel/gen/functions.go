@@ -23,7 +23,7 @@ const magic = 3 << 22
 // fitted to the least relative error (3e-9) on r, and 2^n as a factor, which
 // unlike adding n to the exponent keeps NaN. x is destroyed.
 func exp(x VecVirtual) VecVirtual {
-	z, n := load(constant(magic)), YMM()
+	z, n := load(constant(magic)), reg()
 	VFMADD231PS(constant(1.44269504088896341), x, z)
 	VSUBPS(constant(magic), z, n)
 	VFNMADD231PS(constant(0.693359375), n, x)
@@ -37,12 +37,20 @@ func exp(x VecVirtual) VecVirtual {
 
 // expBelow returns e^x for x ≤ 0; results below the normal range are exactly 0.
 func expBelow(x VecVirtual) VecVirtual {
-	keep, low := YMM(), load(constant(-87))
-	VCMPPS(Imm(5), low, x, keep) // not less: true for NaN
+	keep, low, mask := reg(), load(constant(-87)), K()
+	if cur.bytes == 64 {
+		VCMPPS(Imm(5), low, x, mask) // not less: true for NaN
+	} else {
+		VCMPPS(Imm(5), low, x, keep)
+	}
 	// The operand that may be NaN comes first in Go's order: it is passed on.
 	VMAXPS(x, low, x)
 	p := exp(x)
-	VANDPS(keep, p, p)
+	if cur.bytes == 64 {
+		VMOVUPS_Z(p, mask, p)
+	} else {
+		VANDPS(keep, p, p)
+	}
 	return p
 }
 
@@ -52,15 +60,15 @@ const signBit, absBits = 0x80000000, 0x7fffffff
 // of the normal distribution, as e·t·P(t) with t = 1/(1+0.36·a). P was fitted to
 // the least relative error, 1e-6, which makes 2e-7 of GELU at most.
 func normalTail(x VecVirtual) (a, e, q VecVirtual) {
-	a, q = YMM(), YMM()
+	a, q = reg(), reg()
 	VANDPS(constantBits(absBits), x, a)
 	VMOVUPS(constant(13), q)
 	VMINPS(a, q, a)
-	half := YMM()
+	half := reg()
 	VMULPS(constant(-0.5), a, half)
 	VMULPS(a, half, half)
 	e = exp(half)
-	t := YMM()
+	t := reg()
 	VMOVUPS(constant(1), q)
 	VMOVUPS(constant(0.36), t)
 	VFMADD213PS(q, a, t)
@@ -110,7 +118,7 @@ func geluGradOf(x, a, e, d VecVirtual) VecVirtual {
 
 // tanhArgument returns -2·sqrt(2/π)·(x + 0.044715·x³) and x².
 func tanhArgument(x VecVirtual) (u, square VecVirtual) {
-	square, u = YMM(), YMM()
+	square, u = reg(), reg()
 	VMULPS(x, x, square)
 	VMULPS(constant(-2*0.7978845608028654*0.044715), square, u)
 	VADDPS(constant(-2*0.7978845608028654), u, u)
@@ -120,7 +128,7 @@ func tanhArgument(x VecVirtual) (u, square VecVirtual) {
 
 // geluTanh returns x·sigmoid(2u), which is the same as x/2·(1+tanh u).
 func geluTanh(x VecVirtual) VecVirtual {
-	t, w := load(constant(-10)), YMM() // at -10 the result is -1e-37 already
+	t, w := load(constant(-10)), reg() // at -10 the result is -1e-37 already
 	VMAXPS(x, t, x)
 	VMOVUPS(constant(9.9), t)
 	VMINPS(x, t, w)
@@ -141,7 +149,7 @@ func geluTanhGrad(x VecVirtual) VecVirtual {
 	u, square := tanhArgument(x)
 	e := exp(u)
 	s := load(constant(1))
-	t = YMM()
+	t = reg()
 	VADDPS(e, s, t)
 	VDIVPS(t, s, s)
 	return geluTanhGradOf(x, square, e, s)
@@ -149,14 +157,14 @@ func geluTanhGrad(x VecVirtual) VecVirtual {
 
 // geluTanhBoth returns geluTanh(x) and its derivative.
 func geluTanhBoth(x VecVirtual) (y, grad VecVirtual) {
-	t, w := load(constant(-10)), YMM()
+	t, w := load(constant(-10)), reg()
 	VMAXPS(x, t, x)
 	VMOVUPS(constant(9.9), t)
 	VMINPS(x, t, w)
 	u, square := tanhArgument(w)
 	e := exp(u)
 	s := load(constant(1))
-	t = YMM()
+	t = reg()
 	VADDPS(e, s, t)
 	VDIVPS(t, x, x)
 	VDIVPS(t, s, s)
@@ -182,7 +190,7 @@ func relu(x VecVirtual) VecVirtual {
 }
 
 func reluGrad(x VecVirtual) VecVirtual {
-	z, m := zero(), YMM()
+	z, m := zero(), reg()
 	VCMPPS(Imm(0x1e), z, x, m) // greater
 	VANDPS(constant(1), m, m)
 	VCMPPS(Imm(3), x, x, z) // unordered: all ones, a NaN
@@ -192,16 +200,21 @@ func reluGrad(x VecVirtual) VecVirtual {
 
 // tanh follows Cephes' tanhf: a polynomial below 0.625, 1 - 2/(e^2|x|+1) above.
 func tanh(x VecVirtual) VecVirtual {
-	a, t := YMM(), YMM()
+	a, t := reg(), reg()
 	VANDPS(constantBits(absBits), x, a)
 	VMOVUPS(constant(40), t)
 	VMINPS(a, t, a)
-	square := YMM()
+	square := reg()
 	VMULPS(x, x, square)
 	small := poly(square, -3.33332819422e-1, 1.33314422036e-1, -5.37397155531e-2, 2.06390887954e-2, -5.70498872745e-3)
 	VMULPS(square, small, small)
 	VFMADD213PS(x, x, small)
-	VCMPPS(Imm(1), constant(0.625), a, square) // less
+	mask := K()
+	if cur.bytes == 64 {
+		VCMPPS(Imm(1), constant(0.625), a, mask) // less
+	} else {
+		VCMPPS(Imm(1), constant(0.625), a, square)
+	}
 	VADDPS(a, a, a)
 	e := exp(a)
 	VADDPS(constant(1), e, e)
@@ -211,7 +224,11 @@ func tanh(x VecVirtual) VecVirtual {
 	VSUBPS(e, t, e)
 	VANDPS(constantBits(signBit), x, t)
 	VORPS(t, e, e)
-	VBLENDVPS(square, small, e, e)
+	if cur.bytes == 64 {
+		VBLENDMPS(small, e, mask, e)
+	} else {
+		VBLENDVPS(square, small, e, e)
+	}
 	return e
 }
 
@@ -269,39 +286,107 @@ func functions() {
 	}}.emit()
 	finish()
 
-	for _, f := range []struct {
-		name, doc   string
-		value, grad func(VecVirtual) VecVirtual
-		both        func(VecVirtual) (y, grad VecVirtual)
-	}{
-		{"gelu", "x·Φ(x)", gelu, geluGrad, geluBoth},
-		{"geluTanh", "GELU's tanh approximation of x", geluTanh, geluTanhGrad, geluTanhBoth},
-		{"relu", "max(x, 0)", relu, reluGrad, func(x VecVirtual) (y, grad VecVirtual) { return relu(x), reluGrad(x) }},
-		{"tanh", "tanh x", tanh, tanhGrad, tanhBoth},
-	} {
-		function(f.name+"AVX2", "func(y, x *float32, n int)", "sets y to "+f.doc+".")
-		loop{in: []string{"x"}, out: []string{"y"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-			return one(f.value(in[0]))
-		}}.emit()
-		finish()
-		function(f.name+"BiasAVX2", "func(y, bias *float32, n int)", "sets y to "+f.doc+" with x = y + bias.")
-		loop{in: []string{"y", "bias"}, out: []string{"y"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-			VADDPS(in[1], in[0], in[0])
-			return one(f.value(in[0]))
-		}}.emit()
-		finish()
-		function(f.name+"GradAVX2", "func(dx, x, dy *float32, n int)", "sets dx to dy times the derivative of "+f.doc+".")
-		loop{in: []string{"x", "dy"}, out: []string{"dx"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-			g := f.grad(in[0])
-			VMULPS(in[1], g, g)
-			return one(g)
-		}}.emit()
-		finish()
-		function(f.name+"BothAVX2", "func(y, slope, x *float32, n int)", "sets y to "+f.doc+" and slope to its derivative.")
-		loop{in: []string{"x"}, out: []string{"y", "slope"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-			y, g := f.both(in[0])
-			return []VecVirtual{y, g}
-		}}.emit()
-		finish()
+	for _, f := range activations {
+		both(func(suffix string) { f.forward(suffix) })
+		f.backward()
 	}
+	expSumWide()
+}
+
+// activation is one of the activation functions and its derivative.
+type activation struct {
+	name, doc   string
+	value, grad func(VecVirtual) VecVirtual
+	both        func(VecVirtual) (y, grad VecVirtual)
+}
+
+var activations = []activation{
+	{"gelu", "x·Φ(x)", gelu, geluGrad, geluBoth},
+	{"geluTanh", "GELU's tanh approximation of x", geluTanh, geluTanhGrad, geluTanhBoth},
+	{"relu", "max(x, 0)", relu, reluGrad, func(x VecVirtual) (y, grad VecVirtual) { return relu(x), reluGrad(x) }},
+	{"tanh", "tanh x", tanh, tanhGrad, tanhBoth},
+}
+
+func (f activation) forward(suffix string) {
+	function(f.name+suffix, "func(y, x *float32, n int)", "sets y to "+f.doc+".")
+	loop{in: []string{"x"}, out: []string{"y"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		return one(f.value(in[0]))
+	}}.emit()
+	finish()
+	function(f.name+"Bias"+suffix, "func(y, bias *float32, n int)", "sets y to "+f.doc+" with x = y + bias.")
+	loop{in: []string{"y", "bias"}, out: []string{"y"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		VADDPS(in[1], in[0], in[0])
+		return one(f.value(in[0]))
+	}}.emit()
+	finish()
+}
+
+func (f activation) backward() {
+	function(f.name+"GradAVX2", "func(dx, x, dy *float32, n int)", "sets dx to dy times the derivative of "+f.doc+".")
+	loop{in: []string{"x", "dy"}, out: []string{"dx"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		g := f.grad(in[0])
+		VMULPS(in[1], g, g)
+		return one(g)
+	}}.emit()
+	finish()
+	function(f.name+"BothAVX2", "func(y, slope, x *float32, n int)", "sets y to "+f.doc+" and slope to its derivative.")
+	loop{in: []string{"x"}, out: []string{"y", "slope"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+		y, g := f.both(in[0])
+		return []VecVirtual{y, g}
+	}}.emit()
+	finish()
+}
+
+// expSumWide is expSumAVX2 in vectors of 16, of which the halves are its two sums:
+// what is left at the end goes to the first, 8 elements at a time, as there.
+func expSumWide() {
+	cur = zmm
+	function("expSumAVX512", "func(y, x *float32, n int, top, scale float32) float32", "sets y = exp(scale·(x-top)), for no x above top, and returns the sum, to the bit\nof expSumAVX2.")
+	y, x, n := pointer("y"), pointer("x"), pointer("n")
+	top, scale, acc := scalar("top"), scalar("scale"), zero()
+	value := func(v VecVirtual) VecVirtual {
+		VSUBPS(top, v, v)
+		VMULPS(scale, v, v)
+		return expBelow(v)
+	}
+	SUBQ(Imm(16), n)
+	JL(LabelRef("rest"))
+	Label("vector")
+	e := value(load(Mem{Base: x}))
+	VADDPS(e, acc, acc)
+	VMOVUPS(e, Mem{Base: y})
+	ADDQ(Imm(64), x)
+	ADDQ(Imm(64), y)
+	SUBQ(Imm(16), n)
+	JGE(LabelRef("vector"))
+	Label("rest")
+	ADDQ(Imm(16), n)
+	JZ(LabelRef("summed"))
+	Label("eight")
+	some, v := GP64(), reg()
+	MOVQ(U32(8), some)
+	CMPQ(n, some)
+	CMOVQLT(n, some)
+	mask := firstLanes(some)
+	VMOVUPS_Z(Mem{Base: x}, mask, v)
+	e = value(v)
+	VADDPS(e, acc, mask, acc)
+	VMOVUPS(e, mask, Mem{Base: y})
+	ADDQ(Imm(32), x)
+	ADDQ(Imm(32), y)
+	SUBQ(Imm(8), n)
+	JG(LabelRef("eight"))
+	Label("summed")
+	Store(reduceWide(acc, add).AsX(), ReturnIndex(0))
+	finish()
+	cur = ymm
+}
+
+// reduceWide folds the halves of a vector of 16 and then as reduce does.
+func reduceWide(acc VecVirtual, op func(a, b, d Op)) VecVirtual {
+	hi := YMM()
+	VEXTRACTF64X4(Imm(1), acc, hi)
+	lo := acc.AsY().(VecVirtual)
+	op(hi, lo, lo)
+	return reduce([]VecVirtual{lo}, op)
 }

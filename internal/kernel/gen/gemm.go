@@ -23,11 +23,7 @@ var (
 
 func (w width) zero() VecVirtual {
 	v := w.reg()
-	if w.bytes == 64 {
-		VPXORD(v, v, v)
-	} else {
-		VXORPS(v, v, v)
-	}
+	VXORPS(v, v, v)
 	return v
 }
 

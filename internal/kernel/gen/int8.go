@@ -33,6 +33,7 @@ func int8Kernels() {
 		integerKernel{zmm, "vnniz", true}.emit(h, 4)
 	}
 	dequantize()
+	finishSums()
 	widen()
 	sumBytes()
 	quantize()
@@ -161,6 +162,28 @@ func dequantize() {
 	finish()
 }
 
+// finishSums is the end of a product in one pass.
+func finishSums() {
+	for _, f := range append([]activation{{name: "none", doc: "x", value: func(x VecVirtual) VecVirtual { return x }}}, activations...) {
+		both(func(suffix string) {
+			function(f.name+"Sums"+suffix, "func(y *float32, acc, sums *int32, scale, bias *float32, n int, z, c int32)",
+				"sets y to "+f.doc+" with x = float(acc - z·sums - c)·scale + bias.")
+			z, c := scalar("z"), scalar("c")
+			loop{in: []string{"acc", "sums", "scale", "bias"}, out: []string{"y"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+				x := in[0]
+				VPMULLD(z, in[1], in[1])
+				VPADDD(c, in[1], in[1])
+				VPSUBD(in[1], x, x)
+				VCVTDQ2PS(x, x)
+				VMULPS(in[2], x, x)
+				VADDPS(in[3], x, x)
+				return one(f.value(x))
+			}}.emit()
+			finish()
+		})
+	}
+}
+
 func sumBytes() {
 	function("sumBytesAVX2", "func(a *uint8, n int) int64", "returns the sum of n bytes, a multiple of 32, not 0.")
 	a, n := pointer("a"), pointer("n")
@@ -207,6 +230,26 @@ func widen() {
 }
 
 func quantize() {
+	cur = zmm
+	function("quantizeAVX512", "func(dst *uint8, x *float32, n int, scale float32, zero int32)",
+		"sets dst = saturate(round(x/scale) + zero), half to even, over n elements,\na multiple of 16, not 0.")
+	to, from, left := pointer("dst"), pointer("x"), pointer("n")
+	unit, shift, least := scalar("scale"), scalar("zero"), zero()
+	Label("step")
+	v := load(Mem{Base: from})
+	VDIVPS(unit, v, v)
+	VMINPS(constant(1<<30), v, v) // beyond the range of int32 is no number
+	VCVTPS2DQ(v, v)
+	VPADDD(shift, v, v)
+	VPMAXSD(least, v, v)
+	VPMOVUSDB(v, Mem{Base: to})
+	ADDQ(Imm(64), from)
+	ADDQ(Imm(16), to)
+	SUBQ(Imm(16), left)
+	JNZ(LabelRef("step"))
+	finish()
+	cur = ymm
+
 	function("quantizeAVX2", "func(dst *uint8, x *float32, n int, scale float32, zero int32)",
 		"sets dst = saturate(round(x/scale) + zero), half to even, over n elements,\na multiple of 8, not 0.")
 	dst, x, n := pointer("dst"), pointer("x"), pointer("n")

@@ -12,9 +12,22 @@ import (
 
 const vec = 32 // bytes in a vector of 8 float32
 
+// cur is the width in which loops and functions are written.
+var cur = ymm
+
+// both writes what f writes in both widths; f names its functions by suffix.
+func both(f func(suffix string)) {
+	f("AVX2")
+	cur = zmm
+	f("AVX512")
+	cur = ymm
+}
+
+func reg() VecVirtual { return cur.reg() }
+
 var constants = map[uint32]Mem{}
 
-// constant returns a vector of 8 copies of v in read-only memory.
+// constant returns a vector of 16 copies of v in read-only memory.
 func constant(v float64) Mem { return constantBits(math.Float32bits(float32(v))) }
 
 func constantBits(b uint32) Mem {
@@ -22,7 +35,7 @@ func constantBits(b uint32) Mem {
 		return m
 	}
 	m := GLOBL(fmt.Sprintf("const_%08x", b), 8|16) // RODATA|NOPTR
-	for i := range 8 {
+	for i := range 16 {
 		DATA(4*i, U32(b))
 	}
 	constants[b] = m
@@ -62,22 +75,18 @@ func scalar(name string) VecVirtual {
 	if err != nil {
 		panic(err)
 	}
-	y := YMM()
+	y := reg()
 	VBROADCASTSS(b.Addr, y)
 	return y
 }
 
 func load(m Op) VecVirtual {
-	y := YMM()
+	y := reg()
 	VMOVUPS(m, y)
 	return y
 }
 
-func zero() VecVirtual {
-	y := YMM()
-	VXORPS(y, y, y)
-	return y
-}
+func zero() VecVirtual { return cur.zero() }
 
 // tailMask returns the mask of the first n elements, 0 < n < 8; n is destroyed.
 func tailMask(n GPVirtual) VecVirtual {
@@ -99,6 +108,10 @@ type loop struct {
 }
 
 func (l loop) emit() {
+	if cur.bytes == 64 {
+		l.wide()
+		return
+	}
 	ptr := map[string]GPVirtual{}
 	for _, s := range append(append([]string(nil), l.in...), l.out...) {
 		if _, ok := ptr[s]; !ok {
@@ -151,6 +164,55 @@ func (l loop) emit() {
 		VMASKMOVPS(y, mask, Mem{Base: ptr[l.out[k]], Index: i, Scale: 1})
 	}
 	Label("done")
+}
+
+// wide writes the loop with vectors of 16.
+func (l loop) wide() {
+	ptr := map[string]GPVirtual{}
+	for _, s := range append(append([]string(nil), l.in...), l.out...) {
+		if _, ok := ptr[s]; !ok {
+			ptr[s] = pointer(s)
+		}
+	}
+	n, i := pointer("n"), GP64()
+	XORQ(i, i)
+	at := func(s string) Mem { return Mem{Base: ptr[s], Index: i, Scale: 1} }
+	SUBQ(Imm(16), n)
+	JL(LabelRef("vectors"))
+	Label("single")
+	var in []VecVirtual
+	for _, s := range l.in {
+		in = append(in, load(at(s)))
+	}
+	for k, z := range l.body(in, 0, nil) {
+		VMOVUPS(z, at(l.out[k]))
+	}
+	ADDQ(Imm(64), i)
+	SUBQ(Imm(16), n)
+	JGE(LabelRef("single"))
+	Label("vectors")
+	ADDQ(Imm(16), n)
+	JZ(LabelRef("done"))
+	mask := firstLanes(n)
+	in = nil
+	for _, s := range l.in {
+		z := reg()
+		VMOVUPS_Z(at(s), mask, z)
+		in = append(in, z)
+	}
+	for k, z := range l.body(in, 0, mask) {
+		VMOVUPS(z, mask, at(l.out[k]))
+	}
+	Label("done")
+}
+
+// firstLanes returns the mask of the first n elements, n < 16.
+func firstLanes(n GPVirtual) OpmaskVirtual {
+	bits, mask := GP32(), K()
+	MOVL(U32(0xffff), bits)
+	BZHIL(n.As32(), bits, bits)
+	KMOVW(bits, mask)
+	return mask
 }
 
 func finish() {

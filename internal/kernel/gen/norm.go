@@ -7,19 +7,21 @@ import (
 )
 
 func normLoops() {
-	function("normalizeAVX2", "func(y, x, gamma, beta *float32, n int, mean, rstd float32)", "sets y = (x-mean)·rstd·gamma + beta.")
-	mean, rstd := scalar("mean"), scalar("rstd")
-	loop{in: []string{"x", "gamma", "beta"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-		VSUBPS(mean, in[0], in[0])
-		VMULPS(rstd, in[0], in[0])
-		VFMADD213PS(in[2], in[1], in[0])
-		return in[:1]
-	}}.emit()
-	finish()
+	both(func(suffix string) {
+		function("normalize"+suffix, "func(y, x, gamma, beta *float32, n int, mean, rstd float32)", "sets y = (x-mean)·rstd·gamma + beta.")
+		mean, rstd := scalar("mean"), scalar("rstd")
+		loop{in: []string{"x", "gamma", "beta"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+			VSUBPS(mean, in[0], in[0])
+			VMULPS(rstd, in[0], in[0])
+			VFMADD213PS(in[2], in[1], in[0])
+			return in[:1]
+		}}.emit()
+		finish()
+	})
 
 	function("normGradSumsAVX2", "func(dgamma, dbeta, dy, x, gamma *float32, n int, mean, rstd float32) (sg, sgh float32)",
 		"adds dy·h to dgamma and dy to dbeta, with h = (x-mean)·rstd,\nand returns Σ dy·gamma and Σ dy·gamma·h.")
-	mean, rstd = scalar("mean"), scalar("rstd")
+	mean, rstd := scalar("mean"), scalar("rstd")
 	sg, sgh := zeros(2), zeros(2)
 	loop{in: []string{"dy", "x", "gamma", "dgamma", "dbeta"}, out: []string{"dgamma", "dbeta"}, unroll: 2, body: func(in []VecVirtual, lane int, _ Op) []VecVirtual {
 		dy, h, g, dgamma, dbeta := in[0], in[1], in[2], in[3], in[4]
