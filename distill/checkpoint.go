@@ -111,6 +111,7 @@ func RemoveCheckpoint(dir string) error {
 		for _, names := range []string{checkpointName, olderNames, checkpointName + ".tmp*"} {
 			err = errors.Join(err, removeAll(d, names))
 		}
+		err = errors.Join(err, removePlan(d))
 	}
 	err = errors.Join(err, removeAll(filepath.Join(dir, labelsName), "logits-*.log"))
 	if err != nil {

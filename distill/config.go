@@ -112,6 +112,20 @@ type Config struct {
 	// Stage names the run in the log and in Progress, where it is one of several.
 	Stage string
 
+	// TimeBudget, if not 0, bounds the time of Run: a few steps are timed, and
+	// training has as many, at most those of Epochs or Steps, as will fit, with the
+	// whole schedule of the learning rate. The number depends on the machine;
+	// what results is that of Steps set to it. A run that goes on from a checkpoint
+	// keeps to its number and has the whole time again. Where the steps
+	// take longer than was planned, training ends early; see Report.OutOfTime.
+	TimeBudget time.Duration
+	// MaxMemory, if not 0, bounds what training holds, in bytes, as
+	// Estimate.Memory counts it: the batch is halved and Accumulate doubled until
+	// it fits. The same settings and data decide alike on every machine.
+	MaxMemory int64
+	// Decided, if not nil, is told in words what these two led to.
+	Decided func(what string)
+
 	// Progress, if not nil, is told of every step.
 	Progress func(Progress)
 	// Labelling, if not nil, is told how far the teacher has labelled Task.
@@ -181,6 +195,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("distill: dropout %v is outside [0, 1)", c.Dropout)
 	case c.Decay != Linear && c.Decay != Cosine && c.Decay != Constant:
 		return fmt.Errorf("distill: decay %q is none of linear, cosine, constant", c.Decay)
+	}
+	if c.TimeBudget < 0 || c.MaxMemory < 0 {
+		return fmt.Errorf("distill: a time budget of %v and a bound of %d bytes; neither may be negative", c.TimeBudget, c.MaxMemory)
 	}
 	if err := c.checkOptimizer(); err != nil {
 		return err

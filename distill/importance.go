@@ -27,7 +27,7 @@ func Importance(ctx context.Context, m *onnx.Model, c Config, batches int) (*pru
 		return nil, err
 	}
 	defer t.close()
-	if err := t.listen(ctx); err != nil {
+	if err := t.listen(ctx, t.steps); err != nil {
 		return nil, err
 	}
 	total := new(prune.Importance)

@@ -33,8 +33,12 @@ type stream struct {
 	padded bool             // a loss reads more than packed passes compute
 }
 
-// rowMultiple rounds R up, so that batches share few shapes.
-const rowMultiple = 32
+const (
+	// rowMultiple rounds R up, so that batches share few shapes.
+	rowMultiple = 32
+	// labelBatch is the number of texts that the teacher labels at a time.
+	labelBatch = 32
+)
 
 // prefetched is how many batches are made while one is in use.
 const prefetched = 2
@@ -262,7 +266,7 @@ func (c *Config) label(ctx context.Context, s *stream, t *teacher.Teacher, tok *
 			return fmt.Errorf("distill: labelling: %w", err)
 		}
 	}
-	opts := corpus.ViewOptions{BatchSize: 32, MaxLength: min(c.MaxLength, teacher.MaxLength(c.Teacher, c.MaxLength))}
+	opts := corpus.ViewOptions{BatchSize: labelBatch, MaxLength: min(c.MaxLength, teacher.MaxLength(c.Teacher, c.MaxLength))}
 	v, err := corpus.NewTaskView(data, tok, opts)
 	if err != nil {
 		return fmt.Errorf("distill: labelling: %w", err)

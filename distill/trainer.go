@@ -28,6 +28,8 @@ type Report struct {
 	Evaluations []Evaluation `json:"evaluations,omitempty"`
 	Best        *Evaluation  `json:"best,omitempty"`
 	Stopped     bool         `json:"stopped,omitempty"`
+	// OutOfTime tells that Config.TimeBudget ended the run before its last step.
+	OutOfTime bool `json:"out_of_time,omitempty"`
 	// Tokens (without padding) were seen by this process in Seconds of training.
 	Tokens  int64   `json:"tokens"`
 	Seconds float64 `json:"seconds"`
@@ -61,6 +63,7 @@ type trainer struct {
 	averages []float64
 	tokens   int64
 	saved    time.Time
+	deadline time.Time // of the time budget; zero without
 	report   *Report
 }
 
@@ -72,7 +75,15 @@ type trainer struct {
 // checkpoint of another run ([*CheckpointError]). When ctx ends, the state is
 // saved first and the error wraps ctx's.
 func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, error) {
+	began := time.Now()
 	if err := c.Validate(); err != nil {
+		return nil, nil, err
+	}
+	c, err := c.fit(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c, err = c.budget(ctx, m, time.Since(began)); err != nil {
 		return nil, nil, err
 	}
 	t, err := newTrainer(m, &c)
@@ -80,6 +91,9 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 		return nil, nil, err
 	}
 	defer t.close()
+	if c.TimeBudget > 0 {
+		t.deadline = began.Add(c.TimeBudget)
+	}
 	if err := t.train(ctx); err != nil {
 		removeEmpty(c.Checkpoint)
 		return nil, nil, err
@@ -160,11 +174,12 @@ func (c *Config) steps(perEpoch int) int {
 	return max(1, c.Epochs*perEpoch/c.Accumulate)
 }
 
-// listen lets the streams that want soft labels hear the teacher.
-func (t *trainer) listen(ctx context.Context) error {
+// listen lets the streams that want soft labels hear the teacher, on the first
+// batches.
+func (t *trainer) listen(ctx context.Context, batches int) error {
 	for _, s := range t.streams {
 		if s.taught() {
-			if err := t.cfg.listen(ctx, s, t.heads, t.tok, t.steps*t.cfg.Accumulate); err != nil {
+			if err := t.cfg.listen(ctx, s, t.heads, t.tok, batches); err != nil {
 				return err
 			}
 		}
@@ -200,12 +215,13 @@ func (t *trainer) train(ctx context.Context) error {
 		return err
 	}
 	if t.step < t.steps && !t.exhausted() {
-		if err := t.listen(ctx); err != nil {
+		if err := t.listen(ctx, t.steps*t.cfg.Accumulate); err != nil {
 			return err
 		}
 	}
 	start, resumed := time.Now(), t.step
 	t.saved = start
+	late := false
 	for {
 		if t.pending() {
 			if err := t.evaluate(ctx); err != nil {
@@ -218,11 +234,14 @@ func (t *trainer) train(ctx context.Context) error {
 		if t.step >= t.steps || t.exhausted() {
 			break
 		}
+		if late = t.outOfTime(start, resumed); late && t.step > resumed {
+			break
+		}
 		if err := t.advance(ctx, start, resumed); err != nil {
 			return err
 		}
 	}
-	t.report = &Report{Steps: t.step, Resumed: resumed, Losses: t.losses(), Stopped: t.step < t.steps, Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
+	t.report = &Report{Steps: t.step, Resumed: resumed, Losses: t.losses(), Stopped: t.exhausted() && t.step < t.steps, OutOfTime: late, Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
 	t.evaluations(t.report)
 	if err := t.saveCheckpoint(); err != nil {
 		t.cfg.warn(fmt.Errorf("%w; the training is complete all the same", err))

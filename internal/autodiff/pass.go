@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"weak"
 
@@ -238,6 +239,9 @@ func (q *Pass) bindInputs() error {
 		}
 	}
 	q.machine = gorgonia.NewTapeMachine(q.graph)
+	// Its finalizer does nothing without CUDA, and as the machine is reached from
+	// the graph's own operators it would keep all of this from ever being freed.
+	runtime.SetFinalizer(q.machine, nil)
 	return nil
 }
 
@@ -308,6 +312,10 @@ func (q *Pass) Run(feed Feed) ([]float32, error) {
 	}
 	return q.losses, nil
 }
+
+// Bytes is what the pass needs of the memory of activations and gradients that all
+// passes of a program share, once it is compiled.
+func (q *Pass) Bytes() int64 { return 4 * int64(q.need) }
 
 // NotFiniteError is a loss term whose value is not a finite number.
 type NotFiniteError struct {

@@ -1,0 +1,103 @@
+package distill
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/litekit/lite/onnx"
+)
+
+// budgetName is the file beside a checkpoint that holds the plan of a time
+// budget, so that a run that goes on has the same schedule.
+const budgetName = "budget.json"
+
+// budgetShare is the part of a time budget that is planned with: batches differ.
+const budgetShare = 0.9
+
+// timePlan is how many steps fit a time budget, as it was measured when the run began.
+type timePlan struct {
+	Of    string `json:"of"` // the settings that it is for
+	Steps int    `json:"steps"`
+}
+
+// budget sets the number of steps that fit Config.TimeBudget, by timing a few. A run
+// that goes on keeps to the number it began with. taken is what went by already.
+func (c Config) budget(ctx context.Context, m *onnx.Model, taken time.Duration) (Config, error) {
+	if c.TimeBudget == 0 {
+		return c, nil
+	}
+	of := fmt.Sprint(c.TimeBudget, c.Epochs, c.Steps, c.Batch, c.Accumulate, c.MaxLength)
+	path := filepath.Join(c.Checkpoint, budgetName)
+	if data, err := os.ReadFile(path); c.Checkpoint != "" && err == nil {
+		var old timePlan
+		if json.Unmarshal(data, &old) == nil && old.Of == of && old.Steps > 0 {
+			c.Steps = old.Steps
+			return c, nil
+		}
+	}
+	start := time.Now()
+	e, err := Plan(ctx, m, c)
+	if err != nil {
+		return c, err
+	}
+	left := c.TimeBudget.Seconds()*budgetShare - taken.Seconds() - time.Since(start).Seconds() - e.Labelling
+	steps := int(left / (e.Training + e.Evaluation) * float64(e.Steps))
+	if steps < 1 {
+		return c, fmt.Errorf("distill: %v is too short for a step: labelling takes %.0f seconds and a step %.2f; give more time, or a smaller student or batch",
+			c.TimeBudget, e.Labelling, e.Training/float64(e.Steps))
+	}
+	if steps < e.Steps {
+		c.decided("%d steps in place of %d, so that training ends within %v; with that number of steps in place of the time the same bytes come again", steps, e.Steps, c.TimeBudget)
+	}
+	c.Steps = min(steps, e.Steps)
+	return c, c.keepPlan(path, timePlan{of, c.Steps})
+}
+
+// keepPlan writes the plan beside the checkpoints.
+func (c *Config) keepPlan(path string, p timePlan) error {
+	if c.Checkpoint == "" {
+		return nil
+	}
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = os.MkdirAll(c.Checkpoint, 0o777)
+	}
+	if err == nil {
+		err = os.WriteFile(path+".tmp", data, 0o666)
+	}
+	if err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		return fmt.Errorf("distill: checkpoints cannot be kept in %s: %w; choose a directory that can be written", c.Checkpoint, err)
+	}
+	return nil
+}
+
+// removePlan deletes what keepPlan wrote.
+func removePlan(dir string) (err error) {
+	for _, name := range []string{budgetName, budgetName + ".tmp"} {
+		if e := os.Remove(filepath.Join(dir, name)); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+// outOfTime tells whether another step would end after the deadline.
+func (t *trainer) outOfTime(start time.Time, resumed int) bool {
+	if t.deadline.IsZero() {
+		return false
+	}
+	step := time.Duration(0)
+	if n := t.step - resumed; n > 0 {
+		step = time.Since(start) / time.Duration(n)
+	}
+	return time.Now().Add(step).After(t.deadline)
+}

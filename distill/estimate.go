@@ -1,0 +1,368 @@
+package distill
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/onnx"
+)
+
+// Estimate says what a run will take; see [Plan].
+type Estimate struct {
+	// Parameters are those of the model, heads for the losses included,
+	// Trainable those that are trained, each once (a tied decoder is none).
+	Parameters int64 `json:"parameters"`
+	Trainable  int64 `json:"trainable"`
+	// Steps are the updates, Batch and Accumulate what they see.
+	Steps      int `json:"steps"`
+	Batch      int `json:"batch"`
+	Accumulate int `json:"accumulate"`
+	// Examples are the sequences, and Tokens the tokens without padding, that all
+	// steps see, on both views.
+	Examples int64 `json:"examples"`
+	Tokens   int64 `json:"tokens"`
+	// Memory is what training holds, in bytes: weights, gradients, moments,
+	// activations of the largest batch, tokens and soft labels. The
+	// corpus, a teacher's session and the Go runtime come on top; see Live.
+	Memory int64 `json:"memory"`
+	// Live is the Go heap in use after the steps that were tried, in bytes, the
+	// caller's included, and what making the result adds to it.
+	Live int64 `json:"live"`
+	// Labels and Checkpoints are the bytes on disk.
+	Labels      int64 `json:"labels"`
+	Checkpoints int64 `json:"checkpoints"`
+	// Labelling, Training and Evaluation are times in seconds.
+	Labelling  float64 `json:"labelling_seconds"`
+	Training   float64 `json:"training_seconds"`
+	Evaluation float64 `json:"evaluation_seconds"`
+}
+
+// Seconds is the whole time.
+func (e *Estimate) Seconds() float64 { return e.Labelling + e.Training + e.Evaluation }
+
+// Plan says what [Run] will take, without running it: it builds the model, lets the
+// teacher label a few batches, and times a few steps, the largest batch among them,
+// on copies. m is not changed, and nothing is written; soft labels that a
+// cache holds already are not counted as such.
+//
+// Errors are those that Run would meet before its first step.
+func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
+	checkpoint, cache := c.Checkpoint != "", c.cache() != ""
+	c.Checkpoint, c.Cache, c.Log = "", "", ""
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c, err := c.fit(m)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTrainer(m, &c)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	e := &Estimate{Steps: t.steps, Batch: c.Batch, Accumulate: c.Accumulate, Parameters: t.model.Parameters()}
+	for _, p := range t.params {
+		e.Trainable += int64(len(p.Value))
+	}
+	s, err := t.survey()
+	if err != nil {
+		return nil, err
+	}
+	if err := t.planLabels(ctx, e); err != nil {
+		return nil, err
+	}
+	if !cache {
+		e.Labels = 0
+	}
+	if err := t.planSteps(ctx, e, s); err != nil {
+		return nil, err
+	}
+	arena, err := t.arena(s, c.Batch)
+	if err != nil {
+		return nil, err
+	}
+	e.Memory = t.footprint(arena)
+	if checkpoint {
+		state := 4 * e.Trainable * int64(t.copies())
+		e.Checkpoints = state * int64(max(1, c.KeepCheckpoints)+1) // the next is written before the last goes
+	}
+	return e, t.planEvaluation(ctx, e)
+}
+
+// copies is how many numbers of a checkpoint there are for each parameter.
+func (t *trainer) copies() int {
+	n := 3 // itself and two moments
+	if t.cfg.EMA > 0 {
+		n++
+	}
+	if t.cfg.Evaluate != nil {
+		n++
+	}
+	return n
+}
+
+// survey is what the batches of an epoch are like, by stream.
+type survey struct {
+	largest, usual []*corpus.Batch
+	shapes         int     // different ones
+	padded         float64 // mean tokens of a batch, padding included, over those of usual
+}
+
+// maxSurvey bounds the batches that are looked at.
+const maxSurvey = 4096
+
+// survey looks at the batches of the first epoch, at most maxSurvey of them evenly.
+func (t *trainer) survey() (*survey, error) {
+	out := &survey{}
+	var all, usual float64
+	seen := map[shapeKey]bool{}
+	for _, s := range t.streams {
+		n := s.perEpoch()
+		every := (n + maxSurvey - 1) / maxSurvey
+		var large, near *corpus.Batch
+		mean, count := 0.0, 0
+		for pass := range 2 { // the mean is known after the first
+			for k := 0; k < n; k += every {
+				b, err := s.source.Batch(0, k)
+				if err != nil {
+					return nil, fmt.Errorf("distill: %w", err)
+				}
+				size := float64(b.B * b.S)
+				if pass == 1 {
+					if near == nil || math.Abs(size-mean) < math.Abs(float64(near.B*near.S)-mean) {
+						near = b
+					}
+					continue
+				}
+				seen[shapeKey{s.view, b.B, b.S, b.R}] = true
+				mean, count = mean+size, count+1
+				if large == nil || b.S > large.S || b.S == large.S && b.R > large.R {
+					large = b
+				}
+			}
+			if pass == 0 {
+				mean /= float64(count)
+			}
+		}
+		all, usual = all+mean, usual+float64(near.B*near.S)
+		out.largest, out.usual = append(out.largest, large), append(out.usual, near)
+	}
+	out.shapes, out.padded = len(seen), all/usual
+	return out, nil
+}
+
+// planLabels lets the teacher label some batches of clean text and counts what
+// all of them take.
+func (t *trainer) planLabels(ctx context.Context, e *Estimate) error {
+	const some = 64 // examples
+	batches := min(t.steps*t.cfg.Accumulate, max(1, some/t.cfg.Batch))
+	var first, last time.Time
+	done := 0
+	t.cfg.Labelling = func(n, _ int) {
+		if last = time.Now(); n == 1 {
+			first = last
+		}
+		done = n
+	}
+	start := time.Now()
+	if err := t.listen(ctx, batches); err != nil {
+		return err
+	}
+	for _, s := range t.streams {
+		if !s.taught() || s.view != Clean {
+			continue
+		}
+		texts := min(t.cfg.Task.Len(), t.steps*t.cfg.Accumulate*t.cfg.Batch)
+		each := last.Sub(start).Seconds()
+		if done > 1 {
+			each = last.Sub(first).Seconds() / float64(done-1)
+		}
+		records := (texts + labelBatch - 1) / labelBatch
+		e.Labelling = each * float64(records)
+		e.Labels = int64(records)*recordBytes + 4*int64(texts)*int64(s.width)
+	}
+	return nil
+}
+
+// recordBytes frames a batch in the cache of logits: key, count and checksums.
+const recordBytes = 44
+
+// planSteps times steps on the largest and on usual batches. The first of each
+// also makes its graph.
+func (t *trainer) planSteps(ctx context.Context, e *Estimate, s *survey) error {
+	var compile, pass, update float64
+	for _, batches := range [][]*corpus.Batch{s.largest, s.usual} {
+		var first float64
+		for round := range 3 {
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("distill: stopped while the run was planned: %w", err)
+			}
+			start := time.Now()
+			t.program.ZeroGrad()
+			cleared := time.Now()
+			for i, x := range t.streams {
+				x.only = batches[i]
+				err := t.accumulate(ctx, x, 0)
+				x.only = nil
+				if err != nil {
+					return err
+				}
+			}
+			ran := time.Now()
+			if _, err := t.update(); err != nil {
+				return err
+			}
+			p, u := ran.Sub(cleared).Seconds(), time.Since(ran).Seconds()+cleared.Sub(start).Seconds()
+			switch round {
+			case 0:
+				first = p
+			case 1:
+				pass, update = p, u
+			default:
+				pass, update = min(pass, p), min(update, u)
+			}
+		}
+		compile = max(0, first-pass)
+	}
+	for _, x := range t.streams {
+		epochs := float64(e.Steps*e.Accumulate) / float64(x.perEpoch())
+		e.Examples += int64(math.Round(epochs * float64(x.source.Len())))
+		e.Tokens += int64(math.Round(epochs * float64(x.source.Tokens())))
+	}
+	e.Training = float64(e.Steps)*(pass*s.padded*float64(e.Accumulate)+update) + compile*float64(min(s.shapes, e.Steps))
+	return nil
+}
+
+// planEvaluation times one evaluation.
+func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
+	e.Live = heapInUse() + 4*e.Parameters
+	if t.cfg.Evaluate == nil {
+		return nil
+	}
+	start := time.Now()
+	m, err := t.result(nil)
+	if err == nil {
+		_, err = t.cfg.Evaluate(ctx, m)
+	}
+	if err != nil {
+		return fmt.Errorf("distill: evaluation: %w", err)
+	}
+	e.Evaluation = time.Since(start).Seconds() * math.Ceil(float64(e.Steps)/float64(t.evalEvery()))
+	return nil
+}
+
+// arena is what the passes over the largest batches need, in bytes, cut to
+// that many rows.
+func (t *trainer) arena(s *survey, rows int) (most int64, err error) {
+	for i, x := range t.streams {
+		b := s.largest[i]
+		if rows < b.B {
+			b = cut(b, rows)
+		}
+		if x.taught() && x.width == 0 { // nobody has asked the teacher yet
+			x.width = len(t.heads.list[0].Labels)
+			if x.view == Masked {
+				x.width = t.tok.VocabSize()
+			}
+		}
+		g, err := t.compile(x, b)
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, g.pass.Bytes())
+	}
+	return most, nil
+}
+
+// footprint is what training holds beside an arena of that size, in bytes. It
+// depends on the configuration, the data and the model alone.
+func (t *trainer) footprint(arena int64) int64 {
+	var trained int64
+	for _, p := range t.params {
+		trained += int64(len(p.Value))
+	}
+	total := arena + 4*trained*int64(t.copies()+1) // and the gradients
+	total += 2 * 4 * t.model.Parameters()          // the model as it was, and the result
+	for _, s := range t.streams {
+		const perToken = 9 // as corpus keeps them; more than heldTokens goes to a file
+		total += min(heldTokens, perToken*int64(s.source.Tokens()))
+		total += 4 * int64(len(s.soft))
+	}
+	return total
+}
+
+// heldTokens is the most that a view keeps of tokens in memory, in bytes.
+const heldTokens = 64 << 20
+
+// fit makes the batch smaller, and more of them to a step, until training fits
+// Config.MaxMemory.
+func (c Config) fit(m *onnx.Model) (Config, error) {
+	if c.MaxMemory == 0 {
+		return c, nil
+	}
+	t, err := newTrainer(m, &c)
+	if err != nil {
+		return c, err
+	}
+	defer t.close()
+	s, err := t.survey()
+	if err != nil {
+		return c, err
+	}
+	batch, accumulate := c.Batch, c.Accumulate
+	for {
+		arena, err := t.arena(s, batch)
+		if err != nil {
+			return c, err
+		}
+		need := t.footprint(arena)
+		if need <= c.MaxMemory {
+			break
+		}
+		if batch == 1 || accumulate > maxCount/2 {
+			return c, fmt.Errorf("distill: training takes %d MB even one example at a time, and no more than %d MB are allowed; take a smaller student or shorter sequences", need>>20, c.MaxMemory>>20)
+		}
+		batch, accumulate = (batch+1)/2, accumulate*2
+	}
+	if batch != c.Batch {
+		c.decided("batches of %d, %d to an update, in place of %d and %d, so that training fits in %d MB", batch, accumulate, c.Batch, c.Accumulate, c.MaxMemory>>20)
+		if c.Steps == 0 {
+			c.Steps = t.steps // as many updates as before
+		}
+	}
+	c.Batch, c.Accumulate = batch, accumulate
+	return c, nil
+}
+
+// decided tells of what a run settles by itself.
+func (c *Config) decided(format string, args ...any) {
+	if c.Decided != nil {
+		c.Decided(fmt.Sprintf(format, args...))
+	}
+}
+
+// cut is a batch's first rows.
+func cut(b *corpus.Batch, rows int) *corpus.Batch {
+	n := rows * b.S
+	out := &corpus.Batch{B: rows, S: b.S, Index: b.Index[:rows], IDs: b.IDs[:n], Mask: b.Mask[:n], Types: b.Types[:n]}
+	for _, at := range b.Rows {
+		if at < int64(n) {
+			out.R++
+		}
+	}
+	out.R = (out.R + rowMultiple - 1) / rowMultiple * rowMultiple
+	return out
+}
+
+// heapInUse is the Go heap that is held, in bytes.
+func heapInUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

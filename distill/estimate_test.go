@@ -1,0 +1,180 @@
+package distill_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/onnx"
+)
+
+func TestPlanWritesNothingAndCounts(t *testing.T) {
+	m := classifier(t, "1x16x2", 1)
+	before := m.Hash()
+	c := everything(t)
+	c.Checkpoint, c.Log, c.KeepCheckpoints, c.EMA = filepath.Join(t.TempDir(), "cp"), filepath.Join(t.TempDir(), "log"), 2, 0.9
+	c.Accumulate = 2
+	e, err := distill.Plan(context.Background(), m, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{c.Checkpoint, c.Log} {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s is there", path)
+		}
+	}
+	if m.Hash() != before {
+		t.Error("the model was changed")
+	}
+	_, report := run(t, m, c)
+	if e.Steps != report.Steps || e.Batch != 8 || e.Accumulate != 2 || float64(e.Tokens) < 0.9*float64(report.Tokens) || float64(e.Tokens) > 1.1*float64(report.Tokens) {
+		t.Errorf("estimate %+v, report %+v", e, report)
+	}
+	if e.Examples < 2*8*2*8*9/10 || e.Examples > 2*8*2*8 {
+		t.Errorf("%d examples; 16 batches of 8 on two views are at most 256, some rows being padding", e.Examples)
+	}
+	info, err := os.Stat(filepath.Join(c.Checkpoint, "state.ckpt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := info.Size() * 3; e.Checkpoints < want*8/10 || e.Checkpoints > want {
+		t.Errorf("%d bytes for checkpoints, one takes %d", e.Checkpoints, info.Size())
+	}
+	logs, _ := filepath.Glob(filepath.Join(c.Checkpoint, "labels", "*"))
+	if len(logs) != 1 {
+		t.Fatalf("labels %v", logs)
+	}
+	if info, err = os.Stat(logs[0]); err != nil || info.Size() < e.Labels || info.Size() > e.Labels+100 {
+		t.Errorf("%d bytes of labels, %d were expected", info.Size(), e.Labels)
+	}
+	if e.Trainable <= 0 || e.Parameters < e.Trainable || e.Training <= 0 || e.Labelling <= 0 {
+		t.Errorf("estimate %+v", e)
+	}
+}
+
+// What training holds is what was estimated, within a tenth: the heap is looked at
+// in the last step, when all batches have been seen.
+func TestMemoryIsThatOfTheEstimate(t *testing.T) {
+	m := classifier(t, "2x128x4", 1)
+	c := everything(t)
+	c.Loss, c.Batch = c.Loss[:3], 16
+	c.Steps = 4
+	base := heap()
+	e, err := distill.Plan(context.Background(), m, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var live int64
+	c.Hook = func(step int, _ []*distill.Param) {
+		if step == c.Steps {
+			live = heap() - base
+		}
+	}
+	out, _ := run(t, m, c)
+	live += 4 * out.Parameters() // of the result
+	t.Logf("estimate %.1f MB, held %.1f MB; with the caller's %.1f and %.1f", mb(e.Memory), mb(live), mb(e.Live), mb(live+base))
+	// The model itself is the caller's, and counted in the estimate.
+	if got := live + 4*m.Parameters(); got < e.Memory*9/10 || got > e.Memory*11/10 {
+		t.Errorf("training holds %d bytes, the estimate is %d", got, e.Memory)
+	}
+	if got := live + base; got < e.Live*9/10 || got > e.Live*11/10 {
+		t.Errorf("the process holds %d bytes, the estimate is %d", got, e.Live)
+	}
+	runtime.KeepAlive(m)
+}
+
+func mb(n int64) float64 { return float64(n) / 1e6 }
+
+func heap() int64 {
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return int64(s.HeapAlloc)
+}
+
+func TestMaxMemoryMakesBatchesSmaller(t *testing.T) {
+	m := classifier(t, "1x32x2", 1)
+	c := everything(t)
+	c.Batch, c.Steps = 16, 2
+	e, err := distill.Plan(context.Background(), m, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said string
+	c.Decided = func(what string) { said = what }
+	c.MaxMemory = e.Memory
+	if _, _, err := distill.Run(context.Background(), m, c); err != nil || said != "" {
+		t.Errorf("what fits was changed: %q, %v", said, err)
+	}
+	c.MaxMemory = e.Memory * 3 / 4
+	small, err := distill.Plan(context.Background(), m, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if small.Memory > c.MaxMemory || small.Batch >= 16 || small.Batch*small.Accumulate != 16 || !strings.Contains(said, "to an update") {
+		t.Errorf("%+v in %d bytes, %q", small, c.MaxMemory, said)
+	}
+	got, _ := run(t, m, c)
+	same := c
+	same.MaxMemory, same.Batch, same.Accumulate = 0, small.Batch, small.Accumulate
+	if want, _ := run(t, m, same); got.Hash() != want.Hash() {
+		t.Error("the run is not the one it says it is")
+	}
+	c.MaxMemory = 1000
+	if _, _, err := distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), "one example at a time") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTimeBudget(t *testing.T) {
+	m := classifier(t, "1x16x2", 1)
+	c := everything(t)
+	c.Steps, c.TimeBudget, c.Checkpoint = 1<<20, 600*time.Millisecond, filepath.Join(t.TempDir(), "cp")
+	var said string
+	c.Decided = func(what string) { said = what }
+	start := time.Now()
+	ctx, stopped := stopAfter(c, 2)
+	if _, _, err := distill.Run(ctx, m, stopped); err == nil {
+		t.Fatal("it was not stopped")
+	}
+	out, report := run(t, m, c)
+	if took := time.Since(start); took > 10*c.TimeBudget { // two runs and the planning, on a busy machine
+		t.Errorf("it took %v", took)
+	}
+	if report.Resumed > 2 || !strings.Contains(said, "steps in place of 1048576") {
+		t.Errorf("%+v, %q", report, said)
+	}
+	if !report.OutOfTime {
+		same := c
+		same.TimeBudget, same.Steps, same.Checkpoint = 0, report.Steps, ""
+		if want, _ := run(t, m, same); out.Hash() != want.Hash() {
+			t.Error("the number of steps gives other bytes than the time")
+		}
+	}
+	c.Steps, c.TimeBudget = 8, time.Hour
+	if err := distill.RemoveCheckpoint(c.Checkpoint); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(c.Checkpoint); err == nil {
+		t.Error("the plan is still there")
+	}
+	if _, report := run(t, m, c); report.Steps != 8 || report.OutOfTime {
+		t.Errorf("with much time: %+v", report)
+	}
+	c.TimeBudget, c.Checkpoint = time.Microsecond, ""
+	if _, _, err := distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), "too short") {
+		t.Errorf("error %v", err)
+	}
+	// Steps that take longer than was planned end the run, with what there is.
+	c.TimeBudget, c.Steps = 500*time.Millisecond, 1000
+	c.Hook = func(int, []*distill.Param) { time.Sleep(50 * time.Millisecond) }
+	out, report = run(t, m, c)
+	if !report.OutOfTime || report.Steps < 1 || report.Steps > 12 || out == (*onnx.Model)(nil) {
+		t.Errorf("slow steps: %+v", report)
+	}
+}
