@@ -56,7 +56,7 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	c, err := c.fit(m)
+	c, err := c.fit(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	if err := t.planSteps(ctx, e, s); err != nil {
 		return nil, err
 	}
-	arena, err := t.arena(s, c.Batch)
+	arena, err := t.arena(ctx, s, c.Batch)
 	if err != nil {
 		return nil, err
 	}
@@ -106,54 +106,58 @@ func (t *trainer) copies() int {
 	return n
 }
 
-// survey is what the batches of an epoch are like, by stream.
+// survey is what the batches of a run are like, by stream.
 type survey struct {
-	largest, usual []*corpus.Batch
-	shapes         int     // different ones
-	padded         float64 // mean tokens of a batch, padding included, over those of usual
+	longest, fullest, usual []*corpus.Batch // of most positions, of most tokens, of about the mean
+	shapes                  int             // different ones
+	mean                    float64         // tokens of a batch, over those of the usual one
 }
 
-// maxSurvey bounds the batches that are looked at.
-const maxSurvey = 4096
+// maxSurvey bounds the batches that are looked at: of 50, which are sorted by length
+// together, one is of the longest.
+const maxSurvey = 512
 
-// survey looks at the batches of the first epoch, at most maxSurvey of them evenly.
+// survey looks at the batches of the run, at most maxSurvey of them evenly.
 func (t *trainer) survey() (*survey, error) {
 	out := &survey{}
-	var all, usual float64
-	seen := map[shapeKey]bool{}
+	var mean, usual float64
 	for _, s := range t.streams {
-		n := s.perEpoch()
+		n := t.steps * t.cfg.Accumulate
 		every := (n + maxSurvey - 1) / maxSurvey
-		var large, near *corpus.Batch
-		mean, count := 0.0, 0
-		for pass := range 2 { // the mean is known after the first
-			for k := 0; k < n; k += every {
-				b, err := s.source.Batch(0, k)
-				if err != nil {
-					return nil, fmt.Errorf("distill: %w", err)
-				}
-				size := float64(b.B * b.S)
-				if pass == 1 {
-					if near == nil || math.Abs(size-mean) < math.Abs(float64(near.B*near.S)-mean) {
-						near = b
-					}
-					continue
-				}
-				seen[shapeKey{s.view, b.B, b.S, b.R}] = true
-				mean, count = mean+size, count+1
-				if large == nil || b.S > large.S || b.S == large.S && b.R > large.R {
-					large = b
-				}
+		seen := map[shapeKey]bool{}
+		var long, full, near *corpus.Batch
+		size := float64(s.source.Tokens()) / float64(s.perEpoch())
+		for k := 0; k < n; k += every {
+			b, err := s.batch(k)
+			if err != nil {
+				return nil, err
 			}
-			if pass == 0 {
-				mean /= float64(count)
+			seen[shapeKey{s.view, b.B, b.S, b.R, t.program.Tokens(b.B, b.S, inputsOf(b))}] = true
+			if long == nil || b.S > long.S || b.S == long.S && b.R > long.R {
+				long = b
+			}
+			if full == nil || tokensOf(b) > tokensOf(full) {
+				full = b
+			}
+			if near == nil || math.Abs(tokensOf(b)-size) < math.Abs(tokensOf(near)-size) {
+				near = b
 			}
 		}
-		all, usual = all+mean, usual+float64(near.B*near.S)
-		out.largest, out.usual = append(out.largest, large), append(out.usual, near)
+		mean, usual = mean+size, usual+tokensOf(near)
+		out.longest, out.fullest, out.usual = append(out.longest, long), append(out.fullest, full), append(out.usual, near)
+		out.shapes += len(seen)
 	}
-	out.shapes, out.padded = len(seen), all/usual
+	out.mean = mean / usual
 	return out, nil
+}
+
+// tokensOf counts a batch's tokens without padding.
+func tokensOf(b *corpus.Batch) float64 {
+	var n int64
+	for _, m := range b.Mask {
+		n += m
+	}
+	return float64(n)
 }
 
 // planLabels lets the teacher label some batches of clean text and counts what
@@ -196,7 +200,7 @@ const recordBytes = 44
 // also makes its graph.
 func (t *trainer) planSteps(ctx context.Context, e *Estimate, s *survey) error {
 	var compile, pass, update float64
-	for _, batches := range [][]*corpus.Batch{s.largest, s.usual} {
+	for _, batches := range [][]*corpus.Batch{s.longest, s.fullest, s.usual} {
 		var first float64
 		for round := range 3 {
 			if err := ctx.Err(); err != nil {
@@ -234,7 +238,7 @@ func (t *trainer) planSteps(ctx context.Context, e *Estimate, s *survey) error {
 		e.Examples += int64(math.Round(epochs * float64(x.source.Len())))
 		e.Tokens += int64(math.Round(epochs * float64(x.source.Tokens())))
 	}
-	e.Training = float64(e.Steps)*(pass*s.padded*float64(e.Accumulate)+update) + compile*float64(min(s.shapes, e.Steps))
+	e.Training = float64(e.Steps)*(pass*s.mean*float64(e.Accumulate)+update) + compile*float64(min(s.shapes, e.Steps))
 	return nil
 }
 
@@ -258,23 +262,22 @@ func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
 
 // arena is what the passes over the largest batches need, in bytes, cut to
 // that many rows.
-func (t *trainer) arena(s *survey, rows int) (most int64, err error) {
+func (t *trainer) arena(ctx context.Context, s *survey, rows int) (most int64, err error) {
 	for i, x := range t.streams {
-		b := s.largest[i]
-		if rows < b.B {
-			b = cut(b, rows)
-		}
-		if x.taught() && x.width == 0 { // nobody has asked the teacher yet
-			x.width = len(t.heads.list[0].Labels)
-			if x.view == Masked {
-				x.width = t.tok.VocabSize()
+		for _, b := range []*corpus.Batch{s.longest[i], s.fullest[i]} {
+			if rows < b.B {
+				b = cut(b, rows)
 			}
+			m := &Moment{Batch: b, Steps: t.steps, stream: x}
+			if err := x.ask(ctx, m); err != nil { // it knows the shapes of what it says
+				return 0, err
+			}
+			g, err := t.compile(x, m)
+			if err != nil {
+				return 0, err
+			}
+			most = max(most, g.pass.Bytes())
 		}
-		g, err := t.compile(x, b)
-		if err != nil {
-			return 0, err
-		}
-		most = max(most, g.pass.Bytes())
 	}
 	return most, nil
 }
@@ -301,11 +304,13 @@ const heldTokens = 64 << 20
 
 // fit makes the batch smaller, and more of them to a step, until training fits
 // Config.MaxMemory.
-func (c Config) fit(m *onnx.Model) (Config, error) {
+func (c Config) fit(ctx context.Context, m *onnx.Model) (Config, error) {
 	if c.MaxMemory == 0 {
 		return c, nil
 	}
-	t, err := newTrainer(m, &c)
+	bare := c
+	bare.Cache, bare.Checkpoint, bare.Labelling = "", "", nil
+	t, err := newTrainer(m, &bare)
 	if err != nil {
 		return c, err
 	}
@@ -314,9 +319,12 @@ func (c Config) fit(m *onnx.Model) (Config, error) {
 	if err != nil {
 		return c, err
 	}
+	if err := t.listen(ctx, 1); err != nil {
+		return c, err
+	}
 	batch, accumulate := c.Batch, c.Accumulate
 	for {
-		arena, err := t.arena(s, batch)
+		arena, err := t.arena(ctx, s, batch)
 		if err != nil {
 			return c, err
 		}
@@ -352,10 +360,13 @@ func cut(b *corpus.Batch, rows int) *corpus.Batch {
 	out := &corpus.Batch{B: rows, S: b.S, Index: b.Index[:rows], IDs: b.IDs[:n], Mask: b.Mask[:n], Types: b.Types[:n]}
 	for _, at := range b.Rows {
 		if at < int64(n) {
-			out.R++
+			out.Rows = append(out.Rows, at)
 		}
 	}
-	out.R = (out.R + rowMultiple - 1) / rowMultiple * rowMultiple
+	for len(out.Rows)%rowMultiple != 0 {
+		out.Rows = append(out.Rows, out.Rows[0])
+	}
+	out.R = len(out.Rows)
 	return out
 }
 

@@ -64,11 +64,11 @@ func TestMemoryIsThatOfTheEstimate(t *testing.T) {
 	c := everything(t)
 	c.Loss, c.Batch = c.Loss[:3], 16
 	c.Steps = 4
-	base := heap()
 	e, err := distill.Plan(context.Background(), m, c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	base := heap() // with what kernels keep to work in
 	var live int64
 	c.Hook = func(step int, _ []*distill.Param) {
 		if step == c.Steps {

@@ -79,7 +79,7 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 	if err := c.Validate(); err != nil {
 		return nil, nil, err
 	}
-	c, err := c.fit(m)
+	c, err := c.fit(ctx, m)
 	if err != nil {
 		return nil, nil, err
 	}
