@@ -196,15 +196,15 @@ func (g *Graph) TeacherInner(name string) (*gorgonia.Node, error) {
 	return g.Floats("teacher:"+name, func(m *Moment) ([]float32, error) { return m.inner[name].Data, nil }, shape...), nil
 }
 
-// TokenWeights is [B,S]: 1 on tokens of the examples, special ones included, and
+// TokenWeights is [B,S,1]: 1 on tokens of the examples, special ones included, and
 // 0 on padding.
 func (g *Graph) TokenWeights() *gorgonia.Node {
-	return g.Floats("token_weights", func(m *Moment) ([]float32, error) { return tokenWeights(m.Batch, false), nil }, g.b, g.s)
+	return g.Floats("token_weights", func(m *Moment) ([]float32, error) { return tokenWeights(m.Batch, false), nil }, g.b, g.s, 1)
 }
 
-// FirstWeights is [B,S]: 1 on the first token of each example, 0 elsewhere.
+// FirstWeights is [B,S,1]: 1 on the first token of each example, 0 elsewhere.
 func (g *Graph) FirstWeights() *gorgonia.Node {
-	return g.Floats("first_weights", func(m *Moment) ([]float32, error) { return tokenWeights(m.Batch, true), nil }, g.b, g.s)
+	return g.Floats("first_weights", func(m *Moment) ([]float32, error) { return tokenWeights(m.Batch, true), nil }, g.b, g.s, 1)
 }
 
 // ExampleWeights is [B]: 1 on examples and 0 on rows that fill up a batch.
@@ -267,7 +267,7 @@ func compare(g *Graph, loss string, matches []match, weight *gorgonia.Node, fact
 		if m.in != m.out {
 			name = m.projection(loss).Output()
 		}
-		x, err := g.Inner(name)
+		x, err := g.pass.Tokens(name)
 		if err != nil {
 			return nil, err
 		}

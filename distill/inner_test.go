@@ -17,10 +17,15 @@ import (
 	"github.com/litekit/lite/student"
 )
 
+// hiddenValue is the first layer's output in models of lite's own.
+const hiddenValue = "/bert/encoder/layer.0/output/LayerNorm/LayerNormalization_output_0"
+
 // inner lists the losses on values inside teacher and student, on a view.
 func inner(v distill.View) []distill.Loss {
 	return []distill.Loss{
 		distill.HiddenMSE{On: v}, distill.EmbeddingMSE{On: v}, distill.HiddenCosine{On: v}, distill.PKD{Layers: "0:1", On: v},
+		distill.AttentionMSE{On: v}, distill.AttentionKL{Layers: "1:3", On: v}, distill.MiniLM{On: v}, distill.MiniLMv2{On: v},
+		distill.MiniLMv2{Heads: 1, Layer: 2, On: v}, distill.Tap{Student: hiddenValue, Teacher: hiddenValue, On: v},
 	}
 }
 
@@ -42,8 +47,15 @@ func TestCopiesAgreeInside(t *testing.T) {
 	for _, view := range []distill.View{distill.Clean, distill.Masked} {
 		c := inside(t, inner(view)...)
 		for i, l := range c.Loss {
-			if p, ok := l.Loss.(distill.PKD); ok {
+			switch p := l.Loss.(type) {
+			case distill.PKD:
 				p.Layers = "uniform"
+				c.Loss[i].Loss = p
+			case distill.AttentionKL:
+				p.Layers = "3:3,0:0"
+				c.Loss[i].Loss = p
+			case distill.MiniLMv2:
+				p.Layer = 0
 				c.Loss[i].Loss = p
 			}
 		}
@@ -55,7 +67,7 @@ func TestCopiesAgreeInside(t *testing.T) {
 		}
 		_, report = run(t, classifier(t, "4x32x2", 8), c)
 		for _, l := range report.Losses {
-			if !(l.Value > 1e-3) {
+			if !(l.Value > 1e-6) {
 				t.Errorf("view %d: %s of another model is %v", view, l.Name, l.Value)
 			}
 		}
@@ -93,7 +105,9 @@ func TestResumeWithProjections(t *testing.T) {
 	c := everything(t)
 	c.KeepHeads = true
 	for _, l := range append(inner(distill.Masked)[:2], inner(distill.Clean)...) {
-		if _, pkd := l.(distill.PKD); !pkd {
+		switch l.(type) {
+		case distill.PKD, distill.AttentionKL: // of layers that this teacher lacks
+		default:
 			c.Loss = append(c.Loss, distill.Scale(0.5, l))
 		}
 	}
@@ -128,6 +142,25 @@ func TestLogitsAndHiddenStatesTogether(t *testing.T) {
 		alone.Loss = distill.Sum{term}
 		if _, report := run(t, m, alone); math.Abs(report.Losses[0].Value-both.Losses[i].Value) > 1e-6 {
 			t.Errorf("%s is %v alone and %v together", term.Loss.Name(), report.Losses[0].Value, both.Losses[i].Value)
+		}
+	}
+}
+
+// Values [B,·] can be tapped, whole texts at a time.
+func TestTapOfLogits(t *testing.T) {
+	tap, err := distill.ParseTap("logits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := inside(t, tap)
+	_, report := run(t, c.Teacher, c)
+	_, other := run(t, classifier(t, "1x16x2", 1), c)
+	if l := report.Losses[0]; l.Name != "tap:logits" || math.Abs(l.Value) > 1e-8 || other.Losses[0].Value < 1e-6 {
+		t.Errorf("%+v of a copy, %+v of another", l, other.Losses[0])
+	}
+	for _, wrong := range []string{"", "=a", "a="} {
+		if _, err := distill.ParseTap(wrong); err == nil {
+			t.Errorf("tap %q was accepted", wrong)
 		}
 	}
 }
@@ -171,6 +204,16 @@ func TestTeachersThatCannotBeTapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("another tokenizer", m, c, "different vocabularies")
+	heads := classifier(t, "2x32x4", 1)
+	fails("attention of other heads", heads, inside(t, distill.AttentionMSE{}), "4 attention heads in layer 0 and the teacher 2")
+	fails("minilm of other heads", heads, inside(t, distill.MiniLM{}), "4 attention heads")
+	fails("relation heads", m, inside(t, distill.MiniLMv2{Heads: 3}), "divides both")
+	fails("relation layer", m, inside(t, distill.MiniLMv2{Layer: 5}), "only 1 to 4")
+	fails("negative heads", m, inside(t, distill.MiniLMv2{Heads: -1}), "negative")
+	fails("a tap of no name", m, inside(t, distill.Tap{Student: "x"}), "without a name")
+	fails("a tap of the student", m, inside(t, distill.Tap{Student: hiddenValue + "x", Teacher: hiddenValue}), "the student: the graph computes no value")
+	fails("a tap of the teacher", m, inside(t, distill.Tap{Student: hiddenValue, Teacher: "layer.0/output"}), hiddenValue)
+	fails("taps of two kinds", m, inside(t, distill.Tap{Student: hiddenValue, Teacher: "logits"}), "must be of one kind")
 	c = inside(t, distill.HiddenMSE{})
 	c.Teacher = c.Teacher.Clone()
 	c.Teacher.Config.MaxPositionEmbeddings = 32

@@ -151,6 +151,9 @@ func rowLoss(name string, x, target, weight *gorgonia.Node, row func(x, t, g []f
 	if err != nil {
 		return nil, err
 	}
+	if err := q.alike(v[0], v[1:]); err != nil {
+		return nil, err
+	}
 	c := &rowwise{loss: loss{rows: v[0].rows(), n: v[0].width()}, row: row}
 	c.sums = make([]float64, c.rows)
 	o, node, err := q.addLoss(name, c, v[0], v[1:], []int{v[0].size(), c.rows})

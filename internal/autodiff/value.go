@@ -37,7 +37,9 @@ type value struct {
 	// shown values are read outside the Ops of this package, and so must be
 	// tensors that Gorgonia knows, and live to the end of the run.
 	shown bool
-	dense *tensor.Dense
+	// tokens says that the value is rows [N,·] of a packed pass for a loss to read.
+	tokens bool
+	dense  *tensor.Dense
 }
 
 // f32 is the memory of a float32 value.
