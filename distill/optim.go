@@ -51,7 +51,7 @@ func (t *trainer) update() (float64, error) {
 	scale := 1 / float32(t.cfg.Accumulate)
 	var squares float64
 	for _, p := range t.params {
-		squares += kernel.SumSquares(p.Grad)
+		squares += p.SumSquares()
 	}
 	norm := math.Sqrt(squares) * float64(scale)
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
@@ -74,7 +74,7 @@ func (t *trainer) update() (float64, error) {
 			kernel.LAMB(p.Value, p.Grad, t.first[i], t.second[i], own, beta1, beta2, lambEpsilon, decay, scale, t.step+1, p.Decay)
 			continue
 		}
-		kernel.AdamW(p.Value, p.Grad, t.first[i], t.second[i], own, beta1, beta2, epsilon, decay, scale, t.step+1)
+		p.AdamW(t.first[i], t.second[i], own, beta1, beta2, epsilon, decay, scale, t.step+1)
 	}
 	return norm, nil
 }

@@ -45,6 +45,10 @@
 // Hence only one pass of a program may run at a time, and values read from the
 // nodes of a pass are valid until the next Run of any pass of the program.
 //
+// An embedding table that nothing but Gather reads has a gradient in few rows.
+// [Param.Grad] is there in full, but clearing it, its norm and the optimiser's
+// step go by the rows that were touched.
+//
 // # Padding
 //
 // A pass made by [Program.NewPackedPass] computes nothing for padding: values

@@ -101,6 +101,7 @@ func (c *gather) backward(b *backward) error {
 	if b.to[0].first {
 		clear(dx)
 	}
+	b.o.in[0].param.touch(c.ids)
 	in, out := c.table*c.n, len(c.ids)*c.n
 	for i := range c.outer {
 		kernel.ScatterAddRows(dx[i*in:(i+1)*in], dy[i*out:(i+1)*out], c.n, c.ids)

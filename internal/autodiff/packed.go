@@ -54,6 +54,9 @@ func (c *packedGather) backward(b *backward) error {
 		clear(dx)
 	}
 	ids := c.ids[:c.pack.tokens()]
+	if len(b.o.in) > 1 {
+		b.o.in[0].param.touch(ids)
+	}
 	kernel.ScatterAddRows(dx, b.dy()[:len(ids)*c.n], c.n, ids)
 	return nil
 }

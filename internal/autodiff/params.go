@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -14,14 +15,91 @@ type Param struct {
 	Name string
 	Dims []int64
 	// Value and Grad are row-major. The optimiser changes Value in place; passes
-	// add to Grad, and [Program.ZeroGrad] clears it.
+	// add to Grad, and [Program.ZeroGrad] clears it. Whoever else writes to Grad
+	// leaves zeros zero: of tables that are only looked up in, passes, ZeroGrad,
+	// SumSquares and AdamW touch the rows of the batches alone.
 	Value, Grad []float32
 	// Decay tells whether weight decay is usual: true for matrices, false for
 	// biases and the vectors of LayerNorm.
 	Decay bool
 
-	frozen bool
-	copies []reading // where Model writes it; param is nil here
+	frozen  bool
+	sparse  bool      // nothing but Gather on the first axis reads it
+	touched []bool    // the rows of Grad that may not be 0, where it is sparse
+	ids     []int     // those rows, each once
+	copies  []reading // where Model writes it; param is nil here
+}
+
+// touch notes that rows of a sparse gradient are written.
+func (x *Param) touch(ids []int64) {
+	if x == nil || !x.sparse {
+		return
+	}
+	if x.touched == nil {
+		x.touched = make([]bool, x.Dims[0])
+	}
+	for _, id := range ids {
+		if !x.touched[id] {
+			x.touched[id] = true
+			x.ids = append(x.ids, int(id))
+		}
+	}
+}
+
+// zero clears the gradient.
+func (x *Param) zero() {
+	if !x.sparse {
+		clear(x.Grad)
+		return
+	}
+	n := int(x.Dims[1])
+	for _, id := range x.ids {
+		clear(x.Grad[id*n : (id+1)*n])
+		x.touched[id] = false
+	}
+	x.ids = x.ids[:0]
+}
+
+// SumSquares is the sum of the squares of the gradient.
+func (x *Param) SumSquares() float64 {
+	switch {
+	case !x.sparse:
+		return kernel.SumSquares(x.Grad)
+	case x.touched == nil:
+		return 0
+	}
+	return kernel.SumSquaresRows(x.Grad, int(x.Dims[1]), x.touched)
+}
+
+// AdamW takes a step of [kernel.AdamW] with moments m and v, which have the
+// size of Value.
+func (x *Param) AdamW(m, v []float32, lr, beta1, beta2, eps, decay, gradScale float32, step int) {
+	if x.touched == nil {
+		kernel.AdamW(x.Value, x.Grad, m, v, lr, beta1, beta2, eps, decay, gradScale, step)
+		return
+	}
+	kernel.AdamWRows(x.Value, x.Grad, m, v, int(x.Dims[1]), x.touched, lr, beta1, beta2, eps, decay, gradScale, step)
+}
+
+// findSparse finds the tables whose gradients have few rows.
+func (p *Program) findSparse() {
+	dense := map[*Param]bool{}
+	for _, n := range p.fused.Nodes {
+		for i, in := range n.Inputs {
+			lookup := opName(n) == "Gather" && i == 0 && n.Int("axis", 0) == 0
+			if x := p.reads[in].param; x != nil && !lookup {
+				dense[x] = true
+			}
+		}
+	}
+	for _, o := range p.fused.Outputs {
+		if x := p.reads[o.Name].param; x != nil {
+			dense[x] = true
+		}
+	}
+	for _, x := range p.params {
+		x.sparse = !dense[x] && len(x.Dims) == 2 && x.Dims[0] > 0 && x.Dims[1] > 0
+	}
 }
 
 // reading says that an initializer is a parameter, or its transpose.

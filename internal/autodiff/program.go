@@ -90,6 +90,7 @@ func New(m *onnx.Model, opts Options) (*Program, error) {
 		return nil, err
 	}
 	p.packing = p.findPacking()
+	p.findSparse()
 	return p, nil
 }
 
@@ -268,7 +269,7 @@ func (p *Program) Params() []*Param { return slices.Clone(p.params) }
 // ZeroGrad clears all gradients.
 func (p *Program) ZeroGrad() {
 	for _, x := range p.params {
-		clear(x.Grad)
+		x.zero()
 	}
 }
 

@@ -36,6 +36,16 @@ type adamConst struct {
 	eps, gradScale float32
 }
 
+func newAdamConst(lr, beta1, beta2, eps, decay, gradScale float32, step int) adamConst {
+	return adamConst{
+		beta1: beta1, beta2: beta2, rest1: float32(1 - float64(beta1)), rest2: float32(1 - float64(beta2)),
+		keep:    float32(1 - float64(lr)*float64(decay)),
+		rate:    float32(float64(lr) / (1 - math.Pow(float64(beta1), float64(step)))),
+		unbias2: float32(1 / math.Sqrt(1-math.Pow(float64(beta2), float64(step)))),
+		eps:     eps, gradScale: gradScale,
+	}
+}
+
 type adamTask struct {
 	w, g, m, v []float32
 	c          adamConst
@@ -56,13 +66,7 @@ func AdamW(w, g, m, v []float32, lr, beta1, beta2, eps, decay, gradScale float32
 	need("m", len(m), len(w))
 	need("v", len(v), len(w))
 	t := adamTasks.get()
-	*t = adamTask{w: w, g: g, m: m, v: v, c: adamConst{
-		beta1: beta1, beta2: beta2, rest1: float32(1 - float64(beta1)), rest2: float32(1 - float64(beta2)),
-		keep:    float32(1 - float64(lr)*float64(decay)),
-		rate:    float32(float64(lr) / (1 - math.Pow(float64(beta1), float64(step)))),
-		unbias2: float32(1 / math.Sqrt(1-math.Pow(float64(beta2), float64(step)))),
-		eps:     eps, gradScale: gradScale,
-	}}
+	*t = adamTask{w: w, g: g, m: m, v: v, c: newAdamConst(lr, beta1, beta2, eps, decay, gradScale, step)}
 	parallel(len(w), grainCostly, t)
 	adamTasks.put(t)
 }
