@@ -20,27 +20,6 @@ func open(t testing.TB, path string) corpus.Corpus {
 	return c
 }
 
-// score annotates raw texts, and tags gold words.
-func score(t testing.TB, a *tagger.Tagger, c corpus.Corpus) (raw, gold tagger.Score) {
-	t.Helper()
-	for i := range c.Len() {
-		e, err := c.At(i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		words, err := a.Annotate(e.Text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw.Add(e.Words, words)
-		if words, err = a.Tag(e.Text, e.Words, e.Sentences); err != nil {
-			t.Fatal(err)
-		}
-		gold.Add(e.Words, words)
-	}
-	return raw, gold
-}
-
 func TestTreebanks(t *testing.T) {
 	for _, tc := range []struct {
 		name, train, test string
@@ -68,7 +47,10 @@ func TestTreebanks(t *testing.T) {
 			}
 			info, _ := os.Stat(path)
 			began = time.Now()
-			raw, gold := score(t, a, test)
+			raw, gold, err := a.Evaluate(t.Context(), test, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
 			per := time.Since(began) / time.Duration(raw.Found+gold.Found)
 			t.Logf("trained in %v, %d features, %d bytes; %v a word", took, a.Features(), info.Size(), per)
 			t.Logf("gold words: UPOS %.4f; raw text: words F1 %.4f, UPOS of aligned words %.4f", gold.POSAccuracy(), raw.WordF1(), raw.POSAccuracy())
@@ -90,7 +72,10 @@ func TestEntities(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, gold := score(t, a, corpus.Skip(c, c.Len()*4/5))
+		raw, gold, err := a.Evaluate(t.Context(), corpus.Skip(c, c.Len()*4/5), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
 		t.Logf("hints %s, words %s: entities F1 %.4f, of raw text %.4f", hints, a.Words(), gold.EntityF1(), raw.EntityF1())
 		if gold.EntityF1() < least || raw.EntityF1() < least {
 			t.Errorf("want entities F1 of at least %.2f", least)

@@ -6,6 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/litekit/lite/corpus"
 )
@@ -85,25 +89,49 @@ func atLeast(least int, counts ...count) error {
 	return nil
 }
 
-// annotate adds words, parts of speech and entities where there are none.
-func (a *app) annotate(ctx context.Context, language string, c corpus.Corpus) (corpus.Corpus, error) {
-	if language == "" || c == nil {
+// annotate adds words, parts of speech and entities where there are none, by
+// the dictionary of a language or by the tagger in a file.
+func (a *app) annotate(ctx context.Context, by string, c corpus.Corpus) (corpus.Corpus, error) {
+	if by == "" || c == nil {
 		return c, nil
 	}
 	a.progress.note("annotating %d texts", c.Len())
-	annotator, err := corpus.Chinese()
+	var annotator corpus.Annotator
+	var err error
+	if slices.Contains(languages, by) {
+		annotator, err = corpus.Chinese()
+	} else {
+		annotator, _, err = openTagger("--annotate", by)
+	}
 	if err != nil {
 		return nil, err
 	}
-	workers := a.threads
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	return corpus.Annotate(ctx, c, annotator, workers)
+	return corpus.Annotate(ctx, c, annotator, a.workers())
 }
 
 // languages are those that lite can annotate by itself.
 var languages = []string{"zh"}
+
+// annotatorVar adds a flag that names an annotator of raw text.
+func annotatorVar(f *pflag.FlagSet, p *string, usage string) {
+	parsedVar(f, p, "annotate", "annotator", usage+": zh, by the built-in dictionary, or a file that lite annotate train made", func(s string) (string, error) {
+		if slices.Contains(languages, s) {
+			return s, nil
+		}
+		if _, err := os.Stat(s); err != nil {
+			return "", fmt.Errorf("give %s or the file of a tagger: %w", strings.Join(languages, ", "), err)
+		}
+		return s, nil
+	})
+}
+
+// workers is how many texts are worked on at a time.
+func (a *app) workers() int {
+	if a.threads > 0 {
+		return a.threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
 
 // firstLabels keeps the labels of the first n examples and hides the others.
 func firstLabels(c corpus.Corpus, n int) (corpus.Corpus, error) {

@@ -29,7 +29,7 @@ func evalCommand(a *app) *cobra.Command {
 	e := &evalFlags{app: a, opts: eval.Options{MaxLength: 128, BatchSize: 32, MaskRate: 0.15}}
 	data, measure, output := newGroup("Data"), newGroup("Evaluation"), newGroup("Output")
 	filesVar(data, &e.files, "data", "labelled `files` or folders, separated by commas or repeated")
-	choiceVar(data.FlagSet, &e.language, "annotate", "annotate raw text of this language, so that tagging heads can be scored", languages...)
+	annotatorVar(data.FlagSet, &e.language, "annotate raw text, so that tagging heads can be scored")
 	e.data.register(data)
 	measure.StringSliceVar(&e.opts.Metrics, "metric", nil, "`metrics` of the primary head, the first being compared: "+strings.Join(metricNames(), ", ")+" (default: the task's own)")
 	measure.StringSliceVar(&e.heads, "heads", nil, "`heads` to score: classification, mlm, pos, ner, sop (default: all that the data can score)")

@@ -169,3 +169,71 @@ func TestHalvesAreSwept(t *testing.T) {
 		t.Errorf("%d files are left, want %q", len(left), stay)
 	}
 }
+
+// Annotation that is killed goes on with the examples it had written.
+func TestKilledAnnotationEndsInTheSameBytes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGKILL")
+	}
+	program, dir := buildProgram(t), t.TempDir()
+	docs := synth.Documents(synth.Default(1, 2000))
+	var gold, text strings.Builder
+	for _, e := range docs[:50] {
+		for _, w := range e.Words {
+			fmt.Fprintf(&gold, "%s\t%s\n", e.Text[w.Start:w.End], w.Entity)
+		}
+		gold.WriteByte('\n')
+	}
+	for range 12 {
+		for _, e := range docs {
+			text.WriteString(strings.Join(strings.Fields(e.Text), " ") + "\n")
+		}
+	}
+	for name, content := range map[string]string{"gold.bio": gold.String(), "text.txt": text.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(program, args...)
+		cmd.Dir = dir
+		return cmd
+	}
+	if out, err := run("annotate", "train", "--data", "gold.bio", "--epochs", "1", "--out", "x.tagger").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	annotate := func(out string) *exec.Cmd {
+		return run("annotate", "--tagger", "x.tagger", "--line-per-document", "text.txt", "--out", out, "--threads", "1", "--json")
+	}
+	if out, err := annotate("whole.jsonl").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	part := filepath.Join(dir, "parts.jsonl.part.json")
+	cmd := annotate("parts.jsonl")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for wait := time.Now(); time.Since(wait) < 20*time.Second; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(part); err == nil {
+			break
+		}
+	}
+	cmd.Process.Kill()
+	if err := cmd.Wait(); err == nil {
+		t.Skip("the run ended before it could be killed")
+	}
+	out, err := annotate("parts.jsonl").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(out, []byte(`"resumed_from": 0,`)) {
+		t.Errorf("the run began anew:\n%s", out)
+	}
+	made := files(t, dir)
+	if len(made["whole.jsonl"]) == 0 || !bytes.Equal(made["whole.jsonl"], made["parts.jsonl"]) {
+		t.Error("the files differ")
+	}
+	if _, err := os.Stat(part); err == nil {
+		t.Error("the note is left")
+	}
+}

@@ -48,7 +48,7 @@ func (t *training) dataGroup() group {
 	filesVar(g, &t.task, "data", "task data: `files` or folders, separated by commas or repeated")
 	filesVar(g, &t.text, "text", "`files` of unlabelled text for the losses on masked text (default: those of --data)")
 	g.IntVar(&t.limitLabels, "limit-labels", 0, "use the labels of the first `N` examples of --data only")
-	choiceVar(g.FlagSet, &t.language, "annotate", "annotate raw text of this language with words, parts of speech and entities", languages...)
+	annotatorVar(g.FlagSet, &t.language, "annotate raw text with words, parts of speech and entities")
 	t.mix.register(g)
 	t.data.register(g)
 	return g
