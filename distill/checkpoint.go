@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/litekit/lite/teacher"
 )
 
 // A checkpoint is one file, replaced whole:
@@ -113,7 +115,7 @@ func RemoveCheckpoint(dir string) error {
 		}
 		err = errors.Join(err, removePlan(d))
 	}
-	err = errors.Join(err, removeAll(filepath.Join(dir, labelsName), "logits-*.log"))
+	err = errors.Join(err, teacher.RemoveCache(filepath.Join(dir, labelsName)))
 	if err != nil {
 		return fmt.Errorf("distill: removing the checkpoint: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/teacher"
 )
 
 // Config says what to train on, under which losses and how. [Default] supplies
@@ -16,6 +17,14 @@ import (
 type Config struct {
 	// Teacher is the frozen model whose logits SoftLabels reads; nil trains without one.
 	Teacher *onnx.Model
+	// MoreTeachers are heard besides: soft labels are then the weighted mean of
+	// all teachers' distributions, softened by the temperature of the loss;
+	// scores and vectors their weighted mean. Classes are matched by their names.
+	// Losses of hidden states read Teacher alone.
+	MoreTeachers []*onnx.Model
+	// TeacherWeights are the teachers' shares, Teacher's first, then those of
+	// MoreTeachers; they are divided by their sum. Nil gives each the same.
+	TeacherWeights []float64
 	// Student, where set, makes [Config.Apply] treat the model it is given as
 	// the teacher and train this student of it. Run does not read it.
 	Student *Student
@@ -73,11 +82,16 @@ type Config struct {
 	// KeepHeads keeps all heads in the result; otherwise only the primary one stays.
 	KeepHeads bool
 
-	// Cache is a directory for the teacher's logits on clean text, so that the
-	// next run need not compute them; empty keeps them beside the checkpoint
-	// until [RemoveCheckpoint], or in memory only where there is none. Logits
-	// at masked positions are computed as they are needed: every epoch masks anew.
+	// Cache is a directory for the teacher's labels, so that the next run need
+	// not compute them; see package teacher, and [Label], which fills it alone.
+	// Empty keeps those of whole texts beside the checkpoint until
+	// [RemoveCheckpoint], or in memory only where there is none. Logits at masked
+	// positions are many, since every epoch masks anew: they are computed as they
+	// are needed, and kept only where Form says how, or where the cache has some.
 	Cache string
+	// Form is how labels are kept in Cache. The zero value takes the form in
+	// which they are there already, and keeps new ones whole.
+	Form teacher.Form
 	// Checkpoint is the directory for checkpoints, empty for none. A run that
 	// finds its own checkpoint there goes on from it. Training goes on where
 	// one cannot be written; see Warn.
@@ -130,6 +144,9 @@ type Config struct {
 	Progress func(Progress)
 	// Labelling, if not nil, is told how far the teacher has labelled Task.
 	Labelling func(done, total int)
+	// Notice, if not nil, is told what there is to know of the cache of labels:
+	// that what it has does not fit and why, or that another run fills it.
+	Notice func(string)
 	// Warn, if not nil, is told of what the run survives: a checkpoint that
 	// cannot be written, a full disk under the cache.
 	Warn func(error)
@@ -212,6 +229,9 @@ func (c *Config) Validate() error {
 		if err := c.checkLoss(t); err != nil {
 			return err
 		}
+	}
+	if err := c.checkTeachers(); err != nil {
+		return err
 	}
 	switch {
 	case len(c.Loss.of(Clean))+len(c.Loss.of(Masked)) == 0:

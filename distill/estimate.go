@@ -9,6 +9,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/teacher"
 )
 
 // Estimate says what a run will take; see [Plan].
@@ -164,37 +165,24 @@ func tokensOf(b *corpus.Batch) float64 {
 // all of them take.
 func (t *trainer) planLabels(ctx context.Context, e *Estimate) error {
 	const some = 64 // examples
-	batches := min(t.steps*t.cfg.Accumulate, max(1, some/t.cfg.Batch))
-	var first, last time.Time
-	done := 0
-	t.cfg.Labelling = func(n, _ int) {
-		if last = time.Now(); n == 1 {
-			first = last
-		}
-		done = n
-	}
-	start := time.Now()
-	if err := t.listen(ctx, batches); err != nil {
+	if err := t.listen(ctx, min(t.steps*t.cfg.Accumulate, max(1, some/t.cfg.Batch))); err != nil {
 		return err
 	}
 	for _, s := range t.streams {
-		if !s.taught() || s.view != Clean {
+		if s.view != Clean {
 			continue
 		}
-		texts := min(t.cfg.Task.Len(), t.steps*t.cfg.Accumulate*t.cfg.Batch)
-		each := last.Sub(start).Seconds()
-		if done > 1 {
-			each = last.Sub(first).Seconds() / float64(done-1)
+		for _, u := range s.tutors {
+			rows := u.view.Len()
+			if s.tokens {
+				rows = u.view.Tokens()
+			}
+			e.Labelling += u.each.Seconds() * float64(u.batches)
+			e.Labels += teacher.CacheSize(u.opts.Form, u.batches, rows, s.width)
 		}
-		records := (texts + labelBatch - 1) / labelBatch
-		e.Labelling = each * float64(records)
-		e.Labels = int64(records)*recordBytes + 4*int64(texts)*int64(s.width)
 	}
 	return nil
 }
-
-// recordBytes frames a batch in the cache of logits: key, count and checksums.
-const recordBytes = 44
 
 // planSteps times steps on the largest and on usual batches. The first of each
 // also makes its graph.
@@ -294,7 +282,9 @@ func (t *trainer) footprint(arena int64) int64 {
 	for _, s := range t.streams {
 		const perToken = 9 // as corpus keeps them; more than heldTokens goes to a file
 		total += min(heldTokens, perToken*int64(s.source.Tokens()))
-		total += 4 * int64(len(s.soft))
+		if t.cfg.Task != nil {
+			total += 4 * s.held(t.cfg.Task.Len())
+		}
 	}
 	return total
 }

@@ -33,8 +33,10 @@ func (t *trainer) fingerprint() (string, error) {
 	c := t.cfg
 	h := sha256.New()
 	fmt.Fprintf(h, "lite 3\n%s\n", t.model.Hash())
-	if c.Teacher != nil {
-		fmt.Fprintf(h, "teacher %s\n", c.Teacher.Hash())
+	for _, s := range t.streams {
+		for _, u := range s.tutors {
+			fmt.Fprintf(h, "teacher %s\n", u)
+		}
 	}
 	for _, term := range c.Loss {
 		if err := describeTerm(h, term); err != nil {

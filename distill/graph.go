@@ -19,6 +19,7 @@ type Graph struct {
 	b, s, r int
 	heads   *heads
 	masked  bool // whether this is the masked view
+	tokens  bool // whether the primary output has a row for each selected token
 	width   int  // C or V of the teacher; 0 without one
 	pair    *Pair
 	inner   map[string][]int // shapes of the teacher's tapped values
@@ -75,7 +76,8 @@ func (g *Graph) Ints(name string, feed func(*Moment) ([]int32, error), shape ...
 	return g.pass.Ints(name, shape...)
 }
 
-// Teacher returns the teacher's logits: [B,C], or [R,V] on the masked view.
+// Teacher returns the teacher's logits: [B,C], or [R,V] on the masked view; of
+// a token classifier [R,C]. Scores are [B,1], vectors [B,H].
 func (g *Graph) Teacher() (*gorgonia.Node, error) {
 	if g.width == 0 {
 		return nil, fmt.Errorf("distill: this loss needs a teacher")
@@ -83,14 +85,15 @@ func (g *Graph) Teacher() (*gorgonia.Node, error) {
 	return g.Floats("teacher", func(m *Moment) ([]float32, error) { return m.soft, nil }, g.Rows(), g.width), nil
 }
 
-// RowWeights is 1 on rows that count and 0 on padding: [B], or [R] on the masked view.
+// RowWeights is 1 on rows that count and 0 on padding: [Rows].
 func (g *Graph) RowWeights() *gorgonia.Node {
 	return g.Floats("row_weights", func(m *Moment) ([]float32, error) { return m.stream.rowWeights(m.Batch), nil }, g.Rows())
 }
 
-// Rows is how many rows of logits the primary output has: B, or R on the masked view.
+// Rows is how many rows of logits the primary output has: B, or R on the masked
+// view and under a head that labels tokens.
 func (g *Graph) Rows() int {
-	if g.masked {
+	if g.masked || g.tokens {
 		return g.r
 	}
 	return g.b

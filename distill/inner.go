@@ -123,8 +123,8 @@ func (c *Config) openTaps(s *stream, tok *corpus.Tokenizer) error {
 	if err := c.checkTokens(tok); err != nil {
 		return err
 	}
-	if s.teacher != nil { // it answers both at once
-		s.tapped = s.teacher
+	if s.view == Masked && s.together() { // it answers both at once
+		s.tapped = s.tutors[0].teacher
 		return nil
 	}
 	var err error
@@ -159,12 +159,12 @@ func sameTokens(a, b *corpus.Tokenizer) bool {
 // ask fills a moment with what the teacher says of its batch.
 func (s *stream) ask(ctx context.Context, m *Moment) (err error) {
 	switch {
-	case s.taught() && s.tapped != nil && s.tapped == s.teacher && m.Batch.R > 0:
-		m.soft, m.inner, err = s.teacher.LogitsAndValues(ctx, m.Batch)
-		s.width = s.teacher.Width()
+	case s.tapped != nil && s.view == Masked && s.together() && m.Batch.R > 0:
+		m.soft, m.inner, err = s.tapped.LogitsAndValues(ctx, m.Batch)
+		s.width = s.tapped.Width()
 		return err
 	case s.taught(): // the teacher's width is known afterwards
-		if m.soft, err = s.logits(ctx, m.Batch); err != nil {
+		if m.soft, err = s.logits(ctx, m); err != nil {
 			return err
 		}
 	}

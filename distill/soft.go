@@ -41,9 +41,13 @@ func (l SoftLabels) Build(g *Graph) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := l.Temperature
-	if t == 0 {
-		t = 1
+	return autodiff.KL(student, teacher, float32(l.temperature(0, 1)), g.RowWeights())
+}
+
+// temperature is T.
+func (l SoftLabels) temperature(_, _ int) float64 {
+	if l.Temperature == 0 {
+		return 1
 	}
-	return autodiff.KL(student, teacher, float32(t), g.RowWeights())
+	return l.Temperature
 }

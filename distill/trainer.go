@@ -160,6 +160,11 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 		}
 	}
 	t.steps = c.steps(t.streams[0].perEpoch())
+	for _, s := range t.streams {
+		if err := c.engage(s, t.heads, t.tok, m.Files, t.steps*c.Accumulate); err != nil {
+			return nil, err
+		}
+	}
 	if t.run, err = t.fingerprint(); err != nil {
 		return nil, err
 	}
@@ -178,10 +183,8 @@ func (c *Config) steps(perEpoch int) int {
 // batches.
 func (t *trainer) listen(ctx context.Context, batches int) error {
 	for _, s := range t.streams {
-		if s.taught() {
-			if err := t.cfg.listen(ctx, s, t.heads, t.tok, batches); err != nil {
-				return err
-			}
+		if err := t.cfg.listen(ctx, s, t.heads, batches); err != nil {
+			return err
 		}
 		if len(s.taps) > 0 {
 			if err := t.cfg.openTaps(s, t.tok); err != nil {
@@ -196,9 +199,7 @@ func (t *trainer) close() {
 	t.log.close()
 	for _, s := range t.streams {
 		s.ahead.Close()
-		if s.teacher != nil {
-			s.teacher.Close() // without a cache there is nothing to lose
-		}
+		s.close()
 	}
 }
 
@@ -468,7 +469,7 @@ func (t *trainer) build(s *stream, m *Moment, key shapeKey) (g *Graph, err error
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	g = &Graph{pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, width: s.width,
+	g = &Graph{pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, tokens: s.tokens, width: s.width,
 		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}}
 	nodes := make([]*gorgonia.Node, len(s.terms))
 	for i, term := range s.terms {

@@ -40,12 +40,17 @@ type Config struct {
 // Task is what the output of a model means.
 type Task string
 
-// The tasks that [Config.Task] tells apart.
+// The tasks. [Config.Task] tells the first three apart; the graph is asked for
+// Regression and Embedding by teacher.TaskOf.
 const (
 	SequenceClassification Task = "sequence-classification"
 	TokenClassification    Task = "token-classification"
 	MaskedLM               Task = "masked-lm"
-	Unknown                Task = "unknown"
+	// Regression is a sequence classifier of one output, a score.
+	Regression Task = "regression"
+	// Embedding is a model without a head: hidden states, or one vector of them.
+	Embedding Task = "embedding"
+	Unknown   Task = "unknown"
 )
 
 // Task tells the task from the name of the architecture.
@@ -64,6 +69,19 @@ func (c *Config) Task() Task {
 		}
 	}
 	return Unknown
+}
+
+// Regression tells whether a sequence classifier's outputs are scores:
+// problem_type says so, or there is one output only.
+func (c *Config) Regression() bool {
+	if c.Task() != SequenceClassification {
+		return false
+	}
+	var kind string
+	if json.Unmarshal(c.Extra["problem_type"], &kind) == nil && kind != "" {
+		return kind == "regression"
+	}
+	return len(c.ID2Label) == 1
 }
 
 // Clone returns a copy that can be changed, nil for nil.

@@ -23,7 +23,7 @@ type Model struct {
 
 	// Config is config.json of the directory, nil for a bare file.
 	Config *Config
-	// Files holds the other small files of the directory by their base name:
+	// Files holds the other small files of the directory by their name:
 	// tokenizer.json, tokenizer_config.json, vocab.txt, special_tokens_map.json.
 	Files map[string][]byte
 	// DataFiles names the files that Open read external data from, relative to

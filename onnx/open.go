@@ -11,13 +11,22 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
-// companions are the small files that belong to a model, by their base name.
+// companions are the small files that belong to a model, by their name.
 var companions = []string{
 	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "tokenizer.model",
+	ModulesFile, PoolingFile,
 }
+
+// The files by which sentence-transformers tells how hidden states become one
+// vector, by their names in [Model.Files]. The second stands in a folder.
+const (
+	ModulesFile = "modules.json"
+	PoolingFile = "1_Pooling/config.json"
+)
 
 // maxCompanion bounds the size of such a file.
 const maxCompanion = 256 << 20
@@ -182,7 +191,7 @@ func readFirst(dirs []string, name string) ([]byte, error) {
 	for _, dir := range dirs {
 		file := filepath.Join(dir, name)
 		info, err := os.Stat(file)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			continue
 		}
 		if err != nil {

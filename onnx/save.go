@@ -76,6 +76,9 @@ func (m *Model) saveDir(dir string, o SaveOptions) (Saved, error) {
 		return Saved{}, fmt.Errorf("onnx: %q is not the name of a model file; use a plain name such as model_quantized.onnx", o.File)
 	}
 	for name := range m.Files {
+		if name == PoolingFile {
+			continue
+		}
 		if name != filepath.Base(name) || name == "." || name == ".." || name == "config.json" || isModelName(name) {
 			return Saved{}, fmt.Errorf("onnx: Files: %q cannot stand beside the model; use plain names such as tokenizer.json", name)
 		}
@@ -112,6 +115,12 @@ func (m *Model) saveAll(dir string, o SaveOptions, files map[string][]byte) (sav
 		return saved, fmt.Errorf("onnx: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if folder := filepath.Dir(filepath.Join(dir, name)); folder != filepath.Clean(dir) {
+			made = append(missing(folder), made...)
+			if err := os.MkdirAll(folder, 0o777); err != nil {
+				return saved, fmt.Errorf("onnx: %w", err)
+			}
+		}
 		if temps[name], err = writeTemp(filepath.Join(dir, name), bytesTo(files[name])); err != nil {
 			delete(temps, name)
 			return saved, err

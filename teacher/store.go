@@ -1,205 +1,137 @@
 package teacher
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/binary"
+	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
-	"math"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 )
 
-// store keeps float32 vectors on disk under 32-byte keys, in one append-only
-// file: after a header come records
-//
-//	key [32]byte | count uint32 | head crc32 uint32 | data crc32 uint32 | count × float32
-//
-// all little-endian; the first checksum covers key and count, the second key,
-// count and data. The head has its own so that a damaged count is not taken
-// for a record cut short. A record cut off by a crash is dropped at the next
-// opening; a damaged one is an error. The file is locked while it is open.
-// A store is safe for concurrent use.
+// store is a set of labels on disk: a folder with its description (set.json),
+// shards (see shard) and a lock. Whoever reads needs no lock: what is written
+// is never changed. One store at a time writes: it takes the lock with its
+// first record and keeps it until it is closed. A store is safe for concurrent
+// use.
 type store struct {
-	file   *os.File
-	path   string
+	dir    string
+	set    Set
+	form   Form
+	id     [32]byte
+	wait   bool         // for the lock
+	notice func(string) // not nil
+	limit  int64        // of a shard, in bytes
+
+	mu     sync.Mutex // guards what follows; held while a record is written
+	index  map[[32]byte]record
+	shards map[string]*shard
+	last   *shard // the one that is written to; nil without the lock
+	lock   *os.File
 	unlock func()
-
-	mu    sync.Mutex // guards index and end; held while a record is written
-	index map[[32]byte]record
-	end   int64
 }
 
-type record struct {
-	offset int64 // of the head
-	count  uint32
-}
+// shardLimit is where a new shard begins: files that are copied and checked in
+// a moment, and few of them.
+const shardLimit = 64 << 20
 
-const (
-	storeMagic  = "litelog2"
-	recordHead  = 32 + 4 + 4 + 4
-	maxElements = 1 << 28 // a record of 1 GiB: more is damage, not data
-)
-
-// CorruptError reports a damaged cache file.
-type CorruptError struct {
-	Path   string
-	Offset int64
-	Reason string
-}
-
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("teacher: cache %s is damaged at byte %d (%s); delete the file to compute the logits again", e.Path, e.Offset, e.Reason)
-}
-
-// openStore opens or creates the log and reads its index, checking every record.
-func openStore(path string) (*store, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return nil, fmt.Errorf("teacher: cache directory: %w; choose a directory that can be written, on a disk with free space", err)
+// openStore opens or creates a set in a cache directory and reads its index,
+// checking every record.
+func openStore(cache string, set Set, form Form) (*store, error) {
+	s := &store{dir: filepath.Join(cache, set.folder()), set: set, form: form, id: set.id(), notice: func(string) {},
+		limit: shardLimit, index: map[[32]byte]record{}, shards: map[string]*shard{}}
+	_, err := readSet(s.dir)
+	var damaged *CorruptError
+	if err != nil && !errors.As(err, &damaged) {
+		err = s.create()
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, fmt.Errorf("teacher: cache: %w; choose a directory that can be written, on a disk with free space", err)
+		return nil, err
 	}
-	s := &store{file: f, path: path, index: map[[32]byte]record{}}
-	if s.unlock, err = lock(f); err != nil {
-		_ = f.Close()
-		if errors.Is(err, errLocked) {
-			return nil, fmt.Errorf("teacher: cache %s is %w; wait for it to end, or give this run another cache directory", path, err)
-		}
-		return nil, fmt.Errorf("teacher: cache %s cannot be locked: %w", path, err)
+	err = s.scan()
+	if errors.As(err, &damaged) {
+		err = s.look(err)
 	}
-	if err := s.scan(); err != nil {
-		_ = f.Close()
-		s.unlock()
+	if err != nil {
+		s.release()
 		return nil, err
 	}
 	return s, nil
 }
 
-// scan fills the index and cuts off a torn last record.
-func (s *store) scan() error {
-	info, err := s.file.Stat()
+// create makes the folder and its description.
+func (s *store) create() error {
+	const remedy = "choose a directory that can be written, on a disk with free space"
+	if err := os.MkdirAll(s.dir, 0o777); err != nil {
+		return fmt.Errorf("teacher: cache directory: %w; %s", err, remedy)
+	}
+	f, err := os.CreateTemp(s.dir, setFile+".tmp*")
 	if err != nil {
-		return s.failed(err)
+		return fmt.Errorf("teacher: cache: %w; %s", err, remedy)
 	}
-	size := info.Size()
-	if size < int64(len(storeMagic)) {
-		return s.start(size)
+	_, err = f.Write(s.set.encode())
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(s.dir, setFile))
 	}
-	r := bufio.NewReaderSize(io.NewSectionReader(s.file, 0, size), 1<<20)
-	magic := make([]byte, len(storeMagic))
-	if _, err := io.ReadFull(r, magic); err != nil {
-		return s.failed(err)
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return failed(s.dir, err)
 	}
-	if string(magic) != storeMagic {
-		return &CorruptError{s.path, 0, "it does not begin as a logit cache of this version"}
+	return nil
+}
+
+// look decides what damage is that was seen without the lock: while another
+// writes, the record it is writing looks like that. Records before it stand.
+func (s *store) look(damage error) error {
+	switch err := s.take(); {
+	case errors.Is(err, errLocked):
+		return nil
+	case err != nil:
+		return errors.Join(damage, err)
 	}
-	s.end = int64(len(storeMagic))
-	for {
-		ok, err := s.next(r, size)
-		if err != nil {
+	err := s.scan()
+	s.giveBack()
+	return err
+}
+
+// scan indexes what has been written since the last scan.
+func (s *store) scan() error {
+	names, err := filepath.Glob(filepath.Join(s.dir, shardGlob))
+	if err != nil {
+		return failed(s.dir, err)
+	}
+	slices.Sort(names)
+	for _, path := range names {
+		h := s.shards[path]
+		if h == nil {
+			f, err := os.Open(path)
+			if err != nil {
+				return failed(path, err)
+			}
+			h = &shard{file: f, path: path}
+			s.shards[path] = h
+		}
+		if err := h.scan(s.id, s.add); err != nil {
 			return err
 		}
-		if !ok {
-			break
-		}
-	}
-	if s.end < size {
-		if err := s.file.Truncate(s.end); err != nil {
-			return s.failed(err)
-		}
 	}
 	return nil
 }
 
-// start makes an empty log of a file too short to hold anything. What is there
-// must be the beginning of the header: another file is not overwritten.
-func (s *store) start(size int64) error {
-	begun := make([]byte, size)
-	if _, err := s.file.ReadAt(begun, 0); err != nil && err != io.EOF {
-		return s.failed(err)
-	}
-	if !bytes.HasPrefix([]byte(storeMagic), begun) {
-		return &CorruptError{s.path, 0, "it does not begin as a logit cache of this version"}
-	}
-	if _, err := s.file.WriteAt([]byte(storeMagic), 0); err != nil {
-		return s.failed(err)
-	}
-	s.end = int64(len(storeMagic))
-	return nil
+func (s *store) add(key [32]byte, r record) { s.index[key] = r }
+
+// len is the number of records.
+func (s *store) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.index)
 }
 
-// next indexes the record at s.end. It is false at the end of the file and at
-// a record that the file does not hold whole.
-func (s *store) next(r io.Reader, size int64) (bool, error) {
-	if s.end+recordHead > size {
-		return false, nil
-	}
-	head := make([]byte, recordHead)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return false, s.failed(err)
-	}
-	count := binary.LittleEndian.Uint32(head[32:])
-	if binary.LittleEndian.Uint32(head[36:]) != crc32.ChecksumIEEE(head[:36]) || count > maxElements {
-		// After a power cut a file system may show zeros that were never written.
-		zero, err := onlyZeros(io.MultiReader(bytes.NewReader(head), r))
-		if err != nil {
-			return false, s.failed(err)
-		}
-		if zero {
-			return false, nil
-		}
-		return false, &CorruptError{s.path, s.end, "checksum mismatch in a record's head"}
-	}
-	need := int64(count) * 4
-	if s.end+recordHead+need > size {
-		return false, nil
-	}
-	crc := crc32.NewIEEE()
-	_, _ = crc.Write(head[:36]) // a hash does not fail
-	if _, err := io.CopyN(crc, r, need); err != nil {
-		return false, s.failed(err)
-	}
-	if binary.LittleEndian.Uint32(head[40:]) != crc.Sum32() {
-		return false, &CorruptError{s.path, s.end, "checksum mismatch"}
-	}
-	s.index[[32]byte(head[:32])] = record{s.end, count}
-	s.end += recordHead + need
-	return true, nil
-}
-
-func onlyZeros(r io.Reader) (bool, error) {
-	buf := make([]byte, 1<<16)
-	for {
-		n, err := r.Read(buf)
-		for _, b := range buf[:n] {
-			if b != 0 {
-				return false, nil
-			}
-		}
-		if err == io.EOF {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
-}
-
-// failed names the file in an error and says what to do where that is known.
-func (s *store) failed(err error) error {
-	if full(err) {
-		return fmt.Errorf("teacher: cache %s: %w; free some space and run again (what is there is kept), or choose a cache directory on another disk", s.path, err)
-	}
-	return fmt.Errorf("teacher: cache %s: %w", s.path, err)
-}
-
-// get returns the vector under key, or ok = false.
+// get returns the rows under key, or ok = false.
 func (s *store) get(key [32]byte) (v []float32, ok bool, err error) {
 	s.mu.Lock()
 	rec, ok := s.index[key]
@@ -207,63 +139,178 @@ func (s *store) get(key [32]byte) (v []float32, ok bool, err error) {
 	if !ok {
 		return nil, false, nil
 	}
-	buf := make([]byte, recordHead+4*int(rec.count))
-	if _, err := s.file.ReadAt(buf, rec.offset); err != nil {
-		return nil, false, s.failed(err)
+	data, err := rec.load(key)
+	if err != nil {
+		return nil, false, err
 	}
-	head, data := buf[:recordHead], buf[recordHead:]
-	if [32]byte(head[:32]) != key || binary.LittleEndian.Uint32(head[40:]) != checksum(head, data) {
-		return nil, false, &CorruptError{s.path, rec.offset, "checksum mismatch"}
-	}
-	v = make([]float32, rec.count)
-	for i := range v {
-		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	if v, ok = s.form.decode(data, rec.rows, rec.width); !ok {
+		return nil, false, &CorruptError{rec.shard.path, rec.offset, fmt.Sprintf("%d bytes are not %d rows of %d in the form %s", len(data), rec.rows, rec.width, s.form)}
 	}
 	return v, true, nil
 }
 
-func checksum(head, data []byte) uint32 {
-	return crc32.Update(crc32.ChecksumIEEE(head[:36]), crc32.IEEETable, data)
+// write gets the right to write, waiting for it where that is wanted, and
+// indexes what has been written meanwhile.
+func (s *store) write(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil {
+		return nil
+	}
+	told := false
+	for {
+		err := s.take()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errLocked) {
+			return fmt.Errorf("teacher: cache %s cannot be locked: %w", s.dir, err)
+		}
+		if !s.wait {
+			return fmt.Errorf("teacher: cache %s is %w; wait for it to end, or choose another cache directory", s.dir, err)
+		}
+		if !told {
+			told = true
+			s.notice(fmt.Sprintf("waiting for the labels in %s: they are %v", s.dir, err))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("teacher: stopped while waiting for the cache %s: %w", s.dir, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	err := s.scan()
+	if err == nil {
+		err = s.openLast()
+	}
+	if err != nil {
+		s.giveBack()
+	}
+	return err
 }
 
-// put appends a vector; a key already present is left as it is.
-func (s *store) put(key [32]byte, v []float32) error {
-	if len(v) > maxElements {
-		return fmt.Errorf("teacher: cache: %d logits of one batch are more than a record can hold; use smaller batches", len(v))
+// take takes the lock, or fails with errLocked.
+func (s *store) take() (err error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
 	}
-	buf := make([]byte, recordHead+4*len(v))
-	copy(buf, key[:])
-	binary.LittleEndian.PutUint32(buf[32:], uint32(len(v)))
-	for i, x := range v {
-		binary.LittleEndian.PutUint32(buf[recordHead+4*i:], math.Float32bits(x))
+	if s.unlock, err = lock(f); err != nil {
+		return errors.Join(err, f.Close())
 	}
-	binary.LittleEndian.PutUint32(buf[36:], crc32.ChecksumIEEE(buf[:36]))
-	binary.LittleEndian.PutUint32(buf[40:], checksum(buf[:recordHead], buf[recordHead:]))
+	s.lock = f
+	return nil
+}
+
+func (s *store) giveBack() {
+	if s.lock != nil {
+		_ = s.lock.Close()
+		s.unlock()
+		s.lock, s.last = nil, nil
+	}
+}
+
+// openLast opens the last shard for writing, without what a killed writer left
+// unfinished there.
+func (s *store) openLast() error {
+	names := make([]string, 0, len(s.shards))
+	for name := range s.shards {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return s.newShard(0)
+	}
+	old := s.shards[names[len(names)-1]]
+	f, err := os.OpenFile(old.path, os.O_RDWR, 0)
+	if err != nil {
+		return failed(old.path, err)
+	}
+	_ = old.file.Close() // it was only read from
+	old.file = f
+	if err := f.Truncate(old.end); err != nil {
+		return failed(old.path, err)
+	}
+	if old.end == 0 {
+		if err := old.begin(s.id); err != nil {
+			return err
+		}
+	}
+	s.last = old
+	return nil
+}
+
+// newShard begins the shard of that number, or the first one after it that is free.
+func (s *store) newShard(n int) error {
+	for ; ; n++ {
+		path := filepath.Join(s.dir, fmt.Sprintf("labels-%05d.bin", n))
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return failed(path, err)
+		}
+		h := &shard{file: f, path: path}
+		if err := h.begin(s.id); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		s.shards[path], s.last = h, h
+		return nil
+	}
+}
+
+// put appends rows in the set's form; a key already present is left as it is.
+func (s *store) put(key [32]byte, rows, width int, data []byte) error {
+	if len(data) > maxRecord || rows*width > maxElements {
+		return fmt.Errorf("teacher: cache: %d numbers of one batch are more than a record can hold; use smaller batches", rows*width)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.index[key]; ok {
 		return nil
 	}
-	if _, err := s.file.WriteAt(buf, s.end); err != nil {
-		// Whole records only: what was written of this one goes. Should that
-		// fail too, the next opening drops it.
-		return errors.Join(s.failed(err), s.file.Truncate(s.end))
+	if s.last.end >= s.limit {
+		if err := s.last.file.Sync(); err != nil {
+			return failed(s.last.path, err)
+		}
+		if err := s.newShard(len(s.shards)); err != nil {
+			return err
+		}
 	}
-	s.index[key] = record{s.end, uint32(len(v))}
-	s.end += int64(len(buf))
-	return nil
+	rec, err := s.last.append(key, rows, width, data)
+	if err == nil {
+		s.index[key] = rec
+	}
+	return err
 }
 
 // sync makes everything put so far survive a crash.
 func (s *store) sync() error {
-	if err := s.file.Sync(); err != nil {
-		return s.failed(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return nil
+	}
+	if err := s.last.file.Sync(); err != nil {
+		return failed(s.last.path, err)
 	}
 	return nil
 }
 
 func (s *store) close() error {
-	err := errors.Join(s.sync(), s.file.Close())
-	s.unlock()
+	err := s.sync()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release()
 	return err
+}
+
+// release closes all files.
+func (s *store) release() {
+	for _, h := range s.shards {
+		_ = h.file.Close() // what was written is synced, or could not be
+	}
+	clear(s.shards)
+	s.giveBack()
 }

@@ -39,8 +39,8 @@ func NewTaps(m *onnx.Model, names []string) (*Teacher, error) {
 	tapped.Graph.Prune()
 	kept := tapped.Graph.InitializerMap()
 	tapped.Graph.Inputs = slices.DeleteFunc(tapped.Graph.Inputs, func(v *onnx.ValueInfo) bool { return weights[v.Name] != nil && kept[v.Name] == nil })
-	t.session, t.inputs, err = open(tapped, nil)
-	return t, err
+	t.once.Do(func() { t.session, t.inputs, t.failure = open(tapped, nil) })
+	return t, t.failure
 }
 
 // tap returns m with the named values among its outputs.
@@ -79,6 +79,9 @@ func (t *Teacher) LogitsAndValues(ctx context.Context, b *corpus.Batch) ([]float
 
 // both runs the model for the named values, of which the output is the logits.
 func (t *Teacher) both(ctx context.Context, b *corpus.Batch, names []string) (logits []float32, values map[string]Value, err error) {
+	if err := t.start(); err != nil {
+		return nil, nil, err
+	}
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	out, err := t.session.Run(ctx, Feed(b, t.inputs), names...)
 	if err != nil {
