@@ -50,7 +50,7 @@ func (t *attentionGradTask) run(lo, hi int) {
 type gradWork struct {
 	buf          *buffer
 	dq           []float32 // of all queries of a head
-	delta        []float32 // of all queries of a head
+	delta, lse   []float32 // of all queries of a head
 	dk, dv       []float32 // of a block of keys
 	qc, oc       []float32 // attnGradRows rows of queries and of dout
 	p, ds        []float32 // attnGradRows rows of attnStride
@@ -61,13 +61,13 @@ var gradWorks taskPool[gradWork]
 
 func newGradWork(dp, sq int) *gradWork {
 	g := gradWorks.get()
-	sq = roundUp(sq, attnRows)
-	g.buf = getBuffer(sq*(dp+1) + 2*attnKeys*dp + 2*attnGradRows*(dp+attnStride))
+	sq = roundUp(sq, attnTile) // tiles read and write whole
+	g.buf = getBuffer(sq*(dp+2) + 2*attnKeys*dp + 2*attnGradRows*(dp+attnStride))
 	rest := g.buf.f
 	for _, part := range []struct {
 		to *[]float32
 		n  int
-	}{{&g.dq, sq * dp}, {&g.delta, sq}, {&g.dk, attnKeys * dp}, {&g.dv, attnKeys * dp}, {&g.qc, attnGradRows * dp}, {&g.oc, attnGradRows * dp},
+	}{{&g.dq, sq * dp}, {&g.delta, sq}, {&g.lse, sq}, {&g.dk, attnKeys * dp}, {&g.dv, attnKeys * dp}, {&g.qc, attnGradRows * dp}, {&g.oc, attnGradRows * dp},
 		{&g.p, attnGradRows * attnStride}, {&g.ds, attnGradRows * attnStride}} {
 		*part.to, rest = rest[:part.n:part.n], rest[part.n:]
 	}
@@ -90,6 +90,7 @@ func (t *attentionGradTask) head(w *attnWork, g *gradWork, b, a int) {
 		o := (rq+i)*t.LDO + at
 		g.delta[i] = vDot(t.dout[o:o+t.D], t.out[o:o+t.D])
 	}
+	copy(g.lse[:sq], t.lse[(b*t.A+a)*t.Sq:])
 	if keys == 0 {
 		clear(g.dq)
 	}
@@ -118,17 +119,17 @@ func (t *attentionGradTask) block(w *attnWork, g *gradWork, bias *biasBlock, rq,
 	cols := roundUp(n, attnCols)
 	w.gather(g.qc, t.q, (rq+q0)*t.LDQ+at, t.LDQ, rows, t.Scale)
 	w.gather(g.oc, t.dout, (rq+q0)*t.LDO+at, t.LDO, rows, 1)
-	lse := t.lse[(bias.b*t.A+bias.a)*t.Sq+q0:]
-	for i := 0; i < rows; i += attnRows {
-		h := min(attnRows, rows-i)
+	lse, step := g.lse[q0:], attnStep()
+	for i := 0; i < rows; i += step {
+		h := min(step, rows-i)
 		ld := bias.load(w, q0+i, h)
 		p, ds := g.p[i*attnStride:], g.ds[i*attnStride:]
 		attnProbs(h, t.D, g.qc[i*w.dp:], w.dp, w.kt, cols, w.bias, ld, p, attnStride, lse[i:])
 		attnGrad(h, t.D, g.oc[i*w.dp:], w.dp, w.vt, cols, p, ds, attnStride, g.delta[q0+i:])
 		attnMul(h, n, ds, attnStride, 1, w.kc, w.dp, g.dq[(q0+i)*w.dp:], w.dp, w.dp, bias.k0 > 0)
 	}
-	for j := 0; j < n; j += attnRows {
-		h := min(attnRows, n-j)
+	for j := 0; j < n; j += step {
+		h := min(step, n-j)
 		attnMul(h, rows, g.p[j:], 1, attnStride, g.oc, w.dp, g.dv[j*w.dp:], w.dp, w.dp, q0 > 0)
 		attnMul(h, rows, g.ds[j:], 1, attnStride, g.qc, w.dp, g.dk[j*w.dp:], w.dp, w.dp, q0 > 0)
 	}

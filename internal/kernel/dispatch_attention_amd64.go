@@ -51,6 +51,14 @@ func attnProbs(h, k int, a []float32, lda int, b []float32, cols int, bias []flo
 	}
 	panels, step := cols/attnCols, lda*attnCols*floatSize
 	lda, ldbias, ldp = lda*floatSize, ldbias*floatSize, ldp*floatSize
+	switch {
+	case h > 8:
+		attnProbsz12(k, ptr(a), lda, ptr(b), panels, step, ptr(bias), ldbias, ptr(p), ldp, ptr(lse))
+		return
+	case h > 6:
+		attnProbsz8(k, ptr(a), lda, ptr(b), panels, step, ptr(bias), ldbias, ptr(p), ldp, ptr(lse))
+		return
+	}
 	switch h {
 	case 6:
 		attnProbs6(k, ptr(a), lda, ptr(b), panels, step, ptr(bias), ldbias, ptr(p), ldp, ptr(lse))
@@ -74,6 +82,14 @@ func attnGrad(h, k int, a []float32, lda int, b []float32, cols int, p, ds []flo
 	}
 	panels, step := cols/attnCols, lda*attnCols*floatSize
 	lda, ldp = lda*floatSize, ldp*floatSize
+	switch {
+	case h > 8:
+		attnGradz12(k, ptr(a), lda, ptr(b), panels, step, ptr(p), ldp, ptr(ds), ptr(delta))
+		return
+	case h > 6:
+		attnGradz8(k, ptr(a), lda, ptr(b), panels, step, ptr(p), ldp, ptr(ds), ptr(delta))
+		return
+	}
 	switch h {
 	case 6:
 		attnGrad6(k, ptr(a), lda, ptr(b), panels, step, ptr(p), ldp, ptr(ds), ptr(delta))

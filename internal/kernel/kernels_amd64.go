@@ -740,6 +740,16 @@ func attnMul6(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32
 //go:noescape
 func attnScoresz8(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
 
+// attnProbsz8 is attnProbs6 for 8 rows, to the bit.
+//
+//go:noescape
+func attnProbsz8(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGradz8 is attnGrad6 for 8 rows, to the bit.
+//
+//go:noescape
+func attnGradz8(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+
 // attnMulz8 is attnMul6 for 8 rows, to the bit.
 //
 //go:noescape
@@ -749,6 +759,16 @@ func attnMulz8(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float3
 //
 //go:noescape
 func attnScoresz12(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
+
+// attnProbsz12 is attnProbs6 for 12 rows, to the bit.
+//
+//go:noescape
+func attnProbsz12(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+
+// attnGradz12 is attnGrad6 for 12 rows, to the bit.
+//
+//go:noescape
+func attnGradz12(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
 
 // attnMulz12 is attnMul6 for 12 rows, to the bit.
 //

@@ -17668,6 +17668,1050 @@ done:
 	VZEROUPPER
 	RET
 
+// func attnProbsz8(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnProbsz8(SB), NOSPLIT, $0-88
+	MOVQ lda+16(FP), AX
+	MOVQ a+8(FP), CX
+	LEAQ (AX)(AX*2), DX
+	LEAQ (CX)(DX*1), DX
+	LEAQ (AX)(AX*2), BX
+	LEAQ (CX)(BX*2), BX
+	MOVQ b+24(FP), SI
+	MOVQ bias+48(FP), DI
+	MOVQ p+64(FP), R8
+	MOVQ panels+32(FP), R9
+
+pairs:
+	SUBQ   $0x02, R9
+	JL     single
+	MOVQ   step+40(FP), R10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	MOVQ   k+0(FP), R11
+
+terms2:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(R10*1), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (CX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (CX)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DX)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (BX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (BX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, BX
+	ADDQ         $0x40, SI
+	DECQ         R11
+	JNZ          terms2
+	MOVQ         $0x00000004, R10
+	MOVQ         k+0(FP), R11
+	IMULQ        R10, R11
+	SUBQ         R11, CX
+	SUBQ         R11, DX
+	SUBQ         R11, BX
+	MOVQ         $0x00000040, R10
+	MOVQ         k+0(FP), R11
+	IMULQ        R10, R11
+	SUBQ         R11, SI
+	MOVQ         step+40(FP), R10
+	ADDQ         R10, SI
+	MOVQ         step+40(FP), R10
+	ADDQ         R10, SI
+	MOVQ         lse+80(FP), R12
+	MOVQ         DI, R10
+	MOVQ         R8, R11
+	VBROADCASTSS (R12), Z16
+	VADDPS       (R10), Z0, Z0
+	VSUBPS       Z16, Z0, Z0
+	VMOVUPS      const_c2ae0000<>+0(SB), Z17
+	VCMPPS       $0x05, Z17, Z0, K1
+	VMAXPS       Z0, Z17, Z0
+	VMOVUPS      const_4b400000<>+0(SB), Z17
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z17
+	VSUBPS       const_4b400000<>+0(SB), Z17, Z18
+	VFNMADD231PS const_3f318000<>+0(SB), Z18, Z0
+	VFNMADD231PS const_b95e8083<>+0(SB), Z18, Z0
+	VMOVUPS      const_3ab511e7<>+0(SB), Z18
+	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z18
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z18
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z18
+	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z18
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z18
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z18
+	VPSLLD       $0x17, Z17, Z17
+	VPADDD       const_3f800000<>+0(SB), Z17, Z17
+	VMULPS       Z17, Z18, Z18
+	VMOVUPS.Z    Z18, K1, Z18
+	VMOVUPS      Z18, (R11)
+	VADDPS       64(R10), Z1, Z1
+	VSUBPS       Z16, Z1, Z1
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z1, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z16
+	VFNMADD231PS const_3f318000<>+0(SB), Z16, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z16, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z16
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z16
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z16
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z16
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z16
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z16
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z16
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z16, Z16
+	VMOVUPS.Z    Z16, K1, Z16
+	VMOVUPS      Z16, 64(R11)
+	MOVQ         ldbias+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+72(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 4(R12), Z0
+	VADDPS       (R10), Z2, Z2
+	VSUBPS       Z0, Z2, Z2
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z2, K1
+	VMAXPS       Z2, Z1, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z16
+	VFNMADD231PS const_3f318000<>+0(SB), Z16, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z16, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z16
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z16
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z16
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z16
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z16
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z16
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z16
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z16, Z16
+	VMOVUPS.Z    Z16, K1, Z16
+	VMOVUPS      Z16, (R11)
+	VADDPS       64(R10), Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z3, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R11)
+	MOVQ         ldbias+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+72(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 8(R12), Z0
+	VADDPS       (R10), Z4, Z4
+	VSUBPS       Z0, Z4, Z4
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z4, K1
+	VMAXPS       Z4, Z1, Z4
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z4
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z4
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	VADDPS       64(R10), Z5, Z5
+	VSUBPS       Z0, Z5, Z5
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z5, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R11)
+	MOVQ         ldbias+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+72(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 12(R12), Z0
+	VADDPS       (R10), Z6, Z6
+	VSUBPS       Z0, Z6, Z6
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z6, K1
+	VMAXPS       Z6, Z1, Z6
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z6
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z6
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	VADDPS       64(R10), Z7, Z7
+	VSUBPS       Z0, Z7, Z7
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z7, K1
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R11)
+	MOVQ         ldbias+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+72(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 16(R12), Z0
+	VADDPS       (R10), Z8, Z8
+	VSUBPS       Z0, Z8, Z8
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z8, K1
+	VMAXPS       Z8, Z1, Z8
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z8, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z8
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z8
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	VADDPS       64(R10), Z9, Z9
+	VSUBPS       Z0, Z9, Z9
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z9, K1
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z9, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z9
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z9
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R11)
+	MOVQ         ldbias+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+72(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 20(R12), Z0
+	VADDPS       (R10), Z10, Z10
+	VSUBPS       Z0, Z10, Z10
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z10, K1
+	VMAXPS       Z10, Z1, Z10
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z10, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z10
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z10
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	VADDPS       64(R10), Z11, Z11
+	VSUBPS       Z0, Z11, Z11
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z11, K1
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z11, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z11
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z11
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R11)
+	MOVQ         ldbias+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+72(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 24(R12), Z0
+	VADDPS       (R10), Z12, Z12
+	VSUBPS       Z0, Z12, Z12
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z12, K1
+	VMAXPS       Z12, Z1, Z12
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z12, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z12
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z12
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	VADDPS       64(R10), Z13, Z13
+	VSUBPS       Z0, Z13, Z13
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z13, K1
+	VMAXPS       Z13, Z0, Z13
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z13, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z13
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z13
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R11)
+	MOVQ         ldbias+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+72(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 28(R12), Z0
+	VADDPS       (R10), Z14, Z14
+	VSUBPS       Z0, Z14, Z14
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z14, K1
+	VMAXPS       Z14, Z1, Z14
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z14, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z14
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z14
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	VADDPS       64(R10), Z15, Z15
+	VSUBPS       Z0, Z15, Z15
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z15, K1
+	VMAXPS       Z15, Z0, Z15
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z15, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z15
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z15
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R11)
+	ADDQ         $0x80, DI
+	ADDQ         $0x80, R8
+	JMP          pairs
+
+single:
+	ADDQ   $0x02, R9
+	JZ     done
+	MOVQ   step+40(FP), R9
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	MOVQ   k+0(FP), R9
+
+terms1:
+	VMOVUPS      (SI), Z8
+	VBROADCASTSS (CX), Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VBROADCASTSS (CX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VBROADCASTSS (CX)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (DX), Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS (DX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z4
+	VBROADCASTSS (DX)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (BX), Z9
+	VFMADD231PS  Z8, Z9, Z6
+	VBROADCASTSS (BX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z7
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, BX
+	ADDQ         $0x40, SI
+	DECQ         R9
+	JNZ          terms1
+	MOVQ         $0x00000004, AX
+	MOVQ         k+0(FP), R9
+	IMULQ        AX, R9
+	SUBQ         R9, CX
+	SUBQ         R9, DX
+	SUBQ         R9, BX
+	MOVQ         $0x00000040, AX
+	MOVQ         k+0(FP), CX
+	IMULQ        AX, CX
+	SUBQ         CX, SI
+	MOVQ         step+40(FP), AX
+	ADDQ         AX, SI
+	MOVQ         lse+80(FP), DX
+	MOVQ         DI, AX
+	MOVQ         R8, CX
+	VBROADCASTSS (DX), Z8
+	VADDPS       (AX), Z0, Z0
+	VSUBPS       Z8, Z0, Z0
+	VMOVUPS      const_c2ae0000<>+0(SB), Z8
+	VCMPPS       $0x05, Z8, Z0, K1
+	VMAXPS       Z0, Z8, Z0
+	VMOVUPS      const_4b400000<>+0(SB), Z8
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z8
+	VSUBPS       const_4b400000<>+0(SB), Z8, Z9
+	VFNMADD231PS const_3f318000<>+0(SB), Z9, Z0
+	VFNMADD231PS const_b95e8083<>+0(SB), Z9, Z0
+	VMOVUPS      const_3ab511e7<>+0(SB), Z9
+	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z9
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z9
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z9
+	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z9
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z9
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z9
+	VPSLLD       $0x17, Z8, Z8
+	VPADDD       const_3f800000<>+0(SB), Z8, Z8
+	VMULPS       Z8, Z9, Z9
+	VMOVUPS.Z    Z9, K1, Z9
+	VMOVUPS      Z9, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 4(DX), Z0
+	VADDPS       (AX), Z1, Z1
+	VSUBPS       Z0, Z1, Z1
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z1, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z8
+	VFNMADD231PS const_3f318000<>+0(SB), Z8, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z8, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z8
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z8
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z8
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z8
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z8
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z8
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z8
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z8, Z8
+	VMOVUPS.Z    Z8, K1, Z8
+	VMOVUPS      Z8, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 8(DX), Z0
+	VADDPS       (AX), Z2, Z2
+	VSUBPS       Z0, Z2, Z2
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z2, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 12(DX), Z0
+	VADDPS       (AX), Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z3, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 16(DX), Z0
+	VADDPS       (AX), Z4, Z4
+	VSUBPS       Z0, Z4, Z4
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z4, K1
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z4
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z4
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 20(DX), Z0
+	VADDPS       (AX), Z5, Z5
+	VSUBPS       Z0, Z5, Z5
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z5, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 24(DX), Z0
+	VADDPS       (AX), Z6, Z6
+	VSUBPS       Z0, Z6, Z6
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z6, K1
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z6
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z6
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 28(DX), Z0
+	VADDPS       (AX), Z7, Z7
+	VSUBPS       Z0, Z7, Z7
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z7, K1
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+
+done:
+	VZEROUPPER
+	RET
+
+// func attnGradz8(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnGradz8(SB), NOSPLIT, $0-80
+	MOVQ lda+16(FP), AX
+	MOVQ a+8(FP), CX
+	LEAQ (AX)(AX*2), DX
+	LEAQ (CX)(DX*1), DX
+	LEAQ (AX)(AX*2), BX
+	LEAQ (CX)(BX*2), BX
+	MOVQ b+24(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ ds+64(FP), R8
+	MOVQ panels+32(FP), R9
+
+pairs:
+	SUBQ   $0x02, R9
+	JL     single
+	MOVQ   step+40(FP), R10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	MOVQ   k+0(FP), R11
+
+terms2:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(R10*1), Z17
+	VBROADCASTSS (CX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS (CX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS (CX)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS (DX), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS (DX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS (DX)(AX*2), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS (BX), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS (BX)(AX*1), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, BX
+	ADDQ         $0x40, SI
+	DECQ         R11
+	JNZ          terms2
+	MOVQ         $0x00000004, R10
+	MOVQ         k+0(FP), R11
+	IMULQ        R10, R11
+	SUBQ         R11, CX
+	SUBQ         R11, DX
+	SUBQ         R11, BX
+	MOVQ         $0x00000040, R10
+	MOVQ         k+0(FP), R11
+	IMULQ        R10, R11
+	SUBQ         R11, SI
+	MOVQ         step+40(FP), R10
+	ADDQ         R10, SI
+	MOVQ         step+40(FP), R10
+	ADDQ         R10, SI
+	MOVQ         delta+72(FP), R12
+	MOVQ         DI, R10
+	MOVQ         R8, R11
+	VBROADCASTSS (R12), Z16
+	VSUBPS       Z16, Z0, Z0
+	VMULPS       (R10), Z0, Z0
+	VMOVUPS      Z0, (R11)
+	VSUBPS       Z16, Z1, Z1
+	VMULPS       64(R10), Z1, Z1
+	VMOVUPS      Z1, 64(R11)
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 4(R12), Z0
+	VSUBPS       Z0, Z2, Z2
+	VMULPS       (R10), Z2, Z2
+	VMOVUPS      Z2, (R11)
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       64(R10), Z3, Z3
+	VMOVUPS      Z3, 64(R11)
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 8(R12), Z0
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       (R10), Z4, Z4
+	VMOVUPS      Z4, (R11)
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       64(R10), Z5, Z5
+	VMOVUPS      Z5, 64(R11)
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 12(R12), Z0
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       (R10), Z6, Z6
+	VMOVUPS      Z6, (R11)
+	VSUBPS       Z0, Z7, Z7
+	VMULPS       64(R10), Z7, Z7
+	VMOVUPS      Z7, 64(R11)
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 16(R12), Z0
+	VSUBPS       Z0, Z8, Z8
+	VMULPS       (R10), Z8, Z8
+	VMOVUPS      Z8, (R11)
+	VSUBPS       Z0, Z9, Z9
+	VMULPS       64(R10), Z9, Z9
+	VMOVUPS      Z9, 64(R11)
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 20(R12), Z0
+	VSUBPS       Z0, Z10, Z10
+	VMULPS       (R10), Z10, Z10
+	VMOVUPS      Z10, (R11)
+	VSUBPS       Z0, Z11, Z11
+	VMULPS       64(R10), Z11, Z11
+	VMOVUPS      Z11, 64(R11)
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 24(R12), Z0
+	VSUBPS       Z0, Z12, Z12
+	VMULPS       (R10), Z12, Z12
+	VMOVUPS      Z12, (R11)
+	VSUBPS       Z0, Z13, Z13
+	VMULPS       64(R10), Z13, Z13
+	VMOVUPS      Z13, 64(R11)
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R10
+	MOVQ         ldp+56(FP), R13
+	ADDQ         R13, R11
+	VBROADCASTSS 28(R12), Z0
+	VSUBPS       Z0, Z14, Z14
+	VMULPS       (R10), Z14, Z14
+	VMOVUPS      Z14, (R11)
+	VSUBPS       Z0, Z15, Z15
+	VMULPS       64(R10), Z15, Z15
+	VMOVUPS      Z15, 64(R11)
+	ADDQ         $0x80, DI
+	ADDQ         $0x80, R8
+	JMP          pairs
+
+single:
+	ADDQ   $0x02, R9
+	JZ     done
+	MOVQ   step+40(FP), R9
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	MOVQ   k+0(FP), R9
+
+terms1:
+	VMOVUPS      (SI), Z8
+	VBROADCASTSS (CX), Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VBROADCASTSS (CX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VBROADCASTSS (CX)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (DX), Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS (DX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z4
+	VBROADCASTSS (DX)(AX*2), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS (BX), Z9
+	VFMADD231PS  Z8, Z9, Z6
+	VBROADCASTSS (BX)(AX*1), Z9
+	VFMADD231PS  Z8, Z9, Z7
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, BX
+	ADDQ         $0x40, SI
+	DECQ         R9
+	JNZ          terms1
+	MOVQ         $0x00000004, AX
+	MOVQ         k+0(FP), R9
+	IMULQ        AX, R9
+	SUBQ         R9, CX
+	SUBQ         R9, DX
+	SUBQ         R9, BX
+	MOVQ         $0x00000040, AX
+	MOVQ         k+0(FP), CX
+	IMULQ        AX, CX
+	SUBQ         CX, SI
+	MOVQ         step+40(FP), AX
+	ADDQ         AX, SI
+	MOVQ         delta+72(FP), DX
+	MOVQ         DI, AX
+	MOVQ         R8, CX
+	VBROADCASTSS (DX), Z8
+	VSUBPS       Z8, Z0, Z0
+	VMULPS       (AX), Z0, Z0
+	VMOVUPS      Z0, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 4(DX), Z0
+	VSUBPS       Z0, Z1, Z1
+	VMULPS       (AX), Z1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 8(DX), Z0
+	VSUBPS       Z0, Z2, Z2
+	VMULPS       (AX), Z2, Z2
+	VMOVUPS      Z2, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 12(DX), Z0
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       (AX), Z3, Z3
+	VMOVUPS      Z3, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 16(DX), Z0
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       (AX), Z4, Z4
+	VMOVUPS      Z4, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 20(DX), Z0
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       (AX), Z5, Z5
+	VMOVUPS      Z5, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 24(DX), Z0
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       (AX), Z6, Z6
+	VMOVUPS      Z6, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 28(DX), Z0
+	VSUBPS       Z0, Z7, Z7
+	VMULPS       (AX), Z7, Z7
+	VMOVUPS      Z7, (CX)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+
+done:
+	VZEROUPPER
+	RET
+
 // func attnMulz8(k int, a *float32, rs int, cs int, b *float32, ldb int, c *float32, ldc int, panels int, add int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·attnMulz8(SB), NOSPLIT, $0-80
@@ -18560,6 +19604,1504 @@ done:
 	VPERMILPS    $0xb1, X0, X1
 	VMAXPS       X1, X0, X0
 	VMOVSS       X0, 44(AX)
+	VZEROUPPER
+	RET
+
+// func attnProbsz12(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnProbsz12(SB), NOSPLIT, $0-88
+	MOVQ lda+16(FP), AX
+	MOVQ a+8(FP), CX
+	LEAQ (AX)(AX*2), DX
+	LEAQ (CX)(DX*1), BX
+	LEAQ (AX)(AX*2), SI
+	LEAQ (CX)(SI*2), SI
+	LEAQ (SI)(DX*1), DX
+	MOVQ b+24(FP), DI
+	MOVQ bias+48(FP), R8
+	MOVQ p+64(FP), R9
+	MOVQ panels+32(FP), R10
+
+pairs:
+	SUBQ   $0x02, R10
+	JL     single
+	MOVQ   step+40(FP), R11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
+	VXORPS Z22, Z22, Z22
+	VXORPS Z23, Z23, Z23
+	MOVQ   k+0(FP), R12
+
+terms2:
+	VMOVUPS      (DI), Z24
+	VMOVUPS      (DI)(R11*1), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (CX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (CX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (BX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (BX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (BX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (SI)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (SI)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (DX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (DX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (DX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, DI
+	DECQ         R12
+	JNZ          terms2
+	MOVQ         $0x00000004, R11
+	MOVQ         k+0(FP), R12
+	IMULQ        R11, R12
+	SUBQ         R12, CX
+	SUBQ         R12, BX
+	SUBQ         R12, SI
+	SUBQ         R12, DX
+	MOVQ         $0x00000040, R11
+	MOVQ         k+0(FP), R12
+	IMULQ        R11, R12
+	SUBQ         R12, DI
+	MOVQ         step+40(FP), R11
+	ADDQ         R11, DI
+	MOVQ         step+40(FP), R11
+	ADDQ         R11, DI
+	MOVQ         lse+80(FP), R13
+	MOVQ         R8, R11
+	MOVQ         R9, R12
+	VBROADCASTSS (R13), Z24
+	VADDPS       (R11), Z0, Z0
+	VSUBPS       Z24, Z0, Z0
+	VMOVUPS      const_c2ae0000<>+0(SB), Z25
+	VCMPPS       $0x05, Z25, Z0, K1
+	VMAXPS       Z0, Z25, Z0
+	VMOVUPS      const_4b400000<>+0(SB), Z25
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z25
+	VSUBPS       const_4b400000<>+0(SB), Z25, Z26
+	VFNMADD231PS const_3f318000<>+0(SB), Z26, Z0
+	VFNMADD231PS const_b95e8083<>+0(SB), Z26, Z0
+	VMOVUPS      const_3ab511e7<>+0(SB), Z26
+	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z26
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z26
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z26
+	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z26
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z26
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z26
+	VPSLLD       $0x17, Z25, Z25
+	VPADDD       const_3f800000<>+0(SB), Z25, Z25
+	VMULPS       Z25, Z26, Z26
+	VMOVUPS.Z    Z26, K1, Z26
+	VMOVUPS      Z26, (R12)
+	VADDPS       64(R11), Z1, Z1
+	VSUBPS       Z24, Z1, Z1
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z1, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z24
+	VFNMADD231PS const_3f318000<>+0(SB), Z24, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z24, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z24
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z24
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z24
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z24
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z24
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z24
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z24
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z24, Z24
+	VMOVUPS.Z    Z24, K1, Z24
+	VMOVUPS      Z24, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 4(R13), Z0
+	VADDPS       (R11), Z2, Z2
+	VSUBPS       Z0, Z2, Z2
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z2, K1
+	VMAXPS       Z2, Z1, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z24
+	VFNMADD231PS const_3f318000<>+0(SB), Z24, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z24, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z24
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z24
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z24
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z24
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z24
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z24
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z24
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z24, Z24
+	VMOVUPS.Z    Z24, K1, Z24
+	VMOVUPS      Z24, (R12)
+	VADDPS       64(R11), Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z3, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 8(R13), Z0
+	VADDPS       (R11), Z4, Z4
+	VSUBPS       Z0, Z4, Z4
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z4, K1
+	VMAXPS       Z4, Z1, Z4
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z4
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z4
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z5, Z5
+	VSUBPS       Z0, Z5, Z5
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z5, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 12(R13), Z0
+	VADDPS       (R11), Z6, Z6
+	VSUBPS       Z0, Z6, Z6
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z6, K1
+	VMAXPS       Z6, Z1, Z6
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z6
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z6
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z7, Z7
+	VSUBPS       Z0, Z7, Z7
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z7, K1
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 16(R13), Z0
+	VADDPS       (R11), Z8, Z8
+	VSUBPS       Z0, Z8, Z8
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z8, K1
+	VMAXPS       Z8, Z1, Z8
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z8, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z8
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z8
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z9, Z9
+	VSUBPS       Z0, Z9, Z9
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z9, K1
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z9, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z9
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z9
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 20(R13), Z0
+	VADDPS       (R11), Z10, Z10
+	VSUBPS       Z0, Z10, Z10
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z10, K1
+	VMAXPS       Z10, Z1, Z10
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z10, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z10
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z10
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z11, Z11
+	VSUBPS       Z0, Z11, Z11
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z11, K1
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z11, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z11
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z11
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 24(R13), Z0
+	VADDPS       (R11), Z12, Z12
+	VSUBPS       Z0, Z12, Z12
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z12, K1
+	VMAXPS       Z12, Z1, Z12
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z12, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z12
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z12
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z13, Z13
+	VSUBPS       Z0, Z13, Z13
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z13, K1
+	VMAXPS       Z13, Z0, Z13
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z13, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z13
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z13
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 28(R13), Z0
+	VADDPS       (R11), Z14, Z14
+	VSUBPS       Z0, Z14, Z14
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z14, K1
+	VMAXPS       Z14, Z1, Z14
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z14, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z14
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z14
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z15, Z15
+	VSUBPS       Z0, Z15, Z15
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z15, K1
+	VMAXPS       Z15, Z0, Z15
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z15, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z15
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z15
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 32(R13), Z0
+	VADDPS       (R11), Z16, Z16
+	VSUBPS       Z0, Z16, Z16
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z16, K1
+	VMAXPS       Z16, Z1, Z16
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z16, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z16
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z16
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z16, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z16, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z16, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z16, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z16, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z16, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z17, Z17
+	VSUBPS       Z0, Z17, Z17
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z17, K1
+	VMAXPS       Z17, Z0, Z17
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z17, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z17
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z17
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z17, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z17, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z17, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z17, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z17, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z17, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 36(R13), Z0
+	VADDPS       (R11), Z18, Z18
+	VSUBPS       Z0, Z18, Z18
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z18, K1
+	VMAXPS       Z18, Z1, Z18
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z18, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z18
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z18
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z18, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z18, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z18, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z18, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z18, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z18, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z19, Z19
+	VSUBPS       Z0, Z19, Z19
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z19, K1
+	VMAXPS       Z19, Z0, Z19
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z19, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z19
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z19
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z19, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z19, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z19, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z19, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z19, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z19, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 40(R13), Z0
+	VADDPS       (R11), Z20, Z20
+	VSUBPS       Z0, Z20, Z20
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z20, K1
+	VMAXPS       Z20, Z1, Z20
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z20, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z20
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z20
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z20, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z20, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z20, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z20, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z20, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z20, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z21, Z21
+	VSUBPS       Z0, Z21, Z21
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z21, K1
+	VMAXPS       Z21, Z0, Z21
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z21, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z21
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z21
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z21, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z21, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z21, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z21, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z21, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z21, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldbias+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+72(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 44(R13), Z0
+	VADDPS       (R11), Z22, Z22
+	VSUBPS       Z0, Z22, Z22
+	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VCMPPS       $0x05, Z1, Z22, K1
+	VMAXPS       Z22, Z1, Z22
+	VMOVUPS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z22, Z1
+	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z22
+	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z22
+	VMOVUPS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS  const_3c091d10<>+0(SB), Z22, Z2
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z22, Z2
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z22, Z2
+	VFMADD213PS  const_3efffffe<>+0(SB), Z22, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z22, Z2
+	VFMADD213PS  const_3f800000<>+0(SB), Z22, Z2
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS.Z    Z2, K1, Z2
+	VMOVUPS      Z2, (R12)
+	VADDPS       64(R11), Z23, Z23
+	VSUBPS       Z0, Z23, Z23
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z23, K1
+	VMAXPS       Z23, Z0, Z23
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z23, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z23
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z23
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z23, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z23, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z23, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z23, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z23, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z23, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, 64(R12)
+	ADDQ         $0x80, R8
+	ADDQ         $0x80, R9
+	JMP          pairs
+
+single:
+	ADDQ   $0x02, R10
+	JZ     done
+	MOVQ   step+40(FP), R10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	MOVQ   k+0(FP), R10
+
+terms1:
+	VMOVUPS      (DI), Z12
+	VBROADCASTSS (CX), Z13
+	VFMADD231PS  Z12, Z13, Z0
+	VBROADCASTSS (CX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z1
+	VBROADCASTSS (CX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z2
+	VBROADCASTSS (BX), Z13
+	VFMADD231PS  Z12, Z13, Z3
+	VBROADCASTSS (BX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z4
+	VBROADCASTSS (BX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z5
+	VBROADCASTSS (SI), Z13
+	VFMADD231PS  Z12, Z13, Z6
+	VBROADCASTSS (SI)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z7
+	VBROADCASTSS (SI)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z8
+	VBROADCASTSS (DX), Z13
+	VFMADD231PS  Z12, Z13, Z9
+	VBROADCASTSS (DX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z10
+	VBROADCASTSS (DX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z11
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, DI
+	DECQ         R10
+	JNZ          terms1
+	MOVQ         $0x00000004, AX
+	MOVQ         k+0(FP), R10
+	IMULQ        AX, R10
+	SUBQ         R10, CX
+	SUBQ         R10, BX
+	SUBQ         R10, SI
+	SUBQ         R10, DX
+	MOVQ         $0x00000040, AX
+	MOVQ         k+0(FP), CX
+	IMULQ        AX, CX
+	SUBQ         CX, DI
+	MOVQ         step+40(FP), AX
+	ADDQ         AX, DI
+	MOVQ         lse+80(FP), DX
+	MOVQ         R8, AX
+	MOVQ         R9, CX
+	VBROADCASTSS (DX), Z12
+	VADDPS       (AX), Z0, Z0
+	VSUBPS       Z12, Z0, Z0
+	VMOVUPS      const_c2ae0000<>+0(SB), Z12
+	VCMPPS       $0x05, Z12, Z0, K1
+	VMAXPS       Z0, Z12, Z0
+	VMOVUPS      const_4b400000<>+0(SB), Z12
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z12
+	VSUBPS       const_4b400000<>+0(SB), Z12, Z13
+	VFNMADD231PS const_3f318000<>+0(SB), Z13, Z0
+	VFNMADD231PS const_b95e8083<>+0(SB), Z13, Z0
+	VMOVUPS      const_3ab511e7<>+0(SB), Z13
+	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z13
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z13
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z13
+	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z13
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z13
+	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z13
+	VPSLLD       $0x17, Z12, Z12
+	VPADDD       const_3f800000<>+0(SB), Z12, Z12
+	VMULPS       Z12, Z13, Z13
+	VMOVUPS.Z    Z13, K1, Z13
+	VMOVUPS      Z13, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 4(DX), Z0
+	VADDPS       (AX), Z1, Z1
+	VSUBPS       Z0, Z1, Z1
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z1, K1
+	VMAXPS       Z1, Z0, Z1
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z12
+	VFNMADD231PS const_3f318000<>+0(SB), Z12, Z1
+	VFNMADD231PS const_b95e8083<>+0(SB), Z12, Z1
+	VMOVUPS      const_3ab511e7<>+0(SB), Z12
+	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z12
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z12
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z12
+	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z12
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z12
+	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z12
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z12, Z12
+	VMOVUPS.Z    Z12, K1, Z12
+	VMOVUPS      Z12, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 8(DX), Z0
+	VADDPS       (AX), Z2, Z2
+	VSUBPS       Z0, Z2, Z2
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z2, K1
+	VMAXPS       Z2, Z0, Z2
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z2
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z2
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 12(DX), Z0
+	VADDPS       (AX), Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z3, K1
+	VMAXPS       Z3, Z0, Z3
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 16(DX), Z0
+	VADDPS       (AX), Z4, Z4
+	VSUBPS       Z0, Z4, Z4
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z4, K1
+	VMAXPS       Z4, Z0, Z4
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z4
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z4
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 20(DX), Z0
+	VADDPS       (AX), Z5, Z5
+	VSUBPS       Z0, Z5, Z5
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z5, K1
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 24(DX), Z0
+	VADDPS       (AX), Z6, Z6
+	VSUBPS       Z0, Z6, Z6
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z6, K1
+	VMAXPS       Z6, Z0, Z6
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z6
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z6
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 28(DX), Z0
+	VADDPS       (AX), Z7, Z7
+	VSUBPS       Z0, Z7, Z7
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z7, K1
+	VMAXPS       Z7, Z0, Z7
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 32(DX), Z0
+	VADDPS       (AX), Z8, Z8
+	VSUBPS       Z0, Z8, Z8
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z8, K1
+	VMAXPS       Z8, Z0, Z8
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z8, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z8
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z8
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z8, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z8, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z8, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z8, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 36(DX), Z0
+	VADDPS       (AX), Z9, Z9
+	VSUBPS       Z0, Z9, Z9
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z9, K1
+	VMAXPS       Z9, Z0, Z9
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z9, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z9
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z9
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 40(DX), Z0
+	VADDPS       (AX), Z10, Z10
+	VSUBPS       Z0, Z10, Z10
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z10, K1
+	VMAXPS       Z10, Z0, Z10
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z10, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z10
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z10
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z10, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z10, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z10, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z10, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldbias+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+72(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 44(DX), Z0
+	VADDPS       (AX), Z11, Z11
+	VSUBPS       Z0, Z11, Z11
+	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z11, K1
+	VMAXPS       Z11, Z0, Z11
+	VMOVUPS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z11, Z0
+	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z11
+	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z11
+	VMOVUPS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS  const_3c091d10<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3d2aac79<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3e2aaa49<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3efffffe<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, R9
+
+done:
+	VZEROUPPER
+	RET
+
+// func attnGradz12(k int, a *float32, lda int, b *float32, panels int, step int, p *float32, ldp int, ds *float32, delta *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·attnGradz12(SB), NOSPLIT, $0-80
+	MOVQ lda+16(FP), AX
+	MOVQ a+8(FP), CX
+	LEAQ (AX)(AX*2), DX
+	LEAQ (CX)(DX*1), BX
+	LEAQ (AX)(AX*2), SI
+	LEAQ (CX)(SI*2), SI
+	LEAQ (SI)(DX*1), DX
+	MOVQ b+24(FP), DI
+	MOVQ p+48(FP), R8
+	MOVQ ds+64(FP), R9
+	MOVQ panels+32(FP), R10
+
+pairs:
+	SUBQ   $0x02, R10
+	JL     single
+	MOVQ   step+40(FP), R11
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
+	VXORPS Z22, Z22, Z22
+	VXORPS Z23, Z23, Z23
+	MOVQ   k+0(FP), R12
+
+terms2:
+	VMOVUPS      (DI), Z24
+	VMOVUPS      (DI)(R11*1), Z25
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (CX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (CX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (BX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (BX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (BX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (SI)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (SI)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (DX), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (DX)(AX*1), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (DX)(AX*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, DI
+	DECQ         R12
+	JNZ          terms2
+	MOVQ         $0x00000004, R11
+	MOVQ         k+0(FP), R12
+	IMULQ        R11, R12
+	SUBQ         R12, CX
+	SUBQ         R12, BX
+	SUBQ         R12, SI
+	SUBQ         R12, DX
+	MOVQ         $0x00000040, R11
+	MOVQ         k+0(FP), R12
+	IMULQ        R11, R12
+	SUBQ         R12, DI
+	MOVQ         step+40(FP), R11
+	ADDQ         R11, DI
+	MOVQ         step+40(FP), R11
+	ADDQ         R11, DI
+	MOVQ         delta+72(FP), R13
+	MOVQ         R8, R11
+	MOVQ         R9, R12
+	VBROADCASTSS (R13), Z24
+	VSUBPS       Z24, Z0, Z0
+	VMULPS       (R11), Z0, Z0
+	VMOVUPS      Z0, (R12)
+	VSUBPS       Z24, Z1, Z1
+	VMULPS       64(R11), Z1, Z1
+	VMOVUPS      Z1, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 4(R13), Z0
+	VSUBPS       Z0, Z2, Z2
+	VMULPS       (R11), Z2, Z2
+	VMOVUPS      Z2, (R12)
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       64(R11), Z3, Z3
+	VMOVUPS      Z3, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 8(R13), Z0
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       (R11), Z4, Z4
+	VMOVUPS      Z4, (R12)
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       64(R11), Z5, Z5
+	VMOVUPS      Z5, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 12(R13), Z0
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       (R11), Z6, Z6
+	VMOVUPS      Z6, (R12)
+	VSUBPS       Z0, Z7, Z7
+	VMULPS       64(R11), Z7, Z7
+	VMOVUPS      Z7, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 16(R13), Z0
+	VSUBPS       Z0, Z8, Z8
+	VMULPS       (R11), Z8, Z8
+	VMOVUPS      Z8, (R12)
+	VSUBPS       Z0, Z9, Z9
+	VMULPS       64(R11), Z9, Z9
+	VMOVUPS      Z9, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 20(R13), Z0
+	VSUBPS       Z0, Z10, Z10
+	VMULPS       (R11), Z10, Z10
+	VMOVUPS      Z10, (R12)
+	VSUBPS       Z0, Z11, Z11
+	VMULPS       64(R11), Z11, Z11
+	VMOVUPS      Z11, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 24(R13), Z0
+	VSUBPS       Z0, Z12, Z12
+	VMULPS       (R11), Z12, Z12
+	VMOVUPS      Z12, (R12)
+	VSUBPS       Z0, Z13, Z13
+	VMULPS       64(R11), Z13, Z13
+	VMOVUPS      Z13, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 28(R13), Z0
+	VSUBPS       Z0, Z14, Z14
+	VMULPS       (R11), Z14, Z14
+	VMOVUPS      Z14, (R12)
+	VSUBPS       Z0, Z15, Z15
+	VMULPS       64(R11), Z15, Z15
+	VMOVUPS      Z15, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 32(R13), Z0
+	VSUBPS       Z0, Z16, Z16
+	VMULPS       (R11), Z16, Z16
+	VMOVUPS      Z16, (R12)
+	VSUBPS       Z0, Z17, Z17
+	VMULPS       64(R11), Z17, Z17
+	VMOVUPS      Z17, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 36(R13), Z0
+	VSUBPS       Z0, Z18, Z18
+	VMULPS       (R11), Z18, Z18
+	VMOVUPS      Z18, (R12)
+	VSUBPS       Z0, Z19, Z19
+	VMULPS       64(R11), Z19, Z19
+	VMOVUPS      Z19, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 40(R13), Z0
+	VSUBPS       Z0, Z20, Z20
+	VMULPS       (R11), Z20, Z20
+	VMOVUPS      Z20, (R12)
+	VSUBPS       Z0, Z21, Z21
+	VMULPS       64(R11), Z21, Z21
+	VMOVUPS      Z21, 64(R12)
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R11
+	MOVQ         ldp+56(FP), R14
+	ADDQ         R14, R12
+	VBROADCASTSS 44(R13), Z0
+	VSUBPS       Z0, Z22, Z22
+	VMULPS       (R11), Z22, Z22
+	VMOVUPS      Z22, (R12)
+	VSUBPS       Z0, Z23, Z23
+	VMULPS       64(R11), Z23, Z23
+	VMOVUPS      Z23, 64(R12)
+	ADDQ         $0x80, R8
+	ADDQ         $0x80, R9
+	JMP          pairs
+
+single:
+	ADDQ   $0x02, R10
+	JZ     done
+	MOVQ   step+40(FP), R10
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	MOVQ   k+0(FP), R10
+
+terms1:
+	VMOVUPS      (DI), Z12
+	VBROADCASTSS (CX), Z13
+	VFMADD231PS  Z12, Z13, Z0
+	VBROADCASTSS (CX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z1
+	VBROADCASTSS (CX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z2
+	VBROADCASTSS (BX), Z13
+	VFMADD231PS  Z12, Z13, Z3
+	VBROADCASTSS (BX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z4
+	VBROADCASTSS (BX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z5
+	VBROADCASTSS (SI), Z13
+	VFMADD231PS  Z12, Z13, Z6
+	VBROADCASTSS (SI)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z7
+	VBROADCASTSS (SI)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z8
+	VBROADCASTSS (DX), Z13
+	VFMADD231PS  Z12, Z13, Z9
+	VBROADCASTSS (DX)(AX*1), Z13
+	VFMADD231PS  Z12, Z13, Z10
+	VBROADCASTSS (DX)(AX*2), Z13
+	VFMADD231PS  Z12, Z13, Z11
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, DX
+	ADDQ         $0x40, DI
+	DECQ         R10
+	JNZ          terms1
+	MOVQ         $0x00000004, AX
+	MOVQ         k+0(FP), R10
+	IMULQ        AX, R10
+	SUBQ         R10, CX
+	SUBQ         R10, BX
+	SUBQ         R10, SI
+	SUBQ         R10, DX
+	MOVQ         $0x00000040, AX
+	MOVQ         k+0(FP), CX
+	IMULQ        AX, CX
+	SUBQ         CX, DI
+	MOVQ         step+40(FP), AX
+	ADDQ         AX, DI
+	MOVQ         delta+72(FP), DX
+	MOVQ         R8, AX
+	MOVQ         R9, CX
+	VBROADCASTSS (DX), Z12
+	VSUBPS       Z12, Z0, Z0
+	VMULPS       (AX), Z0, Z0
+	VMOVUPS      Z0, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 4(DX), Z0
+	VSUBPS       Z0, Z1, Z1
+	VMULPS       (AX), Z1, Z1
+	VMOVUPS      Z1, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 8(DX), Z0
+	VSUBPS       Z0, Z2, Z2
+	VMULPS       (AX), Z2, Z2
+	VMOVUPS      Z2, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 12(DX), Z0
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       (AX), Z3, Z3
+	VMOVUPS      Z3, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 16(DX), Z0
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       (AX), Z4, Z4
+	VMOVUPS      Z4, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 20(DX), Z0
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       (AX), Z5, Z5
+	VMOVUPS      Z5, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 24(DX), Z0
+	VSUBPS       Z0, Z6, Z6
+	VMULPS       (AX), Z6, Z6
+	VMOVUPS      Z6, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 28(DX), Z0
+	VSUBPS       Z0, Z7, Z7
+	VMULPS       (AX), Z7, Z7
+	VMOVUPS      Z7, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 32(DX), Z0
+	VSUBPS       Z0, Z8, Z8
+	VMULPS       (AX), Z8, Z8
+	VMOVUPS      Z8, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 36(DX), Z0
+	VSUBPS       Z0, Z9, Z9
+	VMULPS       (AX), Z9, Z9
+	VMOVUPS      Z9, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 40(DX), Z0
+	VSUBPS       Z0, Z10, Z10
+	VMULPS       (AX), Z10, Z10
+	VMOVUPS      Z10, (CX)
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, AX
+	MOVQ         ldp+56(FP), BX
+	ADDQ         BX, CX
+	VBROADCASTSS 44(DX), Z0
+	VSUBPS       Z0, Z11, Z11
+	VMULPS       (AX), Z11, Z11
+	VMOVUPS      Z11, (CX)
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, R9
+
+done:
 	VZEROUPPER
 	RET
 

@@ -140,3 +140,29 @@ func TestWidths(t *testing.T) {
 		}
 	}
 }
+
+// Nor in attention's gradient, whose tiles are taller in wide registers.
+func TestAttentionGradWidths(t *testing.T) {
+	if !useAVX512 {
+		t.Skip("this processor has no AVX-512")
+	}
+	defer func() { useAVX512 = true }()
+	for _, s := range [][3]int{{1, 1, 8}, {57, 57, 26}, {70, 70, 32}, {105, 251, 16}, {130, 300, 64}, {11, 7, 33}} {
+		sq, sk, d := s[0], s[1], s[2]
+		const b, a = 2, 2
+		n, m := b*sq*a*d, b*sk*a*d
+		sh := AttentionShape{B: b, A: a, Sq: sq, Sk: sk, D: d, Scale: 0.3, LDQ: a * d, LDK: a * d, LDV: a * d, LDO: a * d}
+		q, k, v, dout := random(1, n), random(2, m), random(3, m), random(4, n)
+		bias := Bias{Data: random(5, b*sq*sk), SB: sq * sk, SQ: sk, SK: 1}
+		var got [2][]float32
+		for i := range got {
+			useAVX512 = i == 1
+			out, lse := make([]float32, n), make([]float32, b*a*sq)
+			dq, dk, dv := make([]float32, n), make([]float32, m), make([]float32, m)
+			Attention(out, q, k, v, bias, sh, lse)
+			AttentionGrad(dq, dk, dv, dout, out, q, k, v, bias, lse, sh)
+			got[i] = append(append(append(out, dq...), dk...), dv...)
+		}
+		sameBits(t, fmt.Sprint(s), got[0], got[1])
+	}
+}

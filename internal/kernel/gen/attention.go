@@ -20,6 +20,8 @@ func attention() {
 	}
 	for _, h := range []int{8, 12} {
 		attentionScoresWide(h)
+		attentionProbsWide(h)
+		attentionGradWide(h)
 		attentionMulWide(h)
 	}
 	attentionGather()

@@ -77,6 +77,27 @@ func back(bytes Op, pointers ...GPVirtual) {
 	}
 }
 
+// panelProduct is product with panels of k rows of 16, step bytes apart, and rows
+// of A that lie together; it leaves b at the panel after them.
+func (t *wideTile) panelProduct(panels int) []VecVirtual {
+	step := pointer("step")
+	acc := t.product(panels, Mem{Base: t.b, Index: step, Scale: 1}, func() {
+		for _, base := range t.bases {
+			ADDQ(Imm(4), base)
+		}
+		ADDQ(Imm(64), t.b)
+	})
+	four, line := GP64(), GP64()
+	MOVQ(U32(4), four)
+	back(four, t.bases...)
+	MOVQ(U32(64), line)
+	back(line, t.b)
+	for range panels {
+		ADDQ(pointer("step"), t.b)
+	}
+	return acc
+}
+
 func attentionScoresWide(h int) {
 	cur = zmm
 	function(fmt.Sprintf("attnScoresz%d", h), "func(k int, a *float32, lda int, b *float32, panels, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)",
@@ -89,21 +110,7 @@ func attentionScoresWide(h int) {
 	t := newWideTile(h, "lda")
 	bias, s := pointer("bias"), pointer("s")
 	t.blocks(func(panels int) {
-		step := pointer("step")
-		acc := t.product(panels, Mem{Base: t.b, Index: step, Scale: 1}, func() {
-			for _, base := range t.bases {
-				ADDQ(Imm(4), base)
-			}
-			ADDQ(Imm(64), t.b)
-		})
-		four, line := GP64(), GP64()
-		MOVQ(U32(4), four)
-		back(four, t.bases...)
-		MOVQ(U32(64), line)
-		back(line, t.b)
-		for range panels {
-			ADDQ(pointer("step"), t.b)
-		}
+		acc := t.panelProduct(panels)
 		biasRow, sRow := GP64(), GP64()
 		MOVQ(bias, biasRow)
 		MOVQ(s, sRow)
@@ -177,6 +184,68 @@ func attentionMulWide(h int) {
 		}
 		Label(fmt.Sprintf("next%d", panels))
 		ADDQ(Imm(uint64(64*panels)), c)
+	})
+	cur = ymm
+	finish()
+}
+
+func attentionProbsWide(h int) {
+	cur = zmm
+	function(fmt.Sprintf("attnProbsz%d", h), "func(k int, a *float32, lda int, b *float32, panels, step int, bias *float32, ldbias int, p *float32, ldp int, lse *float32)",
+		fmt.Sprintf("is attnProbs6 for %d rows, to the bit.", h))
+	t := newWideTile(h, "lda")
+	bias, p := pointer("bias"), pointer("p")
+	t.blocks(func(panels int) {
+		acc := t.panelProduct(panels)
+		biasRow, row, lse := GP64(), GP64(), pointer("lse")
+		MOVQ(bias, biasRow)
+		MOVQ(p, row)
+		for i := range h {
+			c := reg()
+			VBROADCASTSS(Mem{Base: lse, Disp: 4 * i}, c)
+			for j, y := range acc[panels*i:][:panels] {
+				VADDPS(Mem{Base: biasRow, Disp: 64 * j}, y, y)
+				VSUBPS(c, y, y)
+				VMOVUPS(expBelow(y), Mem{Base: row, Disp: 64 * j})
+			}
+			if i < h-1 {
+				ADDQ(pointer("ldbias"), biasRow)
+				ADDQ(pointer("ldp"), row)
+			}
+		}
+		ADDQ(Imm(uint64(64*panels)), bias)
+		ADDQ(Imm(uint64(64*panels)), p)
+	})
+	cur = ymm
+	finish()
+}
+
+func attentionGradWide(h int) {
+	cur = zmm
+	function(fmt.Sprintf("attnGradz%d", h), "func(k int, a *float32, lda int, b *float32, panels, step int, p *float32, ldp int, ds *float32, delta *float32)",
+		fmt.Sprintf("is attnGrad6 for %d rows, to the bit.", h))
+	t := newWideTile(h, "lda")
+	p, ds := pointer("p"), pointer("ds")
+	t.blocks(func(panels int) {
+		acc := t.panelProduct(panels)
+		from, to, delta := GP64(), GP64(), pointer("delta")
+		MOVQ(p, from)
+		MOVQ(ds, to)
+		for i := range h {
+			c := reg()
+			VBROADCASTSS(Mem{Base: delta, Disp: 4 * i}, c)
+			for j, y := range acc[panels*i:][:panels] {
+				VSUBPS(c, y, y)
+				VMULPS(Mem{Base: from, Disp: 64 * j}, y, y)
+				VMOVUPS(y, Mem{Base: to, Disp: 64 * j})
+			}
+			if i < h-1 {
+				ADDQ(pointer("ldp"), from)
+				ADDQ(pointer("ldp"), to)
+			}
+		}
+		ADDQ(Imm(uint64(64*panels)), p)
+		ADDQ(Imm(uint64(64*panels)), ds)
 	})
 	cur = ymm
 	finish()
