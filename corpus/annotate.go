@@ -66,7 +66,7 @@ func Annotate(ctx context.Context, c Corpus, a Annotator, workers int) (Corpus, 
 
 func annotate(c Corpus, a Annotator, i int) (Example, error) {
 	e, err := c.At(i)
-	if err != nil || e.Words != nil {
+	if err != nil || e.Words != nil || e.Tokens != nil {
 		return e, err
 	}
 	if e.Words, err = a.Annotate(e.Text); err != nil {

@@ -56,7 +56,8 @@
 // others), or none: then the short repeated column is the label. A table whose
 // label column has one BIO tag for each space-separated character, as MSRA-NER
 // is distributed, becomes words with entities. jsonl is {"text", "pair",
-// "label"} under their usual names, spaCy's doc.to_json(), or {"tokens",
+// "label"} under their usual names, {"input_ids", "token_type_ids",
+// "attention_mask", "labels"} of another tokenizer, spaCy's doc.to_json(), or {"tokens",
 // "ner_tags"} with tags by name, or by number of Options.Tags. conllu gives
 // words with parts of speech, bio words with entities, parquet rows with the
 // members that jsonl has. Text must be UTF-8.

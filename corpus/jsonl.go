@@ -130,6 +130,9 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 			}
 		}
 	}
+	if cols.Text == idsName {
+		return l.fromIDs(m)
+	}
 	if cols.Words != "" || cols.Text == "" && m["text"] == nil && (isStrings(m["tokens"]) || isStrings(m["words"])) {
 		return l.fromArrays(m)
 	}
@@ -137,8 +140,8 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 	if err != nil {
 		return e, err
 	}
-	if text == "" && m["input_ids"] != nil {
-		return e, fmt.Errorf("it holds token ids only (input_ids), and a text is needed: keep the text column beside them when the data is written")
+	if text == "" && m[idsName] != nil {
+		return l.fromIDs(m)
 	}
 	if text == "" {
 		return e, fmt.Errorf("no text among the members %q; name the text column", keys(m))

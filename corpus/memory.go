@@ -119,6 +119,7 @@ func Split(c Corpus, fraction float64, seed uint64) (first, rest Corpus, err err
 		h.Write([]byte(e.Text))
 		h.Write([]byte{0})
 		h.Write([]byte(e.Pair))
+		e.Tokens.hash(h)
 		u := rand.NewPCG(mix(seed), h.Sum64()+purposeHash)
 		if float64(u.Uint64()>>11)/(1<<53) < fraction {
 			a.index = append(a.index, int32(i))
@@ -234,13 +235,13 @@ func Concat(cs ...Corpus) (Corpus, error) {
 	return out, nil
 }
 
-// Texts gives the first and the second text of each example, in order; it ends
-// early where an example cannot be read.
+// Texts gives the first and the second text of each example, in order, token ids
+// left out; it ends early where an example cannot be read.
 func Texts(c Corpus) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range c.Len() {
 			e, err := c.At(i)
-			if err != nil || !yield(e.Text) || e.Pair != "" && !yield(e.Pair) {
+			if err != nil || e.Tokens == nil && !yield(e.Text) || e.Pair != "" && !yield(e.Pair) {
 				return
 			}
 		}

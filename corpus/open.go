@@ -66,7 +66,7 @@ type Options struct {
 	// all are integers).
 	Labels []string
 	// Tags are the names of entity tags that are written as numbers, as in
-	// {"tokens": ["a"], "ner_tags": [0]}.
+	// {"tokens": ["a"], "ner_tags": [0]} and {"input_ids": [5], "labels": [0]}.
 	Tags  []string
 	Limit int // examples at most; 0 = all
 }
@@ -174,7 +174,9 @@ func (l *loader) add(file string, line int, e Example) error {
 	if l.full() {
 		return nil
 	}
-	e.Label = -1
+	if e.Label = -1; e.Tokens != nil {
+		e.Tokens.Source, e.Tokens.Line = file, line
+	}
 	switch {
 	case e.Target == "":
 	case l.opts.Labels != nil:

@@ -72,7 +72,7 @@ func (w *writer) another(r *rand.Rand, example int32, room int) (best tokens, er
 		if err != nil {
 			return best, err
 		}
-		if q.example == example || q.mid == 0 {
+		if q.example == example || q.mid == 0 || q.raw {
 			continue
 		}
 		all = all.slice(0, int(q.mid))

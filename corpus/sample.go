@@ -18,6 +18,7 @@ func keyOf(e *Example) key {
 	h.Write(n[:])
 	h.Write([]byte(e.Text))
 	h.Write([]byte(e.Pair))
+	e.Tokens.hash(h)
 	return key(h.Sum(nil)[:16])
 }
 

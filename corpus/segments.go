@@ -20,6 +20,10 @@ func sequenceOf(e *Example, i int) sequence {
 func (v *View) addTask(p *part, e Example, i int) error {
 	q := sequenceOf(&e, i)
 	switch {
+	case e.Tokens != nil:
+		return v.addIDs(p, e.Tokens, q)
+	case !v.tok.ReadsText():
+		return errBlind
 	case !v.opts.TokenLabels:
 		return v.addWhole(p, e, q, nil)
 	case q.pair:
@@ -54,6 +58,12 @@ func (v *View) addWhole(p *part, e Example, q sequence, words []Word) error {
 // nothing crosses the example.
 func (v *View) addSegments(p *part, e Example, i int) error {
 	q := sequenceOf(&e, i)
+	if e.Tokens != nil {
+		return v.addIDs(p, e.Tokens, q)
+	}
+	if !v.tok.ReadsText() {
+		return errBlind
+	}
 	if q.pair {
 		n := len(p.seqs)
 		if err := v.addWhole(p, e, q, e.Words); err != nil {
@@ -131,5 +141,8 @@ func (v *View) hasMaskable(ids []int32) bool {
 
 // length returns the number of tokens of a sequence, special ones included.
 func (v *View) length(q sequence) int {
+	if q.raw {
+		return int(q.n)
+	}
 	return int(q.n) + tokenizer.Overhead(v.tok.Template(q.pair || q.split))
 }

@@ -208,7 +208,7 @@ func encodeSequence(b []byte, q sequence) []byte {
 	}
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(q.score))
 	bits := uint32(0)
-	for i, x := range []bool{q.pair, q.split} {
+	for i, x := range []bool{q.pair, q.split, q.raw} {
 		if x {
 			bits |= 1 << i
 		}
@@ -221,6 +221,6 @@ func decodeSequence(b []byte) sequence {
 	bits := u(28)
 	return sequence{
 		lo: int64(binary.LittleEndian.Uint64(b)), example: int32(u(8)), label: int32(u(12)), mid: int32(u(16)), n: int32(u(20)),
-		score: math.Float32frombits(u(24)), pair: bits&1 != 0, split: bits&2 != 0,
+		score: math.Float32frombits(u(24)), pair: bits&1 != 0, split: bits&2 != 0, raw: bits&4 != 0,
 	}
 }

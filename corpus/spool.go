@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 )
 
 // defaultMemory is what examples may take before they go to a temporary file.
@@ -33,6 +34,9 @@ func (s *spool) add(e Example) error {
 	}
 	s.held = append(s.held, e)
 	s.size += 160 + int64(len(e.Text)+len(e.Pair)+len(e.Target)+48*len(e.Words)+16*len(e.Sentences))
+	if t := e.Tokens; t != nil {
+		s.size += 120 + int64(4*len(t.IDs)+len(t.Types)+16*len(t.Tags))
+	}
 	if s.size <= s.limit {
 		return nil
 	}
@@ -153,7 +157,23 @@ func (s *spool) encode(b []byte, e *Example) []byte {
 		span(w.Span)
 		b = binary.AppendUvarint(binary.AppendUvarint(b, s.tag(w.POS)), s.tag(w.Entity))
 	}
-	return b
+	if e.Tokens == nil {
+		return append(b, 0)
+	}
+	return s.encodeTokens(append(b, 1), e.Tokens)
+}
+
+func (s *spool) encodeTokens(b []byte, t *Tokens) []byte {
+	b = binary.AppendUvarint(b, uint64(len(t.IDs)))
+	for _, id := range t.IDs {
+		b = binary.AppendUvarint(b, uint64(id))
+	}
+	b = append(binary.AppendUvarint(b, uint64(len(t.Types))), t.Types...)
+	b = binary.AppendUvarint(b, uint64(len(t.Tags)))
+	for _, tag := range t.Tags {
+		b = binary.AppendUvarint(b, s.tag(tag))
+	}
+	return binary.AppendUvarint(binary.AppendUvarint(b, s.tag(t.Source)), uint64(t.Line))
 }
 
 func (s *spool) tag(name string) uint64 {
@@ -220,5 +240,49 @@ func (c *spooled) decode(b []byte) (e Example, err error) {
 			e.Words[i] = w
 		}
 	}
+	if number() == 1 {
+		if e.Tokens = c.decodeTokens(number, func(n int) (part []byte) { part, b = b[:n], b[n:]; return part }, func() int { return len(b) }); e.Tokens == nil {
+			return e, errSpool
+		}
+	}
 	return e, err
+}
+
+// decodeTokens reads what encodeTokens wrote: number gives the next number, take
+// so many bytes of the left ones. Nil is damage.
+func (c *spooled) decodeTokens(number func() int, take func(n int) []byte, left func() int) *Tokens {
+	t := &Tokens{}
+	n := number()
+	if n > left() {
+		return nil
+	}
+	t.IDs = make([]int32, n)
+	for i := range t.IDs {
+		t.IDs[i] = int32(number())
+	}
+	if n = number(); n > left() {
+		return nil
+	}
+	if n > 0 {
+		t.Types = slices.Clone(take(n))
+	}
+	if n = number(); n > left() {
+		return nil
+	}
+	if n > 0 {
+		t.Tags = make([]string, n)
+	}
+	for i := range t.Tags {
+		tag := number()
+		if tag >= len(c.names) {
+			return nil
+		}
+		t.Tags[i] = c.names[tag]
+	}
+	source := number()
+	if source >= len(c.names) {
+		return nil
+	}
+	t.Source, t.Line = c.names[source], number()
+	return t
 }

@@ -12,6 +12,7 @@ import (
 const (
 	groupStart    = 1 << iota // first piece of a word (for whole-word masking)
 	sentenceStart             // first piece of a sentence
+	secondType                // of the second segment, where ids were read as such
 	flagBits      = iota
 )
 
@@ -39,6 +40,7 @@ type sequence struct {
 	score          float32 // NaN none
 	pair           bool    // the pair template applies
 	split          bool    // the tokens are to be cut at a sentence start into two segments
+	raw            bool    // the tokens were read as such: no template applies
 }
 
 // part is what one worker has tokenized.
@@ -56,6 +58,7 @@ type store struct {
 	spill   *spill  // nil in memory
 	lengths []int32 // of the sequences, special tokens included
 	scored  bool    // some example has a score
+	raw     bool    // some sequence is raw
 }
 
 // defaultHeld is what tokens may take before they go to a temporary file.
@@ -133,6 +136,7 @@ func (j *joiner) add(p part) error {
 		q := &p.seqs[i]
 		j.store.lengths = append(j.store.lengths, int32(j.length(*q)))
 		j.store.scored = j.store.scored || !math.IsNaN(float64(q.score))
+		j.store.raw = j.store.raw || q.raw
 		q.lo += j.tokens
 	}
 	j.tokens += int64(len(p.ids))

@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -27,15 +28,15 @@ func NERTags(c Corpus) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, w := range e.Words {
-			if w.Entity == "" {
+		for tag := range e.entities() {
+			if tag == "" {
 				continue
 			}
 			any = true
-			if kind, ok := entityType(w.Entity); ok {
+			if kind, ok := entityType(tag); ok {
 				types[kind] = true
-			} else if w.Entity != "O" {
-				return nil, fmt.Errorf("corpus: example %d: entity tag %q is not O, B-… or I-…; convert the tags to BIO", i, w.Entity)
+			} else if tag != "O" {
+				return nil, fmt.Errorf("corpus: example %d: entity tag %q is not O, B-… or I-…; convert the tags to BIO", i, tag)
 			}
 		}
 	}
@@ -47,6 +48,25 @@ func NERTags(c Corpus) ([]string, error) {
 		out = append(out, "B-"+kind, "I-"+kind)
 	}
 	return out, nil
+}
+
+// entities gives the tags of the words, or of the tokens.
+func (e *Example) entities() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if e.Tokens != nil {
+			for _, tag := range e.Tokens.Tags {
+				if !yield(tag) {
+					return
+				}
+			}
+			return
+		}
+		for _, w := range e.Words {
+			if !yield(w.Entity) {
+				return
+			}
+		}
+	}
 }
 
 // entityType returns X of B-X or I-X.

@@ -216,7 +216,7 @@ func (v *View) TokenCounts(n int) []int {
 	counts := make([]int, n)
 	v.store.each(func(ids []int32) {
 		for _, id := range ids {
-			if int(id) < n {
+			if int(id) < n && !(v.store.raw && v.tok.IsSpecial(int64(id))) {
 				counts[id]++
 			}
 		}

@@ -42,6 +42,9 @@ func (e *Example) object() (ordered.Raw, error) {
 	if !utf8.ValidString(e.Text) || !utf8.ValidString(e.Pair) || !utf8.ValidString(e.Target) {
 		return nil, fmt.Errorf("text %.40q is not UTF-8 and cannot be written as JSON", e.Text)
 	}
+	if e.Tokens != nil {
+		return e.idsObject()
+	}
 	fields := []ordered.Field{ordered.Pair("text", e.Text)}
 	if e.Pair != "" {
 		fields = append(fields, ordered.Pair("pair", e.Pair))

@@ -69,6 +69,19 @@ type writer struct {
 	labelled bool
 }
 
+// raw lays out tokens as they were read.
+func (w *writer) raw(row int, all tokens) {
+	w.template(row, rawTemplate, all, tokens{})
+	for i, flag := range w.flags {
+		if flag&secondType != 0 {
+			w.b.Types[w.at[i]], w.seq[i] = 1, 1
+		}
+	}
+}
+
+// rawTemplate is the text alone.
+var rawTemplate = []tokenizer.Part{{Seq: 0}}
+
 // template lays out the special tokens of tpl and the tokens of the segments.
 func (w *writer) template(row int, tpl []tokenizer.Part, first, second tokens) {
 	w.ids, w.flags, w.pos, w.ner = w.ids[:0], w.flags[:0], w.pos[:0], w.ner[:0]
@@ -106,6 +119,9 @@ func (w *writer) template(row int, tpl []tokenizer.Part, first, second tokens) {
 
 func (w *writer) padding(row int) {
 	w.template(row, w.v.tok.Template(false), tokens{}, tokens{})
+	if at := row * w.b.S; w.b.Mask[at] == 0 {
+		w.b.Mask[at] = 1 // without special tokens a padding token counts: attention needs one
+	}
 	w.b.Index[row], w.b.Labels[row], w.b.Order[row], w.b.Next[row] = -1, -1, -1, -1
 	if w.b.Scores != nil {
 		w.b.Scores[row] = float32(math.NaN())
@@ -122,7 +138,11 @@ func (w *writer) sequence(row, n int) error {
 	if err != nil {
 		return err
 	}
-	w.template(row, v.tok.Template(l.pair), l.first, l.second)
+	if q.raw {
+		w.raw(row, all)
+	} else {
+		w.template(row, v.tok.Template(l.pair), l.first, l.second)
+	}
 	w.b.Index[row], w.b.Labels[row], w.b.Order[row], w.b.Next[row] = int(q.example), q.label, l.order, l.next
 	if w.b.Scores != nil {
 		w.b.Scores[row] = q.score
@@ -132,7 +152,7 @@ func (w *writer) sequence(row, n int) error {
 		w.mask(n)
 	case v.opts.TokenLabels:
 		for i := range w.ids {
-			if w.seq[i] == 0 {
+			if w.seq[i] == 0 && !(q.raw && v.tok.IsSpecial(int64(w.ids[i]))) {
 				w.target(i, -1)
 			}
 		}

@@ -301,6 +301,14 @@ func (c *Config) corpus(v View) corpus.Corpus {
 	return c.text()
 }
 
+// any is one of the corpora, which tells whether they hold text or token ids.
+func (c *Config) any() corpus.Corpus {
+	if c.Task != nil {
+		return c.Task
+	}
+	return c.Text
+}
+
 // rate is the learning rate of a step (0-based) out of steps.
 func (c *Config) rate(step, steps int) float64 {
 	warm := int(c.Warmup * float64(steps))

@@ -137,7 +137,7 @@ func (c *Config) checkTokens(tok *corpus.Tokenizer) error {
 	if len(c.Teacher.Files) == 0 {
 		return nil
 	}
-	own, err := corpus.LoadTokenizer(c.Teacher.Files)
+	own, err := teacher.Tokenizer(c.Teacher, c.any())
 	if err != nil {
 		return fmt.Errorf("distill: the teacher's tokenizer: %w", err)
 	}

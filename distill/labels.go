@@ -126,7 +126,7 @@ func (c *Config) newTutor(s *stream, h *heads, tok *corpus.Tokenizer, files map[
 	own := tok
 	var err error
 	if len(m.Files) > 0 {
-		if own, err = corpus.LoadTokenizer(m.Files); err != nil {
+		if own, err = teacher.Tokenizer(m, c.any()); err != nil {
 			return nil, fmt.Errorf("distill: the teacher's tokenizer: %w", err)
 		}
 	}

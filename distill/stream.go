@@ -122,6 +122,9 @@ func tagged(data corpus.Corpus, kind student.Kind) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		if kind == student.KindNER && e.Tokens != nil && slices.ContainsFunc(e.Tokens.Tags, func(tag string) bool { return tag != "" }) {
+			return true, nil
+		}
 		for _, w := range e.Words {
 			if kind == student.KindPOS && w.POS != "" || kind == student.KindNER && w.Entity != "" {
 				return true, nil

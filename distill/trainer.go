@@ -14,6 +14,7 @@ import (
 	"github.com/litekit/lite/internal/autodiff"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
 )
 
 // Report says how a run went.
@@ -125,7 +126,7 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if t.heads, err = readHeads(m); err != nil {
 		return nil, err
 	}
-	if t.tok, err = corpus.LoadTokenizer(m.Files); err != nil {
+	if t.tok, err = teacher.Tokenizer(m, c.any()); err != nil {
 		return nil, fmt.Errorf("distill: the model's tokenizer: %w", err)
 	}
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {

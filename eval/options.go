@@ -68,14 +68,14 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 // tokenizer is the one of the options or of the model's files.
-func (o Options) tokenizer(m *onnx.Model) (*corpus.Tokenizer, error) {
+func (o Options) tokenizer(m *onnx.Model, data corpus.Corpus) (*corpus.Tokenizer, error) {
 	if o.Tokenizer != nil {
 		return o.Tokenizer, nil
 	}
-	if len(m.Files) == 0 {
+	if len(m.Files) == 0 && !corpus.Tokenized(data) {
 		return nil, fmt.Errorf("eval: the model comes without a tokenizer; open its directory (with tokenizer.json or vocab.txt), not the bare .onnx file")
 	}
-	t, err := corpus.LoadTokenizer(m.Files)
+	t, err := teacher.Tokenizer(m, data)
 	if err != nil {
 		return nil, fmt.Errorf("eval: the model's tokenizer: %w", err)
 	}

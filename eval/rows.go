@@ -25,7 +25,11 @@ func (r *runner) firstPieces(b *corpus.Batch) error {
 			if err != nil {
 				return err
 			}
-			row, first = k, firstOfWords(e.Text, r.tok.EncodeMax(e.Text, e.Pair, r.opts.MaxLength), e.Words)
+			if row = k; e.Tokens != nil {
+				first = slices.Repeat([]bool{true}, b.S) // its tags stand at the tokens that count
+			} else {
+				first = firstOfWords(e.Text, r.tok.EncodeMax(e.Text, e.Pair, r.opts.MaxLength), e.Words)
+			}
 		}
 		if at := int(at) % b.S; at >= len(first) || !first[at] {
 			b.POS[i], b.NER[i] = -1, -1

@@ -70,7 +70,7 @@ func newRunner(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Opti
 	if err != nil {
 		return nil, opts, err
 	}
-	tok, err := opts.tokenizer(m)
+	tok, err := opts.tokenizer(m, data)
 	if err != nil {
 		return nil, opts, err
 	}

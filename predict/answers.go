@@ -107,6 +107,10 @@ func (p *Predictor) Tag(ctx context.Context, texts []Text) ([]Tagged, error) {
 	out := make([]Tagged, 0, len(texts))
 	err := p.each(ctx, "Tag", texts, func(b *batch, texts []Text) {
 		for i, t := range texts {
+			if t.Tokens != nil {
+				out = append(out, p.idTags(b, i, t.Text))
+				continue
+			}
 			out = append(out, p.tags(b, i, t.Text))
 		}
 	}, student.KindPOS, student.KindNER)
@@ -145,6 +149,27 @@ func (p *Predictor) tags(b *batch, i int, text string) Tagged {
 		o := Entity{Type: x.Type}
 		o.Text, o.Start, o.End = characters(text, spans[x.Start].Start, spans[x.End-1].End)
 		out.Entities = append(out.Entities, o)
+	}
+	return out
+}
+
+// idTags reads the tag of each token that is not special; the words are called
+// as the tokens are, and their offsets are numbers of tokens.
+func (p *Predictor) idTags(b *batch, i int, text string) Tagged {
+	e := &b.encoded[i]
+	out := Tagged{Text: text, Words: []TagWord{}}
+	var tags []string
+	for s := range e.Len() {
+		if e.Word[s] < 0 || e.Seq[s] != 0 {
+			continue
+		}
+		top := best(b.row(i*b.S+s), 1, p.label)[0]
+		out.Words = append(out.Words, TagWord{Text: e.Tokens[s], Start: s, End: s + 1, Tag: top.Label, Score: top.Score})
+		tags = append(tags, top.Label)
+	}
+	for _, x := range eval.Entities(tags) {
+		first, last := out.Words[x.Start], out.Words[x.End-1]
+		out.Entities = append(out.Entities, Entity{Text: fmt.Sprintf("%d-%d", first.Start, last.End), Start: first.Start, End: last.End, Type: x.Type})
 	}
 	return out
 }

@@ -26,6 +26,9 @@ type Options struct {
 	// the answers in the last digits only, except where a dynamic int8 model
 	// chooses its scales from a whole batch.
 	Batch int
+	// IDs answers token ids ([Text.Tokens]) alone, for models whose tokenizer
+	// cannot be read.
+	IDs bool
 }
 
 // Predictor runs the primary head of a model. It is safe for concurrent use.
@@ -70,6 +73,12 @@ func New(m *onnx.Model, opts Options) (*Predictor, error) {
 	p.kind, p.labels = heads[0].Kind, heads[0].Labels
 	if p.output = heads[0].Output(true); !m.Graph.IsOutput(p.output) {
 		p.output = m.Graph.Outputs[0].Name
+	}
+	if opts.IDs {
+		if p.tok, err = teacher.IDTokenizer(m); err != nil {
+			return nil, fmt.Errorf("predict: %w", err)
+		}
+		return p, p.open(m)
 	}
 	if len(m.Files) == 0 {
 		return nil, errors.New("predict: no tokenizer beside the model; it needs tokenizer.json or vocab.txt in its directory")
@@ -119,7 +128,12 @@ func (p *Predictor) Labels() []string { return p.labels }
 func (p *Predictor) MaskToken() string { return p.tok.Token(p.tok.MaskID()) }
 
 // Text is a text to answer, or a pair of them where Pair is not empty.
-type Text struct{ Text, Pair string }
+type Text struct {
+	Text, Pair string
+	// Tokens are ids in place of a text, special tokens included; Text is then
+	// only what the answer calls them. A tagger answers for each token.
+	Tokens *corpus.Tokens
+}
 
 // Texts makes single texts.
 func Texts(texts ...string) []Text {
@@ -159,7 +173,10 @@ func (p *Predictor) each(ctx context.Context, method string, texts []Text, do fu
 
 // run answers the texts of one batch.
 func (p *Predictor) run(ctx context.Context, texts []Text) (*batch, error) {
-	b := p.encode(texts)
+	b, err := p.encode(texts)
+	if err != nil {
+		return nil, err
+	}
 	rows := b.B
 	switch p.kind {
 	case student.KindMaskedLM:
@@ -189,10 +206,19 @@ func (p *Predictor) run(ctx context.Context, texts []Text) (*batch, error) {
 }
 
 // encode makes a batch as long as its longest text.
-func (p *Predictor) encode(texts []Text) *batch {
+func (p *Predictor) encode(texts []Text) (*batch, error) {
 	b := &batch{Batch: &corpus.Batch{B: len(texts), S: 1}, encoded: make([]corpus.Encoding, len(texts))}
 	for i, t := range texts {
-		b.encoded[i] = p.tok.EncodeMax(t.Text, t.Pair, p.opts.MaxLength)
+		switch {
+		case t.Tokens != nil:
+			if err := p.ids(&b.encoded[i], t.Tokens); err != nil {
+				return nil, fmt.Errorf("predict: text %d: %w", i+1, err)
+			}
+		case !p.tok.ReadsText():
+			return nil, fmt.Errorf("predict: text %d is text, and Options.IDs asks for token ids", i+1)
+		default:
+			b.encoded[i] = p.tok.EncodeMax(t.Text, t.Pair, p.opts.MaxLength)
+		}
 		b.S = max(b.S, b.encoded[i].Len())
 	}
 	b.IDs, b.Mask, b.Types = make([]int64, b.B*b.S), make([]int64, b.B*b.S), make([]int64, b.B*b.S)
@@ -209,7 +235,31 @@ func (p *Predictor) encode(texts []Text) *batch {
 			}
 		}
 	}
-	return b
+	return b, nil
+}
+
+// ids are token ids as an encoding, in which each token that is not special is
+// a word.
+func (p *Predictor) ids(e *corpus.Encoding, t *corpus.Tokens) error {
+	if err := t.Check(p.tok.VocabSize()); err != nil {
+		return err
+	}
+	if n := len(t.IDs); n > p.opts.MaxLength {
+		return fmt.Errorf("%d ids, and the model takes %d; cut them where they are made", n, p.opts.MaxLength)
+	}
+	for i, id := range t.IDs {
+		kind, word := int64(0), i
+		if t.Types != nil {
+			kind = int64(t.Types[i])
+		}
+		if p.tok.IsSpecial(int64(id)) {
+			word = -1
+		}
+		e.IDs, e.Tokens = append(e.IDs, int64(id)), append(e.Tokens, p.tok.Token(int64(id)))
+		e.Types, e.Word = append(e.Types, kind), append(e.Word, word)
+		e.Offsets, e.Seq = append(e.Offsets, corpus.Span{}), append(e.Seq, int(kind))
+	}
+	return nil
 }
 
 // masks selects the masked positions; each text must have one.

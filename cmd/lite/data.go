@@ -29,6 +29,7 @@ func (d *dataFlags) register(g group) {
 	choiceVar(g.FlagSet, &d.opts.Layout, "layout", "GLUE or CLUE task whose columns the files have (default: told by the name of file or folder)", corpus.Layouts()...)
 	choiceVar(g.FlagSet, &d.opts.Header, "header", "whether the first row of a tsv or csv names the columns (default: told by the usual names)", corpus.WithHeader, corpus.WithoutHeader)
 	g.IntVar(&d.opts.SkipBad, "skip-bad", 0, "skip up to `N` lines that cannot be read, and list them (default: the first one is an error)")
+	g.StringSliceVar(&d.opts.Tags, "tags", nil, "`names` of entity tags that are written as numbers, in the order of the numbers: O,B-PER,I-PER")
 	g.BoolVar(&d.opts.LinePerDocument, "line-per-document", false, "each line of a txt file is a document (default: blank lines separate them)")
 }
 

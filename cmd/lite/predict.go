@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/predict"
 	"github.com/litekit/lite/student"
 )
@@ -21,6 +22,7 @@ type predictFlags struct {
 	model     string
 	top       int
 	pairs     bool
+	ids       bool
 	batch     int
 	maxLength int
 }
@@ -31,6 +33,7 @@ func predictCommand(a *app) *cobra.Command {
 	g.StringVar(&p.model, "model", "", "the model: a `directory` or file")
 	g.IntVar(&p.top, "top-k", 5, "answers to show for each text or mask, at most")
 	g.BoolVar(&p.pairs, "pairs", false, "a tab separates the two texts of a pair")
+	g.BoolVar(&p.ids, "ids", false, "each text is a JSON object with \"input_ids\", special tokens included, for models whose tokenizer cannot be read")
 	g.IntVar(&p.batch, "batch", 32, "texts run together at most")
 	g.IntVar(&p.maxLength, "max-length", 0, "tokens in a sequence (default: the model's positions, at most 512)")
 	cmd := a.command(&cobra.Command{
@@ -44,6 +47,7 @@ tagger with a tag for each word. With --json each answer is an object on a line.
   cut -f1 dev.tsv | lite predict --model small --json`,
 	}, p.run)
 	withFlags(cmd, g)
+	cmd.MarkFlagsMutuallyExclusive("ids", "pairs")
 	required(cmd, "model")
 	return cmd
 }
@@ -56,7 +60,7 @@ func (p *predictFlags) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := predict.New(m, predict.Options{Top: p.top, MaxLength: p.maxLength, Batch: p.batch})
+	r, err := predict.New(m, predict.Options{Top: p.top, MaxLength: p.maxLength, Batch: p.batch, IDs: p.ids})
 	if err != nil {
 		return err
 	}
@@ -123,8 +127,15 @@ func readBatches(in *bufio.Reader, n int, yield func([]string)) error {
 }
 
 // answer predicts from a few texts and prints what comes out.
-func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts []string) error {
+func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts []string) (err error) {
 	in := predict.Texts(texts...)
+	if p.ids {
+		for i, text := range texts {
+			if in[i], err = idText(text); err != nil {
+				return err
+			}
+		}
+	}
 	if p.pairs {
 		for i, text := range texts {
 			a, b, ok := strings.Cut(text, "\t")
@@ -147,6 +158,16 @@ func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts [
 	}
 	answers, err := r.Classify(ctx, in)
 	return show(p.app, answers, err, classifiedLine)
+}
+
+// idText reads one object with token ids.
+func idText(line string) (predict.Text, error) {
+	c, err := corpus.Read(strings.NewReader(line), "--ids", corpus.Options{Format: corpus.JSONL, Columns: corpus.Columns{Text: "input_ids"}})
+	if err != nil {
+		return predict.Text{}, asUsage(err)
+	}
+	e, err := c.At(0)
+	return predict.Text{Text: strings.Trim(fmt.Sprint(e.Tokens.IDs), "[]"), Tokens: e.Tokens}, err
 }
 
 // show prints answers, as JSON or as line writes them.

@@ -13,6 +13,7 @@ import (
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
 )
 
 // pruneFlags say what is removed and how the rest is trained afterwards.
@@ -207,7 +208,7 @@ func (t *pruneFlags) batches(m *onnx.Model) ([]*corpus.Batch, error) {
 	if data == nil || t.criterion != "activation" {
 		return nil, nil
 	}
-	tok, err := corpus.LoadTokenizer(m.Files)
+	tok, err := teacher.Tokenizer(m, data)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
 	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
 )
 
 // quantizeFlags say how a model becomes int8.
@@ -126,7 +127,7 @@ func (q *quantizeFlags) calibrate(m *onnx.Model) error {
 	if err != nil {
 		return err
 	}
-	tok, err := corpus.LoadTokenizer(m.Files)
+	tok, err := teacher.Tokenizer(m, c)
 	if err != nil {
 		return err
 	}

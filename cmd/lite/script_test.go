@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 )
@@ -33,7 +35,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               writeData,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros, "writegraph": writeGraph,
+			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros, "writegraph": writeGraph, "tokenids": tokenIDs,
 		},
 	})
 }
@@ -74,6 +76,27 @@ func writeData(env *testscript.Env) error {
 		}
 	}
 	return nil
+}
+
+// tokenids MODEL TSV JSONL writes a table as token ids.
+func tokenIDs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: tokenids MODEL TSV JSONL")
+	}
+	tok, err := corpus.OpenTokenizer(ts.MkAbs(args[0]))
+	ts.Check(err)
+	c, err := corpus.Open([]string{ts.MkAbs(args[1])}, corpus.Options{})
+	ts.Check(err)
+	var b strings.Builder
+	for i := range c.Len() {
+		e, err := c.At(i)
+		ts.Check(err)
+		ids := tok.Encode(e.Text).IDs
+		line, err := json.Marshal(map[string]any{"input_ids": ids, "attention_mask": slices.Repeat([]int{1}, len(ids)), "label": e.Target})
+		ts.Check(err)
+		b.Write(append(line, '\n'))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(b.String()), 0o666))
 }
 
 // exits CODE COMMAND... runs a command that must end with that code.

@@ -17,6 +17,7 @@ type Tokenizer struct {
 	pre     preTokenizers
 	model   model
 	surface int32 // id of tokens that are named by their text; −1 none
+	blind   bool  // see NewIDs
 	refine  bool  // pre-tokens are longer than words
 	raw     finder
 	cooked  finder
