@@ -133,9 +133,13 @@ type Config struct {
 	// keeps to its number and has the whole time again. Where the steps
 	// take longer than was planned, training ends early; see Report.OutOfTime.
 	TimeBudget time.Duration
+	// Recompute saves memory for time: what is inside the layers is computed again
+	// in the backward pass, to the same bits.
+	Recompute bool
 	// MaxMemory, if not 0, bounds what training holds, in bytes, as
-	// Estimate.Memory counts it: the batch is halved and Accumulate doubled until
-	// it fits. The same settings and data decide alike on every machine.
+	// Estimate.Memory counts it: Recompute is set, and if need be the batch
+	// halved and Accumulate doubled until it fits. The same settings and data
+	// decide alike on every machine.
 	MaxMemory int64
 	// Decided, if not nil, is told in words what these two led to.
 	Decided func(what string)

@@ -83,7 +83,7 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	if err := t.planSteps(ctx, e, s); err != nil {
 		return nil, err
 	}
-	arena, err := t.arena(ctx, s, c.Batch)
+	arena, err := t.arena(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -128,10 +128,15 @@ func (t *trainer) survey() (*survey, error) {
 		seen := map[shapeKey]bool{}
 		var long, full, near *corpus.Batch
 		size := float64(s.source.Tokens()) / float64(s.perEpoch())
+		epoch, before := 0, 0
 		for k := 0; k < n; k += every {
-			b, err := s.batch(k)
+			for k >= before+s.source.Batches(epoch) {
+				before += s.source.Batches(epoch)
+				epoch++
+			}
+			b, err := s.source.Batch(epoch, k-before)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("distill: %w", err)
 			}
 			seen[shapeKey{s.view, b.B, b.S, b.R, t.program.Tokens(b.B, b.S, inputsOf(b))}] = true
 			if long == nil || b.S > long.S || b.S == long.S && b.R > long.R {
@@ -248,14 +253,10 @@ func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
 	return nil
 }
 
-// arena is what the passes over the largest batches need, in bytes, cut to
-// that many rows.
-func (t *trainer) arena(ctx context.Context, s *survey, rows int) (most int64, err error) {
+// arena is what the passes over the largest batches need, in bytes.
+func (t *trainer) arena(ctx context.Context, s *survey) (most int64, err error) {
 	for i, x := range t.streams {
 		for _, b := range []*corpus.Batch{s.longest[i], s.fullest[i]} {
-			if rows < b.B {
-				b = cut(b, rows)
-			}
 			m := &Moment{Batch: b, Steps: t.steps, stream: x}
 			if err := x.ask(ctx, m); err != nil { // it knows the shapes of what it says
 				return 0, err
@@ -264,7 +265,7 @@ func (t *trainer) arena(ctx context.Context, s *survey, rows int) (most int64, e
 			if err != nil {
 				return 0, err
 			}
-			most = max(most, g.pass.Bytes())
+			most = max(most, g.pass.Memory())
 		}
 	}
 	return most, nil
@@ -292,49 +293,61 @@ func (t *trainer) footprint(arena int64) int64 {
 // heldTokens is the most that a view keeps of tokens in memory, in bytes.
 const heldTokens = 64 << 20
 
-// fit makes the batch smaller, and more of them to a step, until training fits
-// Config.MaxMemory.
+// fit makes training fit Config.MaxMemory: layers are computed again in the
+// backward pass, which changes no bit; where that does not do, batches are halved,
+// and twice as many make a step.
 func (c Config) fit(ctx context.Context, m *onnx.Model) (Config, error) {
 	if c.MaxMemory == 0 {
 		return c, nil
 	}
-	bare := c
-	bare.Cache, bare.Checkpoint, bare.Labelling = "", "", nil
-	t, err := newTrainer(m, &bare)
+	need, err := c.need(ctx, m)
+	if err != nil || need <= c.MaxMemory {
+		return c, err
+	}
+	small := c
+	small.Recompute = true
+	for need, err = small.need(ctx, m); err == nil && need > c.MaxMemory; need, err = small.need(ctx, m) {
+		least := small.Batch == 1
+		if small.BatchTokens > 0 {
+			least = small.BatchTokens < 2*small.MaxLength
+		}
+		if least || small.Accumulate > maxCount/2 {
+			return c, fmt.Errorf("distill: training takes %d MB even in the smallest batches, and no more than %d MB are allowed; take a smaller student or shorter sequences", need>>20, c.MaxMemory>>20)
+		}
+		small.Batch, small.BatchTokens, small.Accumulate = (small.Batch+1)/2, small.BatchTokens/2, small.Accumulate*2
+	}
 	if err != nil {
 		return c, err
+	}
+	what := "layers are computed again in the backward pass, which takes time and changes no bit"
+	if small.Accumulate > c.Accumulate {
+		size := fmt.Sprintf("%d examples", small.Batch)
+		if c.BatchTokens > 0 {
+			size = fmt.Sprintf("%d tokens", small.BatchTokens)
+		}
+		what += fmt.Sprintf("; batches are of %s, %d to an update", size, small.Accumulate)
+	}
+	c.decided("so that training fits in %d MB, %s", c.MaxMemory>>20, what)
+	return small, nil
+}
+
+// need is the footprint of training.
+func (c Config) need(ctx context.Context, m *onnx.Model) (int64, error) {
+	c.Cache, c.Checkpoint, c.Labelling = "", "", nil
+	t, err := newTrainer(m, &c)
+	if err != nil {
+		return 0, err
 	}
 	defer t.close()
 	s, err := t.survey()
 	if err != nil {
-		return c, err
+		return 0, err
 	}
 	if err := t.listen(ctx, 1); err != nil {
-		return c, err
+		return 0, err
 	}
-	batch, accumulate := c.Batch, c.Accumulate
-	for {
-		arena, err := t.arena(ctx, s, batch)
-		if err != nil {
-			return c, err
-		}
-		need := t.footprint(arena)
-		if need <= c.MaxMemory {
-			break
-		}
-		if batch == 1 || accumulate > maxCount/2 {
-			return c, fmt.Errorf("distill: training takes %d MB even one example at a time, and no more than %d MB are allowed; take a smaller student or shorter sequences", need>>20, c.MaxMemory>>20)
-		}
-		batch, accumulate = (batch+1)/2, accumulate*2
-	}
-	if batch != c.Batch {
-		c.decided("batches of %d, %d to an update, in place of %d and %d, so that training fits in %d MB", batch, accumulate, c.Batch, c.Accumulate, c.MaxMemory>>20)
-		if c.Steps == 0 {
-			c.Steps = t.steps // as many updates as before
-		}
-	}
-	c.Batch, c.Accumulate = batch, accumulate
-	return c, nil
+	arena, err := t.arena(ctx, s)
+	return t.footprint(arena), err
 }
 
 // decided tells of what a run settles by itself.
@@ -342,22 +355,6 @@ func (c *Config) decided(format string, args ...any) {
 	if c.Decided != nil {
 		c.Decided(fmt.Sprintf(format, args...))
 	}
-}
-
-// cut is a batch's first rows.
-func cut(b *corpus.Batch, rows int) *corpus.Batch {
-	n := rows * b.S
-	out := &corpus.Batch{B: rows, S: b.S, Index: b.Index[:rows], IDs: b.IDs[:n], Mask: b.Mask[:n], Types: b.Types[:n]}
-	for _, at := range b.Rows {
-		if at < int64(n) {
-			out.Rows = append(out.Rows, at)
-		}
-	}
-	for len(out.Rows)%rowMultiple != 0 {
-		out.Rows = append(out.Rows, out.Rows[0])
-	}
-	out.R = len(out.Rows)
-	return out
 }
 
 // heapInUse is the Go heap that is held, in bytes.

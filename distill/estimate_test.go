@@ -98,7 +98,7 @@ func heap() int64 {
 }
 
 func TestMaxMemoryMakesBatchesSmaller(t *testing.T) {
-	m := classifier(t, "1x32x2", 1)
+	m := classifier(t, "3x32x2", 1)
 	c := everything(t)
 	c.Batch, c.Steps = 16, 2
 	e, err := distill.Plan(context.Background(), m, c)
@@ -111,7 +111,12 @@ func TestMaxMemoryMakesBatchesSmaller(t *testing.T) {
 	if _, _, err := distill.Run(context.Background(), m, c); err != nil || said != "" {
 		t.Errorf("what fits was changed: %q, %v", said, err)
 	}
-	c.MaxMemory = e.Memory * 3 / 4
+	whole, _ := run(t, m, c)
+	c.MaxMemory = e.Memory - 1
+	if again, _ := run(t, m, c); again.Hash() != whole.Hash() || !strings.Contains(said, "no bit") {
+		t.Errorf("a little less memory gives other bytes, or says nothing: %q", said)
+	}
+	c.MaxMemory = e.Memory / 2
 	small, err := distill.Plan(context.Background(), m, c)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +131,7 @@ func TestMaxMemoryMakesBatchesSmaller(t *testing.T) {
 		t.Error("the run is not the one it says it is")
 	}
 	c.MaxMemory = 1000
-	if _, _, err := distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), "one example at a time") {
+	if _, _, err := distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), "smallest batches") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -132,7 +132,7 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
 		return nil, fmt.Errorf("distill: maximum length %d exceeds the student's %d positions", c.MaxLength, p)
 	}
-	t.program, err = autodiff.New(m, autodiff.Options{Rows: t.heads.rows, Outputs: pair.outputs(), Dropout: float32(c.Dropout)})
+	t.program, err = autodiff.New(m, autodiff.Options{Rows: t.heads.rows, Outputs: pair.outputs(), Recompute: c.Recompute, Dropout: float32(c.Dropout)})
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}

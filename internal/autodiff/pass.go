@@ -313,10 +313,6 @@ func (q *Pass) Run(feed Feed) ([]float32, error) {
 	return q.losses, nil
 }
 
-// Bytes is what the pass needs of the memory of activations and gradients that all
-// passes of a program share, once it is compiled.
-func (q *Pass) Bytes() int64 { return 4 * int64(q.need) }
-
 // NotFiniteError is a loss term whose value is not a finite number.
 type NotFiniteError struct {
 	Term  int // its place in the terms given to Compile
