@@ -30,8 +30,9 @@ type Estimate struct {
 	// activations of the largest batch, tokens and soft labels. The
 	// corpus, a teacher's session and the Go runtime come on top; see Live.
 	Memory int64 `json:"memory"`
-	// Live is the Go heap in use after the steps that were tried, in bytes, the
-	// caller's included, and what making the result adds to it.
+	// Live is the most of the Go heap that will be in use, in bytes, with the
+	// caller's own: measured after the steps that were tried, and what the graphs
+	// of other shapes, the other soft labels and the result will add.
 	Live int64 `json:"live"`
 	// Labels and Checkpoints are the bytes on disk.
 	Labels      int64 `json:"labels"`
@@ -88,6 +89,17 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 		return nil, err
 	}
 	e.Memory = t.footprint(arena)
+	e.Live = heapInUse() + 4*e.Parameters
+	if more := min(s.shapes, e.Steps*e.Accumulate, maxShapes) - len(t.shapes); more > 0 {
+		graph, err := t.graphBytes(ctx, e.Live-4*e.Parameters)
+		if err != nil {
+			return nil, err
+		}
+		e.Live += graph * int64(more)
+	}
+	if c.Evaluate != nil {
+		e.Live += 4*e.Trainable + 8*e.Parameters // the best weights, and a session
+	}
 	if checkpoint {
 		state := 4 * e.Trainable * int64(t.copies())
 		e.Checkpoints = state * int64(max(1, c.KeepCheckpoints)+1) // the next is written before the last goes
@@ -237,7 +249,6 @@ func (t *trainer) planSteps(ctx context.Context, e *Estimate, s *survey) error {
 
 // planEvaluation times one evaluation.
 func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
-	e.Live = heapInUse() + 4*e.Parameters
 	if t.cfg.Evaluate == nil {
 		return nil
 	}
@@ -251,6 +262,29 @@ func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
 	}
 	e.Evaluation = time.Since(start).Seconds() * math.Ceil(float64(e.Steps)/float64(t.evalEvery()))
 	return nil
+}
+
+// graphBytes is what the graph of a further shape takes of the heap, of which so
+// much is in use.
+func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
+	x := t.streams[0]
+	for k := range min(t.steps*t.cfg.Accumulate, x.perEpoch()) {
+		b, err := x.source.Batch(0, k)
+		if err != nil {
+			return 0, fmt.Errorf("distill: %w", err)
+		}
+		m, known := &Moment{Batch: b, Steps: t.steps, stream: x}, len(t.shapes)
+		if err := x.ask(ctx, m); err != nil {
+			return 0, err
+		}
+		if _, err := t.compile(x, m); err != nil {
+			return 0, err
+		}
+		if len(t.shapes) > known {
+			return max(0, heapInUse()-inUse), nil
+		}
+	}
+	return 0, nil
 }
 
 // arena is what the passes over the largest batches need, in bytes.
@@ -280,6 +314,7 @@ func (t *trainer) footprint(arena int64) int64 {
 	}
 	total := arena + 4*trained*int64(t.copies()+1) // and the gradients
 	total += 2 * 4 * t.model.Parameters()          // the model as it was, and the result
+	total += 2 << 20                               // batches made ahead, and their graphs
 	for _, s := range t.streams {
 		const perToken = 9 // as corpus keeps them; more than heldTokens goes to a file
 		total += min(heldTokens, perToken*int64(s.source.Tokens()))

@@ -29,9 +29,10 @@ type stage struct {
 	fields []field
 }
 
-// configFlag adds --config: a JSON file whose members are flags of the command. What
-// the command line says counts more.
-func (t *training) configFlag(cmd *cobra.Command, g group) {
+// runFlags adds --dry-run, and --config: a JSON file whose members are flags of the
+// command. What the command line says counts more.
+func (t *training) runFlags(cmd *cobra.Command, g group) {
+	g.BoolVar(&t.dry, "dry-run", false, "try a few steps, print what the run will take (memory, disk, time), and write nothing")
 	path := g.String("config", "", "JSON `file` with flags of this command, and with stages; flags of the command line count more")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if *path == "" {
@@ -193,6 +194,9 @@ func flagValue(data []byte) ([]string, error) {
 // configure makes the configurations of the stages: the flags of the command,
 // and over them those of the stage, which may be any of losses and training.
 func (t *training) configure(head student.Kind, teacher bool) error {
+	if t.cfg.TimeBudget > 0 {
+		return usagef("--time-budget is for one stage; give each its own in the file")
+	}
 	for i, part := range t.parts {
 		c, err := t.configureStage(part, head, teacher)
 		if err != nil {
@@ -208,7 +212,7 @@ func (t *training) configure(head student.Kind, teacher bool) error {
 }
 
 // ofAll are the flags of the training that no stage has for itself.
-var ofAll = []string{"seed", "checkpoint", "checkpoint-every", "checkpoint-steps", "keep-checkpoints", "log"}
+var ofAll = []string{"seed", "max-memory", "checkpoint", "checkpoint-every", "checkpoint-steps", "keep-checkpoints", "log"}
 
 func (t *training) configureStage(part stage, head student.Kind, teacher bool) (*distill.Config, error) {
 	s := newTraining(t.app)

@@ -88,7 +88,7 @@ ends in the same bytes.`,
 		}
 		return t.distill(ctx, s, out, teacher)
 	})
-	t.configFlag(cmd, models)
+	t.runFlags(cmd, models)
 	withFlags(cmd, models, t.dataGroup(), losses, t.stepsGroup(""), measure)
 	required(cmd, "teacher", "out")
 	cmd.MarkFlagsMutuallyExclusive("fresh", "from")
@@ -121,6 +121,9 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 		t.app.progress.note("the teacher is quantized, so none of its weights can be copied")
 	}
 	t.app.copied(report)
+	if t.dry {
+		return t.dryRun(ctx, "distill", m, out)
+	}
 	m, result, err := t.train(ctx, m, out)
 	if err != nil {
 		return err

@@ -114,6 +114,9 @@ func (a *app) trained(reports ...*distill.Report) {
 		if r.Stopped {
 			a.print("%sstopped, as the last measurements were no better", stage)
 		}
+		if r.OutOfTime {
+			a.print("%sstopped, as the time was up", stage)
+		}
 		if r.Best != nil {
 			a.print("%sthe best of %d measurements was %.4f after step %d", stage, len(r.Evaluations), float64(r.Best.Value), r.Best.Step)
 		}

@@ -59,7 +59,7 @@ again, and ends in the same bytes.`,
       --alpha-pos 0.2 --alpha-ner 0.2 --alpha-sop 0.5 --keep-heads --out zh-mlm`,
 		Args: noArguments,
 	}, t.run)
-	t.configFlag(cmd, models)
+	t.runFlags(cmd, models)
 	withFlags(cmd, models, t.dataGroup(), losses, t.stepsGroup(""), measure)
 	required(cmd, "out")
 	cmd.MarkFlagsMutuallyExclusive("model", "student")
@@ -97,6 +97,9 @@ func (t *trainFlags) run(ctx context.Context, _ []string) error {
 		if err := t.dev.check(m, t.cfg.MaxLength); err != nil {
 			return err
 		}
+	}
+	if t.dry {
+		return t.dryRun(ctx, "train", m, t.out)
 	}
 	m, result, err := t.train(ctx, m, t.out)
 	if err != nil {

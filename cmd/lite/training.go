@@ -30,6 +30,7 @@ type training struct {
 	parts      []stage          // of --config
 	stages     []distill.Config // made of them; see configure
 	selections []selection      // of the stages
+	dry        bool             // --dry-run
 
 	task, text  []string
 	limitLabels int
@@ -79,6 +80,9 @@ func (t *training) stepsGroup(prefix string) group {
 	g.IntVar(&c.CheckpointSteps, "checkpoint-steps", 0, "also write a checkpoint every `N` steps")
 	g.IntVar(&c.KeepCheckpoints, "keep-checkpoints", 1, "checkpoints to keep, for where the newest is damaged")
 	g.StringVar(&c.Log, "log", "", "`file` to which every step appends a line of JSON: losses, rate, norm, tokens")
+	g.BoolVar(&c.Recompute, "recompute", false, "compute layers again in the backward pass: less memory, more time, the same bytes")
+	parsedVar(g.FlagSet, &c.MaxMemory, "max-memory", "size", "memory that training may hold, such as 2GB: layers are computed again, and batches made smaller, until it fits", parseBytes)
+	g.DurationVar(&c.TimeBudget, "time-budget", 0, "as many steps as fit that `time`, such as 30m, at most those of the other flags")
 	t.selection.register(g)
 	t.steps = g
 	return g
@@ -149,8 +153,9 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 	return asUsage(t.cfg.Validate())
 }
 
-// train runs the training of m; the checkpoint goes beside the output.
-func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx.Model, []*distill.Report, error) {
+// prepare completes the configurations of the stages for the training of m; the
+// checkpoint goes beside the output.
+func (t *training) prepare(m *onnx.Model, out *output) ([]distill.Config, error) {
 	if t.cfg.Checkpoint == "" {
 		t.cfg.Checkpoint = strings.TrimSuffix(filepath.Clean(out.path), ".onnx") + ".checkpoint"
 	}
@@ -162,18 +167,36 @@ func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx
 	for i := range stages {
 		c := &stages[i]
 		c.Checkpoint, c.Hook, c.KeepHeads, c.Teacher = t.cfg.Checkpoint, t.cfg.Hook, t.cfg.KeepHeads, t.cfg.Teacher
-		c.Progress = p.training
 		c.Labelling = func(done, total int) { p.stageOf("teacher's labels", done, total) }
+		c.Decided = func(what string) { p.note("%s", what) }
 		c.Warn = func(err error) {
 			out.rescue = true // the checkpoint may be behind: see output.save
 			warn(err)
 		}
 		if err := selections[i].apply(c, &t.dev, m); err != nil {
-			return nil, nil, err
+			return nil, err
+		}
+	}
+	return stages, nil
+}
+
+// train runs the training of m, in its stages.
+func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx.Model, []*distill.Report, error) {
+	stages, err := t.prepare(m, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	var heap steadyHeap
+	heap.start()
+	defer heap.stop()
+	for i := range stages {
+		stages[i].Progress = func(s distill.Progress) {
+			heap.look()
+			t.app.progress.training(s)
 		}
 	}
 	m, reports, err := distill.RunStages(ctx, m, stages)
-	p.clear()
+	t.app.progress.clear()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -179,3 +179,16 @@ func TestTableOnATerminal(t *testing.T) {
 		t.Errorf("got %q", b.String())
 	}
 }
+
+func TestSizesOfMemory(t *testing.T) {
+	for text, want := range map[string]int64{"2GB": 2e9, "512MiB": 512 << 20, "1.5 g": 15e8, "1e6": 1e6, "300kb": 3e5, "7B": 7} {
+		if got, err := parseBytes(text); err != nil || got != want {
+			t.Errorf("%q is %d (%v), want %d", text, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "GB", "-1GB", "0", "1e300", "NaN", "2 TB"} {
+		if n, err := parseBytes(bad); err == nil {
+			t.Errorf("%q is accepted as %d", bad, n)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package autodiff
 
 import (
 	"cmp"
+	"runtime/debug"
 	"slices"
 	"weak"
 )
@@ -15,6 +16,11 @@ type arena struct {
 	bound []weak.Pointer[Pass]
 }
 
+// largeSlab is the size, in floats, from which an old slab is given back to the
+// system before a new one is made. It costs some milliseconds, and happens for
+// a few shapes of a run.
+const largeSlab = 4 << 20
+
 // grow makes room for n floats. The passes let go of the old slab first, so
 // that the old and the new one are never both kept alive.
 func (a *arena) grow(n int) {
@@ -26,7 +32,11 @@ func (a *arena) grow(n int) {
 			q.unbind()
 		}
 	}
+	large := len(a.slab) >= largeSlab
 	a.bound, a.slab = nil, nil
+	if large {
+		debug.FreeOSMemory() // or the system would hold both for a while
+	}
 	a.slab = make([]float32, n)
 }
 
