@@ -121,7 +121,7 @@ func (t *trainer) copies() int {
 
 // survey is what the batches of a run are like, by stream.
 type survey struct {
-	longest, fullest, usual []*corpus.Batch // of most positions, of most tokens, of about the mean
+	longest, fullest, usual []*corpus.Batch // of most positions, of most rows computed, of about the mean
 	shapes                  int             // different ones
 	mean                    float64         // tokens of a batch, over those of the usual one
 }
@@ -139,6 +139,7 @@ func (t *trainer) survey() (*survey, error) {
 		every := (n + maxSurvey - 1) / maxSurvey
 		seen := map[shapeKey]bool{}
 		var long, full, near *corpus.Batch
+		most := 0 // rows of full
 		size := float64(s.source.Tokens()) / float64(s.perEpoch())
 		epoch, before := 0, 0
 		for k := 0; k < n; k += every {
@@ -150,12 +151,13 @@ func (t *trainer) survey() (*survey, error) {
 			if err != nil {
 				return nil, fmt.Errorf("distill: %w", err)
 			}
-			seen[shapeKey{s.view, b.B, b.S, b.R, t.program.Tokens(b.B, b.S, inputsOf(b))}] = true
+			key := shapeKey{s.view, b.B, b.S, b.R, t.program.Tokens(b.B, b.S, inputsOf(b))}
+			seen[key] = true
 			if long == nil || b.S > long.S || b.S == long.S && b.R > long.R {
 				long = b
 			}
-			if full == nil || tokensOf(b) > tokensOf(full) {
-				full = b
+			if rows := key.computed(); full == nil || rows > most {
+				full, most = b, rows
 			}
 			if near == nil || math.Abs(tokensOf(b)-size) < math.Abs(tokensOf(near)-size) {
 				near = b

@@ -431,6 +431,14 @@ type shapeKey struct {
 	tokens  int // rows of a packed pass, 0 for a padded one
 }
 
+// computed is how many rows a pass of the shape computes.
+func (k shapeKey) computed() int {
+	if k.tokens > 0 {
+		return k.tokens
+	}
+	return k.b * k.s
+}
+
 // maxShapes bounds the graphs that are kept; batches are few shapes by design.
 const maxShapes = 256
 

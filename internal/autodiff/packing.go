@@ -137,8 +137,9 @@ func (p *Program) rowInputs(n *onnx.Node) []int {
 // padding: the number of tokens, rounded up so that few shapes arise. It is 0
 // where the padded form must be used, or is as good: the graph does not allow
 // packing, or has attention that depends on more than which tokens are there;
-// padding is not at the end of sequences, or there is hardly any. inputs are
-// those of [Feed].
+// padding is not at the end of sequences, or is so little, less than an eighth, that
+// making a pass of another shape may cost more than it saves. inputs are those of
+// [Feed].
 func (p *Program) Tokens(batch, seq int, inputs map[string][]int64) int {
 	if p.packing == nil || batch < 1 || seq < 1 {
 		return 0
@@ -158,7 +159,7 @@ func (p *Program) Tokens(batch, seq int, inputs map[string][]int64) int {
 		n += l
 	}
 	step := max(rowStep, (batch*seq/32+rowStep-1)/rowStep*rowStep)
-	if n = (n + step - 1) / step * step; n+step > batch*seq {
+	if n = (n + step - 1) / step * step; 8*n > 7*batch*seq {
 		return 0
 	}
 	return n

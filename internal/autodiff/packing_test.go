@@ -158,6 +158,13 @@ func TestTokens(t *testing.T) {
 	}{
 		{"no padding", func([]int64) {}, 0},
 		{"hardly any padding", func(m []int64) { m[s-1] = 0 }, 0},
+		{"a sixteenth", func(m []int64) {
+			for i := range m {
+				if i%s >= s*15/16 {
+					m[i] = 0
+				}
+			}
+		}, 0},
 		{"half", func(m []int64) {
 			for i := range m {
 				if i%s >= s/2 {
