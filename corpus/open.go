@@ -56,7 +56,7 @@ type Options struct {
 	SkipBad int
 	OnSkip  func(error)
 	// Memory is how many bytes of examples are held, 0 = 64 MiB; when there is
-	// more, all go to a temporary file and 8 bytes of each stay.
+	// more, all go to temporary files and nothing of them stays.
 	Memory int64
 	// LinePerDocument makes each line of a txt file a document; otherwise blank
 	// lines separate them.

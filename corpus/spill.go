@@ -35,7 +35,7 @@ type spillFile struct {
 }
 
 func newSpillFile() (*spillFile, error) {
-	f, err := os.CreateTemp("", "lite-tokens-*")
+	f, err := os.CreateTemp("", "lite-corpus-*")
 	if err != nil {
 		return nil, err
 	}

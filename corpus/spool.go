@@ -1,7 +1,6 @@
 package corpus
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,20 +12,20 @@ import (
 // defaultMemory is what examples may take before they go to a temporary file.
 const defaultMemory = 64 << 20
 
-// spool collects examples: in memory up to a limit, then in a temporary file,
-// of which only the offsets stay in memory (8 bytes an example).
+// spool collects examples: in memory up to a limit, then in temporary files, one
+// of examples and one of where each ends.
 type spool struct {
 	limit, size int64
 	held        []Example
-	file        *os.File
-	w           *bufio.Writer
-	ends        []int64
+	file, index *spillFile
+	n           int   // examples in the file
+	end         int64 // bytes
 	buf         []byte
 	names       []string // POS and entity tags, numbered
 	ids         map[string]int
 }
 
-func (s *spool) len() int { return len(s.held) + len(s.ends) }
+func (s *spool) len() int { return len(s.held) + s.n }
 
 func (s *spool) add(e Example) error {
 	if s.file != nil {
@@ -40,12 +39,13 @@ func (s *spool) add(e Example) error {
 	if s.size <= s.limit {
 		return nil
 	}
-	f, err := os.CreateTemp("", "lite-corpus-*")
-	if err != nil {
+	var errs [2]error
+	s.file, errs[0] = newSpillFile()
+	s.index, errs[1] = newSpillFile()
+	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("corpus: the examples take more than %d MB, and no temporary file can be made for them: %w; set TMPDIR to a folder that can be written", s.limit>>20, err)
 	}
-	s.file, s.w, s.ids = f, bufio.NewWriterSize(f, 1<<18), map[string]int{}
-	os.Remove(f.Name()) // where open files can be removed, nothing is left behind even by kill -9
+	s.ids = map[string]int{}
 	for i := range s.held {
 		if err := s.write(&s.held[i]); err != nil {
 			return err
@@ -57,14 +57,15 @@ func (s *spool) add(e Example) error {
 
 func (s *spool) write(e *Example) error {
 	s.buf = s.encode(s.buf[:0], e)
-	if _, err := s.w.Write(s.buf); err != nil {
+	if _, err := s.file.w.Write(s.buf); err != nil {
 		return s.failed(err)
 	}
-	end := int64(len(s.buf))
-	if n := len(s.ends); n > 0 {
-		end += s.ends[n-1]
+	s.end += int64(len(s.buf))
+	s.buf = binary.LittleEndian.AppendUint64(s.buf[:0], uint64(s.end))
+	if _, err := s.index.w.Write(s.buf); err != nil {
+		return s.failed(err)
 	}
-	s.ends = append(s.ends, end)
+	s.n++
 	return nil
 }
 
@@ -74,10 +75,8 @@ func (s *spool) failed(err error) error {
 
 // drop gives the file back where reading failed.
 func (s *spool) drop() {
-	if s.file != nil {
-		s.file.Close()
-		os.Remove(s.file.Name())
-	}
+	s.file.close()
+	s.index.close()
 }
 
 // finish returns the corpus; to maps the class numbers that were stored.
@@ -90,45 +89,51 @@ func (s *spool) finish(labels []string, to []int) (Corpus, error) {
 		}
 		return FromExamples(s.held, labels), nil
 	}
-	if err := s.w.Flush(); err != nil {
+	if err := errors.Join(s.file.w.Flush(), s.index.w.Flush()); err != nil {
 		s.drop()
 		return nil, s.failed(err)
 	}
-	c := &spooled{file: s.file, ends: s.ends, names: s.names, labels: labels, to: to}
-	runtime.AddCleanup(c, func(f *os.File) {
-		f.Close()
-		os.Remove(f.Name())
-	}, s.file)
+	c := &spooled{file: s.file.f, index: s.index.f, n: s.n, names: s.names, labels: labels, to: to}
+	runtime.AddCleanup(c, (*spillFile).close, s.file)
+	runtime.AddCleanup(c, (*spillFile).close, s.index)
 	return c, nil
 }
 
-// spooled is a corpus in a temporary file.
+// spooled is a corpus in temporary files, of which nothing stays in memory.
 type spooled struct {
 	file   *os.File
-	ends   []int64
+	index  *os.File // 8 bytes an example: where it ends
+	n      int
 	names  []string
 	labels []string
 	to     []int
 }
 
-func (c *spooled) Len() int         { return len(c.ends) }
+func (c *spooled) Len() int         { return c.n }
 func (c *spooled) Labels() []string { return c.labels }
 
 func (c *spooled) At(i int) (Example, error) {
-	if i < 0 || i >= len(c.ends) {
-		return Example{}, outside(i, len(c.ends))
+	defer runtime.KeepAlive(c)
+	if i < 0 || i >= c.n {
+		return Example{}, outside(i, c.n)
 	}
-	from := int64(0)
-	if i > 0 {
-		from = c.ends[i-1]
+	var ends [16]byte // of the example before, 0 for the first, and of this one
+	part, at := ends[:], int64(i-1)*8
+	if i == 0 {
+		part, at = ends[8:], 0
 	}
-	buf := make([]byte, c.ends[i]-from)
+	if _, err := c.index.ReadAt(part, at); err != nil {
+		return Example{}, fmt.Errorf("corpus: example %d in its temporary file: %w", i, err)
+	}
+	from, to := int64(binary.LittleEndian.Uint64(ends[:])), int64(binary.LittleEndian.Uint64(ends[8:]))
+	if to < from {
+		return Example{}, errSpool
+	}
+	buf := make([]byte, to-from)
 	if _, err := c.file.ReadAt(buf, from); err != nil {
 		return Example{}, fmt.Errorf("corpus: example %d in its temporary file: %w", i, err)
 	}
-	e, err := c.decode(buf)
-	runtime.KeepAlive(c)
-	return e, err
+	return c.decode(buf)
 }
 
 func (s *spool) encode(b []byte, e *Example) []byte {

@@ -55,10 +55,10 @@ type part struct {
 type store struct {
 	tokens
 	seqs    []sequence
-	spill   *spill  // nil in memory
-	lengths []int32 // of the sequences, special tokens included
-	scored  bool    // some example has a score
-	raw     bool    // some sequence is raw
+	spill   *spill   // nil in memory
+	lengths []uint16 // of the sequences, special tokens included
+	scored  bool     // some example has a score
+	raw     bool     // some sequence is raw
 }
 
 // defaultHeld is what tokens may take before they go to a temporary file.
@@ -92,7 +92,7 @@ func buildStore(c Corpus, limit int64, add func(*part, Example, int) error, leng
 			}
 		}
 	}()
-	j := joiner{limit: limit, length: length, store: &store{}}
+	j := joiner{limit: limit, length: length, store: &store{lengths: make([]uint16, 0, c.Len())}}
 	for done := range queue {
 		b := <-done
 		if b.err == nil {
@@ -134,7 +134,7 @@ type joiner struct {
 func (j *joiner) add(p part) error {
 	for i := range p.seqs {
 		q := &p.seqs[i]
-		j.store.lengths = append(j.store.lengths, int32(j.length(*q)))
+		j.store.lengths = append(j.store.lengths, uint16(j.length(*q)))
 		j.store.scored = j.store.scored || !math.IsNaN(float64(q.score))
 		j.store.raw = j.store.raw || q.raw
 		q.lo += j.tokens

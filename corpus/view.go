@@ -3,6 +3,7 @@ package corpus
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/litekit/lite/corpus/tokenizer"
@@ -48,7 +49,7 @@ type ViewOptions struct {
 	NERTags []string // nil = NERTags of the corpus
 
 	// Memory is how many bytes of tokens are held, 0 = 64 MiB; when there are
-	// more, all go to temporary files, and 4 bytes of each sequence stay.
+	// more, all go to temporary files, and 2 bytes of each sequence stay.
 	Memory int64
 }
 
@@ -67,6 +68,9 @@ func (o ViewOptions) check(t *Tokenizer) (ViewOptions, error) {
 	}
 	if o.SentencePairs && o.NextSentence {
 		return o, errors.New("corpus: SentencePairs and NextSentence exclude each other; make a view for each")
+	}
+	if o.MaxLength > math.MaxUint16 {
+		return o, fmt.Errorf("corpus: MaxLength is %d; at most %d are supported", o.MaxLength, math.MaxUint16)
 	}
 	if o.BatchTokens != 0 && o.BatchTokens < o.MaxLength {
 		return o, fmt.Errorf("corpus: BatchTokens is %d; one sequence of %d tokens (MaxLength) must fit, so give at least that", o.BatchTokens, o.MaxLength)
