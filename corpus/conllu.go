@@ -35,6 +35,7 @@ func (l *loader) readCoNLLU(t *textReader) error {
 				return err
 			}
 			skip = true
+			p.dropSentence()
 		}
 		if p.err != nil {
 			return p.err
@@ -55,7 +56,13 @@ type conlluParser struct {
 	doc   *conlluDoc
 	docs  bool // "# newdoc" was seen
 	start int  // offset of the running sentence in the document, −1 none
-	mwtTo int  // last word of the running multiword token, 0 none
+	// before is the document as it was before that sentence.
+	before struct {
+		text, words int
+		space       string
+		gapped      bool
+	}
+	mwtTo int // last word of the running multiword token, 0 none
 	mwt   struct {
 		form       string
 		start, end int
@@ -176,6 +183,9 @@ func (p *conlluParser) begin(n int) {
 		p.doc = &conlluDoc{line: n}
 		p.start, p.mwtTo = -1, 0
 	}
+	if p.start < 0 {
+		p.mark()
+	}
 	if p.start < 0 && p.doc.gapped && p.doc.text.Len() > 0 {
 		p.doc.space = "\n"
 	}
@@ -192,6 +202,23 @@ func (p *conlluParser) endSentence() {
 		p.doc.space = " " // a multiword token whose parts are missing
 	}
 	p.doc.e.Sentences = append(p.doc.e.Sentences, Span{Start: p.start, End: p.doc.text.Len()})
+	p.start, p.mwtTo = -1, 0
+}
+
+// mark remembers the document as it was before the running sentence.
+func (p *conlluParser) mark() {
+	p.before.text, p.before.words, p.before.space, p.before.gapped = p.doc.text.Len(), len(p.doc.e.Words), p.doc.space, p.doc.gapped
+}
+
+// dropSentence takes the words of the running sentence back.
+func (p *conlluParser) dropSentence() {
+	if p.doc == nil || p.start < 0 {
+		return
+	}
+	d, text := p.doc, p.doc.text.String()[:p.before.text]
+	d.text.Reset()
+	d.text.WriteString(text)
+	d.e.Words, d.space, d.gapped = d.e.Words[:p.before.words], p.before.space, p.before.gapped
 	p.start, p.mwtTo = -1, 0
 }
 

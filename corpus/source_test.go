@@ -163,6 +163,9 @@ func TestSkipBad(t *testing.T) {
 		{"a.jsonl", "{\n{\"text\":\"a\"}\n{\"x\":1}\n", "\"a\"\n", 2},
 		{"a.bio", "a O\nb X\nc O\n\nd O\n", "\"d\" d//O\n", 1},
 		{"a.conllu", "1\ta\n2\tb\n\n1\tc\t_\tX\t_\t_\t0\t_\t_\t_\n", "\"c\" c/X/ <c>\n", 1},
+		// Of a document only the sentence with the bad line goes, words before it too.
+		{"a.conllu", "# newdoc\n1\tc\t_\tX\t_\t_\t0\t_\t_\t_\n\n1\ta\t_\tX\t_\t_\t0\t_\t_\t_\n2\tb\n3\tc\t_\tX\t_\t_\t0\t_\t_\t_\n\n1\td\t_\tX\t_\t_\t0\t_\t_\t_\n", "\"c d\" c/X/ d/X/ <c> <d>\n", 1},
+		{"a.conllu", "1\ta\t_\tX\t_\t_\t0\t_\t_\t_\n2\tb\n\n1\td\t_\tX\t_\t_\t0\t_\t_\t_\n", "\"d\" d/X/ <d>\n", 1},
 		{"a.txt", "a\n\x00\n\nb\n", "\"a\"\n\"b\"\n", 1},
 	} {
 		var told []error

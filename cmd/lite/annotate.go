@@ -38,7 +38,7 @@ func annotateCommand(a *app) *cobra.Command {
 	g.StringVar(&f.model, "model", "", "annotate by the token classifier in this `directory`")
 	g.BoolVar(&f.replace, "replace", false, "annotate anew what is annotated already")
 	g.StringVar(&f.out, "out", "", "annotated JSONL `file` to write (default: standard output)")
-	f.data.register(files)
+	f.data.register(a, files)
 	cmd := a.command(&cobra.Command{
 		Use:   "annotate FILES... --lang zh | --tagger FILE | --model DIR",
 		Short: "Annotate text with words, parts of speech and entities",

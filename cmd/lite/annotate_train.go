@@ -36,7 +36,7 @@ func annotateTrainCommand(a *app) *cobra.Command {
 	g.Uint64Var(&t.opts.Seed, "seed", t.opts.Seed, "seed of the order of the sentences")
 	choiceVar(g.FlagSet, &t.opts.Words, "words", "how words are found in raw text: learned from the data, by rules as in text whose words stand apart, or by the Chinese dictionary", automatic, tagger.Learned, tagger.Rules, tagger.Dictionary)
 	choiceVar(g.FlagSet, &t.opts.Hints, "hints", "dictionary whose words and tags are features", automatic, "zh", tagger.NoHints)
-	t.data.register(files)
+	t.data.register(a, files)
 	cmd := a.command(&cobra.Command{
 		Use:   "train --data FILES --out FILE",
 		Short: "Learn a tagger from annotated text, for any language",

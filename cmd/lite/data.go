@@ -16,10 +16,12 @@ import (
 
 // dataFlags say how text files are read.
 type dataFlags struct {
+	app  *app
 	opts corpus.Options
 }
 
-func (d *dataFlags) register(g group) {
+func (d *dataFlags) register(a *app, g group) {
+	d.app = a
 	choiceVar(g.FlagSet, &d.opts.Format, "format", "format of the files, where their extension does not tell",
 		corpus.TXT, corpus.TSV, corpus.CSV, corpus.JSONL, corpus.CoNLLU, corpus.BIO, corpus.Parquet)
 	c := &d.opts.Columns
@@ -41,14 +43,14 @@ func (d *dataFlags) open(what string, files []string) (corpus.Corpus, error) {
 	}
 	opts.OnSkip = func(err error) {
 		skipped++
-		fmt.Fprintf(os.Stderr, "%s: skipped: %v\n", what, err)
+		d.app.progress.note("%s: skipped: %v", what, err)
 	}
 	c, err := corpus.Open(files, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if skipped > 0 {
-		fmt.Fprintf(os.Stderr, "%s: %d bad lines skipped, %d examples read\n", what, skipped, c.Len())
+		d.app.progress.note("%s: %d bad lines skipped, %d examples read", what, skipped, c.Len())
 	}
 	return c, nil
 }

@@ -30,7 +30,7 @@ func evalCommand(a *app) *cobra.Command {
 	data, measure, output := newGroup("Data"), newGroup("Evaluation"), newGroup("Output")
 	filesVar(data, &e.files, "data", "labelled `files` or folders, separated by commas or repeated")
 	annotatorVar(data.FlagSet, &e.language, "annotate raw text, so that tagging heads can be scored")
-	e.data.register(data)
+	e.data.register(a, data)
 	measure.StringSliceVar(&e.opts.Metrics, "metric", nil, "`metrics` of the primary head, the first being compared: "+strings.Join(metricNames(), ", ")+" (default: the task's own)")
 	measure.StringSliceVar(&e.heads, "heads", nil, "`heads` to score: classification, mlm, pos, ner, sop (default: all that the data can score)")
 	parsedVar(measure.FlagSet, &e.opts.Latency, "latency", "BxS", "also time batches of B sequences of S tokens: shapes such as 1x32,8x128", parseShapes)

@@ -107,8 +107,9 @@ func (x *mixFlags) unique(a *app, cs []corpus.Corpus) error {
 	return nil
 }
 
-// warnOverlap says how many of the examples to measure on were trained on.
-func warnOverlap(a *app, train, dev corpus.Corpus) error {
+// warnOverlap says how many of the examples to measure on were trained on; what
+// and measured are the flags that name them.
+func warnOverlap(a *app, what string, train corpus.Corpus, measured string, dev corpus.Corpus) error {
 	if train == nil || dev == nil {
 		return nil
 	}
@@ -120,6 +121,6 @@ func warnOverlap(a *app, train, dev corpus.Corpus) error {
 	if err != nil {
 		return err
 	}
-	a.progress.note("warning: %d of the %d examples of --dev also occur in --data, the first is number %d, %.40q: what is measured on them is not about unseen text", len(at), dev.Len(), at[0]+1, e.Text)
+	a.progress.note("warning: %d of the %d examples of %s also occur in %s, the first is number %d, %.40q: what is measured on them is not about unseen text", len(at), dev.Len(), measured, what, at[0]+1, e.Text)
 	return nil
 }

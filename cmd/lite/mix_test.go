@@ -43,7 +43,7 @@ func TestMixFlags(t *testing.T) {
 	var out, errs bytes.Buffer
 	a := newApp(nil, &out, &errs)
 	x := mixFlags{dedupe: true, split: 0.2, weights: []float64{2, 1}}
-	train, dev, err := x.open(a, &dataFlags{}, files, 1)
+	train, dev, err := x.open(a, &dataFlags{app: a}, files, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestMixFlags(t *testing.T) {
 	if err != nil || len(at) > 0 || dev.Len() < 5 || dev.Len() > 40 || train.Len() <= 100-dev.Len() {
 		t.Errorf("%d and %d examples, %d common, %v", train.Len(), dev.Len(), len(at), err)
 	}
-	if err := warnOverlap(a, train, train); err != nil || !strings.Contains(errs.String(), "warning: ") || !strings.Contains(errs.String(), "50 of 100 examples left out") {
+	if err := warnOverlap(a, "--text", train, "--dev-split", train); err != nil || !strings.Contains(errs.String(), "examples of --dev-split also occur in --text") || !strings.Contains(errs.String(), "50 of 100 examples left out") {
 		t.Errorf("notes %q, error %v", errs.String(), err)
 	}
 }

@@ -43,7 +43,7 @@ func quantizeCommand(a *app) *cobra.Command {
 	choiceVar(calibrate.FlagSet, &q.method, "calibration-method", "how values become a range", methods...)
 	calibrate.IntVar(&q.samples, "num-samples", 128, "examples that are used")
 	calibrate.IntVar(&q.maxLength, "max-length", 128, "tokens in a sequence, special ones included")
-	q.data.register(files)
+	q.data.register(a, files)
 	q.dev.register(measure, "the model before and after", true)
 
 	cmd := a.command(&cobra.Command{

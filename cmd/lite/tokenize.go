@@ -29,7 +29,7 @@ func tokenizeCommand(a *app) *cobra.Command {
 	g := newGroup("Tokens")
 	g.StringVar(&t.model, "model", "", "a model `directory`, whose tokenizer is used")
 	g.StringVar(&t.file, "tokenizer", "", "a tokenizer `file`: tokenizer.json, vocab.txt, vocab.json, or a sentencepiece model")
-	g.BoolVar(&t.pairs, "pair", false, "a tab separates the two texts of a pair")
+	g.BoolVar(&t.pairs, "pairs", false, "a tab separates the two texts of a pair")
 	g.IntVar(&t.maxLength, "max-length", 0, "tokens in a sequence, special ones included (default: all)")
 	g.IntVar(&t.stride, "stride", 0, "show what --max-length cuts off too, in windows that share `N` tokens")
 	cmd := a.command(&cobra.Command{

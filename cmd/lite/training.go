@@ -51,7 +51,7 @@ func (t *training) dataGroup() group {
 	g.IntVar(&t.limitLabels, "limit-labels", 0, "use the labels of the first `N` examples of --data only")
 	annotatorVar(g.FlagSet, &t.language, "annotate raw text with words, parts of speech and entities")
 	t.mix.register(g)
-	t.data.register(g)
+	t.data.register(t.app, g)
 	return g
 }
 
@@ -124,10 +124,14 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 			return err
 		}
 	}
-	if err := t.dev.open(ctx, t.language); err != nil || len(t.dev.files) == 0 {
+	if err := t.dev.open(ctx, t.language); err != nil {
 		return err
 	}
-	return warnOverlap(t.app, t.cfg.Task, t.dev.corpus)
+	measured := "--dev"
+	if len(t.dev.files) == 0 {
+		measured = "--dev-split"
+	}
+	return errors.Join(warnOverlap(t.app, "--data", t.cfg.Task, measured, t.dev.corpus), warnOverlap(t.app, "--text", t.cfg.Text, measured, t.dev.corpus))
 }
 
 // objectives sets the losses for a model with that primary head and checks

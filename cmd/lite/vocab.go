@@ -37,7 +37,7 @@ func vocabTrainCommand(a *app) *cobra.Command {
 	g.IntVar(&opts.Alphabet, "alphabet", 0, "single characters at most (default: as many as there are)")
 	g.StringSliceVar(&opts.Special, "special", nil, "further special `tokens`")
 	g.StringVar(&out, "out", "", "`directory` that the tokenizer's files go to")
-	data.register(files)
+	data.register(a, files)
 	cmd := a.command(&cobra.Command{
 		Use:     "train FILES... --size N --out DIR",
 		Short:   "Learn a vocabulary from text",
@@ -106,7 +106,7 @@ func vocabPruneCommand(a *app) *cobra.Command {
 	g.StringVar(&model, "model", "", "the float model: a `directory`")
 	g.IntVar(&least, "min-count", 1, "how often a token must occur in the text to stay")
 	out.register(files, "the smaller model")
-	data.register(files)
+	data.register(a, files)
 	cmd := a.command(&cobra.Command{
 		Use:   "prune FILES... --model DIR --out DIR",
 		Short: "Cut a model's vocabulary down to a corpus",
