@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,18 +76,21 @@ func files(t *testing.T, dir string) map[string][]byte {
 	return out
 }
 
-// A run that is killed at three random moments and started again each time ends
-// in the same bytes as one that was left alone, at another number of threads.
+// A run that is killed at twenty random moments and started again each time, at 1
+// and 2 threads in turns, ends in the same bytes as one that was left alone, and
+// its log has every step once.
 func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no SIGKILL")
 	}
+	const steps = 80
 	program, dir := buildProgram(t), t.TempDir()
 	writeTask(t, dir)
 	start := func(out string, threads int) (*exec.Cmd, *strings.Builder) {
-		cmd := exec.Command(program, "distill", "--teacher", "teacher", "--data", "train.jsonl", "--student", "1x32",
+		cmd := exec.Command(program, "distill", "--teacher", "teacher", "--data", "train.jsonl", "--student", "1x32", "--dev-split", "0.1",
 			"--alpha-kd", "1", "--alpha-ce", "0.5", "--alpha-mlm", "0.5", "--alpha-pos", "0.2", "--alpha-ner", "0.2", "--alpha-sop", "0.2",
-			"--steps", "160", "--batch", "8", "--max-length", "48", "--checkpoint-steps", "3", "--threads", fmt.Sprint(threads), "--out", out)
+			"--ema", "0.9", "--eval-every", "25", "--keep-checkpoints", "2", "--log", out+".jsonl",
+			"--steps", fmt.Sprint(steps), "--batch", "8", "--max-length", "48", "--checkpoint-steps", "2", "--threads", fmt.Sprint(threads), "--out", out)
 		errs := &strings.Builder{}
 		cmd.Dir, cmd.Stderr = dir, errs
 		if err := cmd.Start(); err != nil {
@@ -101,34 +105,35 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	}
 	took := time.Since(began)
 
-	const seed = 20240601
+	const seed, kills = 20240601, 20
 	rng := rand.New(rand.NewPCG(seed, 0))
-	killed := 0
-	for i := 0; killed < 3; i++ {
-		if i == 20 {
+	killed, saved := 0, 0
+	for i := 0; killed < kills; i++ {
+		if i == 3*kills {
 			t.Fatalf("only %d of %d runs could be killed before they ended", killed, i)
 		}
-		after := time.Duration(rng.Float64() * float64(took) * 0.7)
-		cmd, errs := start("parts", 2)
+		after := time.Duration(rng.Float64() * float64(took) * 0.35)
+		cmd, errs := start("parts", 1+i%2)
 		time.Sleep(after)
 		cmd.Process.Kill()
 		var exit *exec.ExitError
 		switch err := cmd.Wait(); {
-		case err == nil: // a fast machine: this one has ended, the next begins anew
+		case err == nil: // it was nearly at its end; the next one begins anew
 			os.RemoveAll(filepath.Join(dir, "parts"))
 		case errors.As(err, &exit) && exit.ExitCode() == -1:
 			killed++
-			checkpoint, _ := os.Stat(filepath.Join(dir, "parts.checkpoint", "state.ckpt"))
-			t.Logf("killed after %v of about %v (seed %d), with a checkpoint: %v", after, took, seed, checkpoint != nil)
+			if _, err := os.Stat(filepath.Join(dir, "parts.checkpoint", "state.ckpt")); err == nil {
+				saved++
+			}
 		default:
-			t.Fatalf("%v\n%s", err, errs)
+			t.Fatalf("killed after %v (seed %d): %v\n%s", after, seed, err, errs)
 		}
 	}
 	cmd, errs = start("parts", 2)
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, errs)
 	}
-	t.Logf("the last run said:\n%s", errs)
+	t.Logf("killed %d times within %v (seed %d), %d times with a checkpoint; the last run said:\n%s", killed, took*35/100, seed, saved, errs)
 	whole, parts := files(t, filepath.Join(dir, "whole")), files(t, filepath.Join(dir, "parts"))
 	for name, data := range whole {
 		if !bytes.Equal(data, parts[name]) {
@@ -142,6 +147,35 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is left: %v", name, err)
 		}
+	}
+	for _, name := range []string{"whole.jsonl", "parts.jsonl"} {
+		checkLog(t, filepath.Join(dir, name), steps)
+	}
+}
+
+// checkLog makes sure that a log has every step once, in order.
+func checkLog(t *testing.T, path string, steps int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := 1
+	for line := range strings.Lines(string(data)) {
+		var l struct{ Step int }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%s: %v: %s", path, err, line)
+		}
+		if l.Step == 0 { // an evaluation
+			continue
+		}
+		if l.Step != next {
+			t.Fatalf("%s: step %d where %d is due", path, l.Step, next)
+		}
+		next++
+	}
+	if next != steps+1 {
+		t.Errorf("%s: ends with step %d", path, next-1)
 	}
 }
 
