@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -132,6 +133,9 @@ func parse(args []string) error {
 	if help, _ := cmd.Flags().GetBool("help"); help || !cmd.Runnable() {
 		return nil
 	}
+	if f := cmd.Flags().Lookup("config"); f != nil && f.Changed {
+		return cmd.ValidateArgs(cmd.Flags().Args()) // the file has the other flags
+	}
 	for _, check := range []func() error{
 		func() error { return cmd.ValidateArgs(cmd.Flags().Args()) },
 		cmd.ValidateRequiredFlags,
@@ -142,6 +146,48 @@ func parse(args []string) error {
 		}
 	}
 	return nil
+}
+
+// TestDocumentedConfigurations holds the files of flags in the documents to the
+// flags that there are.
+func TestDocumentedConfigurations(t *testing.T) {
+	found := 0
+	for file, text := range documents(t) {
+		for _, b := range blocks(text) {
+			if b.language != "json" || !strings.Contains(b.text, `"stages"`) || !strings.Contains(b.text, `"student"`) {
+				continue
+			}
+			found++
+			a := newApp(strings.NewReader(""), io.Discard, io.Discard)
+			cmd, _, err := rootCommand(a).Find([]string{"distill"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(t.TempDir(), "flags.json")
+			if err := errors.Join(os.WriteFile(path, []byte(b.text), 0o666), cmd.Flags().Set("config", path), cmd.PreRunE(cmd, nil)); err != nil {
+				t.Errorf("%s, block at line %d: %v", file, b.line, err)
+			}
+			fields, err := readFields([]byte(b.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(fields, func(f field) bool { return f.name == "stages" })
+			stages, err := readStages(fields[i].value)
+			if err != nil || len(stages) == 0 {
+				t.Errorf("%s, block at line %d: stages: %v", file, b.line, err)
+			}
+			for _, s := range stages {
+				for _, f := range s.fields {
+					if cmd.Flags().Lookup(f.name) == nil || slices.Contains(ofAll, f.name) {
+						t.Errorf("%s, block at line %d: stage %s: no field %s", file, b.line, s.name, f.name)
+					}
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no file of flags is documented")
+	}
 }
 
 // TestDocumentedCommands holds every lite command in the documents and in the
