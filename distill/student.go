@@ -23,6 +23,9 @@ type Student struct {
 	// From is the model whose weights the student starts from; nil is the
 	// teacher. A student as deep as From takes all its layers.
 	From *onnx.Model
+	// Narrow also takes the weights of a wider From: those of its hidden values,
+	// heads and neurons that have the greatest magnitude; see [student.CopyNarrow].
+	Narrow bool
 	// Fresh starts from random weights instead.
 	Fresh bool
 }
@@ -114,7 +117,7 @@ func NewModel(shape student.Shape, head student.Head, tok *corpus.Tokenizer, see
 // keeps its fresh ones.
 func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, error) {
 	_, src, err := student.Weights(from)
-	if err != nil && s.From == nil && s.Layers == nil {
+	if err != nil && s.From == nil && s.Layers == nil && !s.Narrow {
 		return m, nil, nil // such as an 8-bit teacher: good to listen to, no place to start
 	}
 	if err != nil {
@@ -124,7 +127,7 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("distill: %w", err)
 	}
-	if src.Hidden != dst.Hidden {
+	if src.Hidden != dst.Hidden && !s.Narrow {
 		if s.From != nil {
 			return nil, nil, fmt.Errorf("distill: the student's hidden size %d is not the %d of the model to start from; leave that model out or change the shape", dst.Hidden, src.Hidden)
 		}
@@ -138,7 +141,11 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("distill: %w", err)
 	}
-	out, report, err := student.CopyReport(m, from, layers)
+	take := student.CopyReport
+	if s.Narrow {
+		take = student.CopyNarrow
+	}
+	out, report, err := take(m, from, layers)
 	if err != nil {
 		return nil, nil, fmt.Errorf("distill: starting weights: %w", err)
 	}

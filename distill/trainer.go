@@ -129,6 +129,11 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if t.tok, err = teacher.Tokenizer(m, c.any()); err != nil {
 		return nil, fmt.Errorf("distill: the model's tokenizer: %w", err)
 	}
+	if pair != nil {
+		if err := c.checkTokens(t.tok); err != nil {
+			return nil, err
+		}
+	}
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
 		return nil, fmt.Errorf("distill: maximum length %d exceeds the student's %d positions", c.MaxLength, p)
 	}
@@ -188,7 +193,7 @@ func (t *trainer) listen(ctx context.Context, batches int) error {
 			return err
 		}
 		if len(s.taps) > 0 {
-			if err := t.cfg.openTaps(s, t.tok); err != nil {
+			if err := t.cfg.openTaps(s); err != nil {
 				return err
 			}
 		}

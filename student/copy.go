@@ -15,6 +15,8 @@ type Transfer struct {
 	Layers []int
 	// Copied took the source's values whole.
 	Copied []string
+	// Narrowed took a part of each row, column or vector: see [CopyNarrow].
+	Narrowed []string
 	// Partial took the rows both have (position and token type embeddings).
 	Partial []string
 	// Zeroed are token type embeddings and biases that the source lacks: zero
@@ -43,6 +45,10 @@ func Copy(dst, src *onnx.Model, layers []int) (*onnx.Model, error) {
 // initializer of dst that stands for several parameters, or no parameter of
 // the encoder that agrees in size.
 func CopyReport(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, error) {
+	return copyWeights(dst, src, layers, false)
+}
+
+func copyWeights(dst, src *onnx.Model, layers []int, narrow bool) (*onnx.Model, Transfer, error) {
 	for i, m := range []*onnx.Model{dst, src} {
 		if m == nil || m.Graph == nil {
 			continue // reported below
@@ -72,12 +78,17 @@ func CopyReport(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, erro
 		return nil, Transfer{}, err
 	}
 	c := &copier{dst: d, src: s, out: dst.Clone(), report: Transfer{Layers: slices.Clone(layers)}}
+	if narrow {
+		if c.narrow, err = newNarrowing(d, s, layers); err != nil {
+			return nil, Transfer{}, err
+		}
+	}
 	for _, slot := range d.slots {
 		if err := c.slot(slot, layers); err != nil {
 			return nil, Transfer{}, err
 		}
 	}
-	if len(c.report.Copied) == 0 {
+	if len(c.report.Copied)+len(c.report.Narrowed) == 0 {
 		return nil, Transfer{}, fmt.Errorf("student: nothing to copy: the student (%v) agrees with the source (%v) in no size; give it the source's hidden size, or keep its fresh weights", d.shape(), s.shape())
 	}
 	return c.out, c.report, nil
@@ -100,18 +111,25 @@ type copier struct {
 	dst, src *anatomy
 	out      *onnx.Model
 	report   Transfer
+	narrow   *narrowing // nil where sizes must agree
+}
+
+// took tells whether a parameter has the source's values, or a part of them.
+func (c *copier) took(name string) bool {
+	return slices.Contains(c.report.Copied, name) || slices.Contains(c.report.Narrowed, name)
 }
 
 // slot fills one parameter of the student.
 func (c *copier) slot(s slot, layers []int) error {
 	name := s.name
-	sourceLayer := -1
+	sourceLayer, own, otherHeads := -1, -1, false
 	for i, l := range layers {
 		if rest, ok := strings.CutPrefix(s.name, layerName(i)+"."); ok {
-			name, sourceLayer = layerName(l)+"."+rest, l
+			name, sourceLayer, own = layerName(l)+"."+rest, l, i
 			d, src := c.dst.enc.Layers[i], c.src.enc.Layers[l]
 			attention := strings.HasPrefix(rest, "attention.") && !strings.Contains(rest, "LayerNorm")
-			if attention && (d.Heads != src.Heads || d.HeadDim != src.HeadDim) {
+			otherHeads = attention && (d.Heads != src.Heads || d.HeadDim != src.HeadDim)
+			if otherHeads && c.narrow == nil {
 				return c.keep(s, fmt.Sprintf("%d heads of %d, the source has %d of %d", d.Heads, d.HeadDim, src.Heads, src.HeadDim))
 			}
 			break
@@ -127,7 +145,7 @@ func (c *copier) slot(s slot, layers []int) error {
 	}
 	if stem, ok := strings.CutSuffix(s.name, ".bias"); ok {
 		// A bias means nothing under another weight.
-		if _, ok := c.dst.byRol[stem+".weight"]; ok && !slices.Contains(c.report.Copied, stem+".weight") {
+		if _, ok := c.dst.byRol[stem+".weight"]; ok && !c.took(stem+".weight") {
 			return c.keep(s, "its weight is fresh")
 		}
 	}
@@ -143,7 +161,7 @@ func (c *copier) slot(s slot, layers []int) error {
 		v, dims = c.skipPadding(v, dims)
 	}
 	switch {
-	case slices.Equal(dims, want):
+	case slices.Equal(dims, want) && !otherHeads:
 		c.set(s, v, want)
 		c.report.Copied = append(c.report.Copied, s.name)
 	case (s.name == positionName || s.name == typeName) && len(dims) == 2 && len(want) == 2 && dims[1] == want[1]:
@@ -152,6 +170,13 @@ func (c *copier) slot(s slot, layers []int) error {
 		c.set(s, rows, want)
 		c.report.Partial = append(c.report.Partial, s.name)
 	default:
+		if c.narrow != nil {
+			if part, ok := c.narrow.cut(s.name, own, v, dims, want); ok {
+				c.set(s, part, want)
+				c.report.Narrowed = append(c.report.Narrowed, s.name)
+				return nil
+			}
+		}
 		return c.keep(s, fmt.Sprintf("size %v, the source has %v", want, dims))
 	}
 	return nil
@@ -177,9 +202,9 @@ func (c *copier) absent(s slot, inLayer bool) error {
 	if bias {
 		// Zero only where the layer's weight is the source's.
 		weight := strings.TrimSuffix(s.name, ".bias") + ".weight"
-		bias = slices.Contains(c.report.Copied, weight)
+		bias = c.took(weight)
 	}
-	if s.name == typeName && slices.Contains(c.report.Copied, wordName) || bias {
+	if s.name == typeName && c.took(wordName) || bias {
 		_, dims, err := c.dst.values(s)
 		if err != nil {
 			return err

@@ -53,8 +53,12 @@ func Presets() []Preset {
 		{"tinybert-4x312", Shape{Layers: 4, Hidden: 312, Heads: 12, FFN: 1200}},
 		{"tinybert-6x768", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
 		{"minilm-6x384", Shape{Layers: 6, Hidden: 384, Heads: 12, FFN: 1536}},
+		{"minilm-6x768", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
 		{"minilm-12x384", Shape{Layers: 12, Hidden: 384, Heads: 12, FFN: 1536}},
+		{"distilbert", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
 		{"distilbert-6x768", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
+		{"mengzi-base", Shape{Layers: 12, Hidden: 768, Heads: 12, FFN: 3072}},
+		{"mengzi-6x768", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
 	}
 }
 

@@ -219,6 +219,9 @@ func (t *training) configureStage(part stage, head student.Kind, teacher bool) (
 	s.cfg = t.cfg
 	losses := newGroup("")
 	s.loss.register(losses, teacher)
+	if teacher {
+		s.loss.registerPreset(losses)
+	}
 	steps := s.stepsGroup("")
 	for _, g := range []struct{ from, to group }{{t.loss.g, losses}, {t.steps, steps}} {
 		var err error

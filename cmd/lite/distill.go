@@ -15,6 +15,7 @@ import (
 type start struct {
 	layers, from string
 	fresh        bool
+	narrow       bool
 }
 
 func (s *start) register(g group, from string) {
@@ -43,12 +44,14 @@ func distillCommand(a *app) *cobra.Command {
 	models.StringVar(&teacher, "teacher", "", "the teacher: a model `directory` or file")
 	models.StringVar(&shape, "student", "half-depth", "`shape` of the student: half-depth, half-width, both separated by a comma, layers×width[×heads[×ffn]] such as 4x312x12, or a preset")
 	from.register(models, " (default: the teacher)")
+	models.BoolVar(&from.narrow, "narrow", false, "start a narrower student from that model too: from its hidden values, heads and neurons of the greatest magnitude")
 	models.BoolVar(&from.fresh, "fresh", false, "start from random weights")
 	out.register(models, "the student")
 	out.registerWeights(models)
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the student")
 	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for other runs (default: the checkpoint's)")
 	losses := newGroup("Losses")
+	t.loss.registerPreset(losses)
 	t.loss.register(losses, true)
 	measure := newGroup("Evaluation")
 	t.dev.register(measure, "teacher and student", true)
@@ -56,18 +59,20 @@ func distillCommand(a *app) *cobra.Command {
 	cmd := a.command(&cobra.Command{
 		Use:   "distill --teacher DIR --data FILES --out DIR",
 		Short: "Train a student under a teacher",
-		Long: `Train a student under a teacher: its soft labels, the data's own labels, and
-masked-text losses, in any weighted sum.
+		Long: `Train a student under a teacher: its soft labels, the data's own labels,
+what happens inside it (hidden states, attention, relations), and masked-text
+losses, in any weighted sum.
 
 The student starts from the teacher's weights where their sizes agree. A run that
 is interrupted goes on where it stopped when the same command runs again, and
 ends in the same bytes.`,
 		Example: `  lite distill --teacher bert-sst2 --data train.tsv --dev dev.tsv --student 1x64 --out small
   lite distill --teacher bert-sst2 --data train.tsv --limit-labels 2000 --alpha-ce 0.5 --out small
+  lite distill --teacher bert-sst2 --data train.tsv --preset tinybert --student tinybert-4x312 --out tiny
   lite distill --teacher zh-mlm --text docs.txt --annotate zh --alpha-pos 0.2 --alpha-ner 0.2 --out zh-small`,
 		Args: noArguments,
 	}, func(ctx context.Context, _ []string) error {
-		s := distill.Student{Fresh: from.fresh}
+		s := distill.Student{Fresh: from.fresh, Narrow: from.narrow}
 		var err error
 		if s.Layers, err = from.choose(); err != nil {
 			return err
@@ -93,6 +98,7 @@ ends in the same bytes.`,
 	required(cmd, "teacher", "out")
 	cmd.MarkFlagsMutuallyExclusive("fresh", "from")
 	cmd.MarkFlagsMutuallyExclusive("fresh", "init")
+	cmd.MarkFlagsMutuallyExclusive("fresh", "narrow")
 	return cmd
 }
 

@@ -16,6 +16,8 @@ type objectives struct {
 	maskRate    float64
 	mask        maskFlags
 	smoothing   float64
+	inside      insideFlags
+	preset      string
 }
 
 // register adds the flags; those of a teacher only where there can be one.
@@ -25,6 +27,7 @@ func (o *objectives) register(g group, teacher bool) {
 		g.Float64Var(&o.kd, "alpha-kd", 1, "weight of the teacher's soft labels")
 		g.Float64Var(&o.temperature, "temperature", 2, "temperature T of the soft labels; the loss is scaled by T²")
 		g.Float64Var(&o.ce, "alpha-ce", 0, "weight of the hard labels, in the examples that have one")
+		o.inside.register(g)
 	} else {
 		g.Float64Var(&o.ce, "alpha-ce", 0, "weight of the labels (default 1 for classification and tagging, else 0)")
 	}
@@ -49,6 +52,9 @@ func (o *objectives) weight(flag string, value float64, usual bool) float64 {
 // sum is the loss for a model whose primary head is of that kind.
 func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	mlm := kind == student.KindMaskedLM
+	if err := o.applyPreset(mlm); err != nil {
+		return nil, err
+	}
 	if teacher && !(o.temperature > 0) {
 		return nil, usagef("--temperature %v: give a number above 0", o.temperature)
 	}
@@ -60,15 +66,23 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	if ce > 0 && mlm {
 		return nil, usagef("--alpha-ce is for labels, and a masked LM has none; its own loss is --alpha-mlm")
 	}
-	var sum distill.Sum
-	for _, t := range []distill.Term{
+	terms := distill.Sum{
 		distill.Scale(kd, distill.SoftLabels{Temperature: o.temperature, Tokens: mlm}),
 		distill.Scale(ce, distill.HardLabels{Smoothing: o.smoothing}),
 		distill.Scale(o.weight("alpha-mlm", o.mlm, mlm), o.mask.denoise(o.maskRate)),
 		{Loss: distill.POS{}, Weight: o.pos, Ramp: o.ramp},
 		{Loss: distill.NER{}, Weight: o.ner, Ramp: o.ramp},
 		{Loss: distill.SOP{}, Weight: o.sop, Ramp: o.ramp},
-	} {
+	}
+	if teacher {
+		inside, err := o.inside.terms(mlm)
+		if err != nil {
+			return nil, err
+		}
+		terms = append(terms, inside...)
+	}
+	var sum distill.Sum
+	for _, t := range terms {
 		if t.Weight != 0 {
 			sum = append(sum, t)
 		}

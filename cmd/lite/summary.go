@@ -129,5 +129,5 @@ func (a *app) copied(r *student.Transfer) {
 		a.progress.note("the student starts from random weights")
 		return
 	}
-	a.progress.note("the student starts from layers %v: %d parameters copied, %d in part, %d fresh", r.Layers, len(r.Copied), len(r.Partial), len(r.Fresh))
+	a.progress.note("the student starts from layers %v: %d parameters copied, %d in part, %d fresh", r.Layers, len(r.Copied), len(r.Partial)+len(r.Narrowed), len(r.Fresh))
 }

@@ -137,6 +137,9 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 // objectives sets the losses for a model with that primary head and checks
 // that there is data for them.
 func (t *training) objectives(head student.Kind, teacher bool) (err error) {
+	if len(t.parts) == 0 && t.cfg.Stage == "" {
+		t.parts = t.loss.stagesOfPreset(head)
+	}
 	if len(t.parts) > 0 {
 		return t.configure(head, teacher)
 	}
