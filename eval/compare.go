@@ -185,6 +185,9 @@ func pair(first, r *Result, out *Row) {
 			kl.Add(Rows{Logits: r.Logits[j*c : (j+1)*c], Reference: first.Logits[i*c : (i+1)*c], Classes: c})
 		}
 	}
+	if first.Classes == 1 && r.Classes == 1 {
+		return // numbers neither agree nor have a distribution
+	}
 	out.Agreement, out.KL = Float(ratio(same, n)), Float(kl.Value())
 	if first.Task == student.KindClassification && n > 0 {
 		out.PValue = Float(McNemar(onlyFirst, onlySecond))

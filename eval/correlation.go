@@ -7,14 +7,15 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// correlation keeps score and label pairs. A model with one output per row is
-// a regressor: its score is that output; with more, the expected class index.
+// correlation keeps pairs of score and target. A model with one output per row
+// is a regressor: its score is that output; with more, the expected class index.
+// The target is Rows.Target, without which it is the class.
 type correlation struct {
 	name string
 	x, y []float64
 }
 
-// Pearson is the linear correlation of score and label: for regression heads
+// Pearson is the linear correlation of score and label (or number to predict): for regression heads
 // (one output) the output itself, else the expected class under the softmax.
 func Pearson([]string) Metric { return &correlation{name: "pearson"} }
 
@@ -24,7 +25,11 @@ func Spearman([]string) Metric { return &correlation{name: "spearman"} }
 func (c *correlation) Name() string { return c.name }
 
 func (c *correlation) Add(r Rows) {
-	r.each(func(_ int, row []float32, gold int) {
+	r.each(func(i int, row []float32, gold int) {
+		target := float64(gold)
+		if r.Target != nil {
+			target = float64(r.Target[i])
+		}
 		score := float64(row[0])
 		if len(row) > 1 {
 			score = 0
@@ -33,7 +38,7 @@ func (c *correlation) Add(r Rows) {
 				score += float64(k) * math.Exp(float64(v)-z)
 			}
 		}
-		c.x, c.y = append(c.x, score), append(c.y, float64(gold))
+		c.x, c.y = append(c.x, score), append(c.y, target)
 	})
 }
 

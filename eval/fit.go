@@ -26,6 +26,18 @@ var further = map[student.Kind][]string{
 	student.KindSentenceOrder:  {"f1", "mcc", "perplexity"},
 }
 
+// regression are the metrics of a model that predicts a number.
+var regression = []string{"pearson", "spearman"}
+
+// fitting names the metrics that fit a head, the usual ones first, and how many
+// those are.
+func (s *scored) fitting() (fit []string, common int) {
+	if s.regression {
+		return regression, len(regression)
+	}
+	return MetricsFor(s.kind), len(usual[s.kind])
+}
+
 // MetricsFor names the metrics that [Options].Metrics may hold where a head of
 // that kind is the primary one, the usual ones first. "agreement" and "kl" are
 // in no list: [Compare] measures them of every model but the first.

@@ -14,6 +14,9 @@ type Rows struct {
 	Classes int
 	// Gold is the label of each row, [R]; a negative label is not scored.
 	Gold []int32
+	// Target is the number that each row of a regression model should give,
+	// [R]; nil for classes. Gold is then 0 where there is one, else −1.
+	Target []float32
 	// Group is the sequence each row belongs to, [R]; consecutive rows of one
 	// group are one tag sequence. Nil where rows are independent.
 	Group []int

@@ -65,8 +65,11 @@ func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint
 	case student.KindClassification:
 		gold = make([]int32, b.B)
 		for i, g := range b.Labels {
-			gold[i] = -1
-			if g >= 0 && int(g) < len(s.classes) {
+			if gold[i] = -1; s.regression {
+				if x := b.Scores[i]; x == x {
+					gold[i] = 0
+				}
+			} else if g >= 0 && int(g) < len(s.classes) {
 				gold[i] = s.classes[g]
 			}
 		}
@@ -83,6 +86,9 @@ func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint
 	if t.Type != onnx.Float || n == 0 || len(t.F32)%n != 0 || len(t.Shape) == 0 {
 		return Rows{}, nil, fmt.Errorf("output %s has shape %v of %v, which is not a score vector for each of %d rows; is the config's \"architectures\" right?", s.output, t.Shape, t.Type, n)
 	}
+	if s.regression && len(t.F32) != n {
+		return Rows{}, nil, fmt.Errorf("output %s gives %d numbers for each of %d texts, and a regression model one; is the config's \"problem_type\" right?", s.output, len(t.F32)/n, n)
+	}
 	r := Rows{Logits: t.F32, Classes: len(t.F32) / n, Gold: gold}
 	if r.Classes != t.Shape[len(t.Shape)-1] {
 		return Rows{}, nil, fmt.Errorf("output %s has shape %v where %d rows of scores are expected; is the config's \"architectures\" right?", s.output, t.Shape, n)
@@ -92,6 +98,9 @@ func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint
 	}
 	if g := slices.Max(gold); s.known == 0 && int(g) >= r.Classes {
 		return Rows{}, nil, fmt.Errorf("the data has label %d, but output %s has only %d classes", g, s.output, r.Classes)
+	}
+	if s.regression {
+		r.Target = b.Scores
 	}
 	keys := make([]uint64, n)
 	if s.token() {

@@ -85,6 +85,20 @@ func encodedBytes(m *onnx.Model) (int64, error) {
 	return m.WriteTo(io.Discard)
 }
 
+// hasScores tells whether some example has a number to predict.
+func hasScores(data corpus.Corpus) (bool, error) {
+	for i := range data.Len() {
+		e, err := data.At(i)
+		if err != nil {
+			return false, fmt.Errorf("eval: %w", err)
+		}
+		if e.Score != nil {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // kind of pass over the data.
 const (
 	passTask    = "task"    // clean text and class labels
@@ -104,11 +118,12 @@ type pass struct {
 // scored is a head being scored.
 type scored struct {
 	head
-	lead    bool // its predictions are kept and compared
-	metrics []Metric
-	count   int
-	known   int     // labels of the model itself, 0 unknown
-	classes []int32 // data class → model class, classification only
+	regression bool // the output is a number, not classes
+	lead       bool // its predictions are kept and compared
+	metrics    []Metric
+	count      int
+	known      int     // labels of the model itself, 0 unknown
+	classes    []int32 // data class → model class, classification only
 }
 
 type runner struct {
@@ -141,10 +156,22 @@ func (r *runner) prepare(heads []head) error {
 		name, why := passDenoise, ""
 		switch h.kind {
 		case student.KindClassification:
-			if name = passTask; len(r.data.Labels()) == 0 {
+			name = passTask
+			if r.model.Config.Regression() {
+				if s.regression, err = hasScores(r.data); err != nil {
+					return err
+				}
+			}
+			switch {
+			case s.regression:
+			case r.model.Config.Regression() && len(r.data.Labels()) == 0:
+				why = "the model predicts a number, and the data has none (a column score, or the one that --score-column names)"
+			case len(r.data.Labels()) == 0:
 				why = "the data has no labels"
-			} else if s.classes, err = classMap(r.data.Labels(), h.labels); err != nil {
-				return err
+			default:
+				if s.classes, err = classMap(r.data.Labels(), h.labels); err != nil {
+					return err
+				}
 			}
 		case student.KindPOS:
 			if name, s.labels = passTags, r.pos; r.pos == nil {
@@ -196,12 +223,13 @@ func kinds(heads []head) string {
 
 // metricsOf makes the metrics of a head.
 func (r *runner) metricsOf(s *scored) error {
-	names := usual[s.kind]
+	fit, common := s.fitting()
+	names := fit[:common]
 	if s.lead && len(r.opts.Metrics) > 0 {
 		names = r.opts.Metrics
 	}
 	for _, name := range names {
-		if fit := MetricsFor(s.kind); !slices.Contains(fit, name) {
+		if !slices.Contains(fit, name) {
 			return &MetricError{Metric: name, Head: s.kind, Fit: fit}
 		}
 		make, err := MetricByName(name)

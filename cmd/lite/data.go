@@ -28,6 +28,7 @@ func (d *dataFlags) register(a *app, g group) {
 	g.StringVar(&c.Text, "text-column", "", "`column` or JSON member of the text, by name or number from 0; two separated by a comma are a pair (default: the usual names)")
 	g.StringVar(&c.Pair, "pair-column", "", "`column` of the second text of a pair (default: the usual names)")
 	g.StringVar(&c.Label, "label-column", "", "`column` of the label (default: the usual names)")
+	g.StringVar(&c.Score, "score-column", "", "`column` of a number to predict (default: score, where it is a number)")
 	choiceVar(g.FlagSet, &d.opts.Layout, "layout", "GLUE or CLUE task whose columns the files have (default: told by the name of file or folder)", corpus.Layouts()...)
 	choiceVar(g.FlagSet, &d.opts.Header, "header", "whether the first row of a tsv or csv names the columns (default: told by the usual names)", corpus.WithHeader, corpus.WithoutHeader)
 	g.IntVar(&d.opts.SkipBad, "skip-bad", 0, "skip up to `N` lines that cannot be read, and list them (default: the first one is an error)")

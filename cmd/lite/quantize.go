@@ -145,6 +145,9 @@ func (q *quantizeFlags) budget(m *onnx.Model) {
 	}
 	if q.dev.metric == "" {
 		q.dev.metric = "accuracy"
+		if m.Config.Regression() {
+			q.dev.metric = "pearson"
+		}
 		if primaryKind(m) == student.KindNER {
 			q.dev.metric = "ner_f1"
 		}
