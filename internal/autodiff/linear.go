@@ -54,19 +54,16 @@ func (q *Pass) linear(label string, x, w, bias *value, act kernel.Act, transB bo
 }
 
 func (c *linear) forward(o *forward) error {
-	y := o.out.f32()
-	z := y
+	z, y := o.out.f32(), []float32(nil)
 	if c.z != nil {
-		z = c.z.data()
+		z, y = c.z.data(), z
+	}
+	var bias []float32
+	if len(o.in) > 2 {
+		bias = o.in[2].f32()
 	}
 	w := o.in[1]
-	kernel.Gemm(false, c.transB, c.m, c.n, c.k, 1, o.in[0].f32(), c.k, w.f32(), w.shape[1], 0, z, c.n)
-	if len(o.in) > 2 {
-		kernel.BiasAct(z, c.m, c.n, o.in[2].f32(), kernel.ActNone)
-	}
-	if c.z != nil {
-		kernel.Activate(c.act, y, z)
-	}
+	kernel.Linear(c.transB, c.m, c.n, c.k, o.in[0].f32(), c.k, w.f32(), w.shape[1], bias, c.act, z, y)
 	return nil
 }
 

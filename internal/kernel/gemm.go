@@ -75,12 +75,15 @@ type gemmCall struct {
 	alpha, beta    float32
 	wide           bool
 	fours          *Packed4 // B where it is of 4-bit weights
+	bias, y        []float32
+	act            Act // of y
 }
 
 func (g *gemmCall) run() {
 	t := gemmTask{
 		a: g.a, rs: g.lda, cs: 1, step: tileRows() * g.lda, transA: g.transA,
 		c: g.c, ldc: g.ldc, m: g.m, n: g.n, k: g.k, p1: g.k, alpha: g.alpha, beta: g.beta,
+		bias: g.bias, y: g.y, act: g.act, epilogue: g.bias != nil || g.y != nil,
 	}
 	if g.transA {
 		t.rs, t.cs = 1, g.lda
@@ -188,6 +191,9 @@ func (t *stripTask) run(lo, hi int) {
 			if t.bias != nil {
 				w.bias = t.bias[j:]
 			}
+			if t.y != nil {
+				w.y = t.y[j:]
+			}
 			if t.call.fours != nil {
 				t.call.fours.unpack(buf.f, p, w.p1-p, j, w.n)
 				w.launch(false)
@@ -254,6 +260,7 @@ type gemmTask struct {
 	p0, p1      int // rows of B that are there: the others come before or later
 	alpha, beta float32
 	bias        []float32
+	y           []float32 // laid out as C: where it is not nil, act goes from C to it
 	act         Act
 	epilogue    bool
 	mb, nb      int // tile of C
@@ -356,7 +363,13 @@ func (t *gemmTask) tile(i0, i1, j0, j1 int, left *buffer) {
 	}
 	if t.epilogue && t.p1 == t.k {
 		for i := i0; i < i1; i++ {
-			finishRow(t.c[i*t.ldc+j0:i*t.ldc+j1], t.bias, j0, t.act)
+			row := t.c[i*t.ldc+j0 : i*t.ldc+j1]
+			if t.y == nil {
+				finishRow(row, t.bias, j0, t.act)
+				continue
+			}
+			finishRow(row, t.bias, j0, ActNone)
+			vAct(t.act, t.y[i*t.ldc+j0:i*t.ldc+j1], row)
 		}
 	}
 }
