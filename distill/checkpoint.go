@@ -133,6 +133,22 @@ func removeEmpty(dir string) {
 	}
 }
 
+// due reports whether it is time for a checkpoint.
+func (t *trainer) due() bool {
+	if n := t.cfg.CheckpointSteps; n > 0 && t.step%n == 0 {
+		return true
+	}
+	every := t.cfg.CheckpointEvery
+	if every <= 0 {
+		every = time.Minute
+	}
+	if time.Since(t.saved) < every {
+		return false
+	}
+	t.saved = time.Now()
+	return true
+}
+
 // saveCheckpoint writes the trainer's state to a temporary file, syncs and renames it.
 func (t *trainer) saveCheckpoint() error {
 	if t.cfg.Checkpoint == "" {

@@ -212,6 +212,9 @@ func hashCorpus(h io.Writer, c corpus.Corpus) error {
 			put(w.POS)
 			put(w.Entity)
 		}
+		if e.Score != nil {
+			fmt.Fprint(h, "score", *e.Score)
+		}
 		if t := e.Tokens; t != nil {
 			fmt.Fprint(h, "ids", t.IDs, t.Types)
 			fmt.Fprintf(h, "%q", t.Tags)

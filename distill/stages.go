@@ -30,6 +30,9 @@ func RunStages(ctx context.Context, m *onnx.Model, stages []Config) (*onnx.Model
 	own := make([]Config, len(stages))
 	for i, c := range stages {
 		own[i] = c.stage(i, len(stages))
+		if i == 0 {
+			continue // Run looks at it before it begins
+		}
 		if err := own[i].try(m); err != nil {
 			return nil, nil, inStage(err, own[i].Stage, len(stages))
 		}

@@ -301,22 +301,6 @@ func (t *trainer) interrupted(cause error) error {
 	return fmt.Errorf("distill: stopped at step %d of %d, saved in %s; run the same command to go on: %w", t.step, t.steps, t.cfg.Checkpoint, cause)
 }
 
-// due reports whether it is time for a checkpoint.
-func (t *trainer) due() bool {
-	if n := t.cfg.CheckpointSteps; n > 0 && t.step%n == 0 {
-		return true
-	}
-	every := t.cfg.CheckpointEvery
-	if every <= 0 {
-		every = time.Minute
-	}
-	if time.Since(t.saved) < every {
-		return false
-	}
-	t.saved = time.Now()
-	return true
-}
-
 // oneStep adds the gradients of the step's batches and updates the weights.
 func (t *trainer) oneStep(ctx context.Context) (norm float64, err error) {
 	t.program.ZeroGrad()

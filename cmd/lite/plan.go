@@ -102,7 +102,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 const leastHeadroom = 32 << 20
 
 // unreturned is about what is free and not yet given back to the system.
-const unreturned = 8 << 20
+const unreturned = 16 << 20
 
 func headroom(live int64) int64 { return max(leastHeadroom, live/10) }
 
