@@ -7,6 +7,9 @@
 // same configuration goes on where it stopped and ends in the same bytes as
 // one that was never stopped, at any number of threads.
 //
+// [RunStages] trains in several stages, [Plan] tells beforehand what memory, disk and
+// time a run takes, and [Config].Evaluate chooses the best weights on the way.
+//
 // Each step sees one batch of clean text (soft and hard labels of sequences)
 // and one of masked text (denoising, tags, sentence order), as far as the
 // losses want them; the gradients of both are added before the update.

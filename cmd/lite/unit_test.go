@@ -192,3 +192,31 @@ func TestSizesOfMemory(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a file of flags holds, it is read or refused, in order and whole.
+func TestFilesOfFlags(t *testing.T) {
+	fields, err := readFields([]byte(` {"b": [1, "x", true], "a": -1.5e3, "c": "é"} `))
+	if err != nil || len(fields) != 3 || fields[0].name != "b" || fields[2].name != "c" {
+		t.Fatalf("%v, %v", fields, err)
+	}
+	for i, want := range [][]string{{"1", "x", "true"}, {"-1.5e3"}, {"é"}} {
+		if got, err := flagValue(fields[i].value); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s is %q (%v), want %q", fields[i].name, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "[]", "null", "{", `{"a"`, `{"a":`, `{"a":1`, `{"a":1,}`, `{1:2}`, `{"a":1}{"b":2}`, `{"a":1} x`, `{"a":1,"a":2}`, "\x00"} {
+		if f, err := readFields([]byte(bad)); err == nil {
+			t.Errorf("%q is read as %v", bad, f)
+		}
+	}
+	for _, bad := range []string{"null", "{}", `{"a":1}`, "[[1]]", "[null]", `[{"a":1}]`} {
+		if v, err := flagValue([]byte(bad)); err == nil {
+			t.Errorf("%s is the value %q", bad, v)
+		}
+	}
+	for _, bad := range []string{"{}", "[]", "[1]", `[{"name":1}]`, `[{"name":""}]`, `[{"a":1,"a":2}]`} {
+		if v, err := readStages([]byte(bad)); err == nil {
+			t.Errorf("%s are the stages %v", bad, v)
+		}
+	}
+}
