@@ -219,6 +219,11 @@ func str(m map[string]json.RawMessage, key string, to *string) error {
 // labelText reads a label: a string, an integer or a bool; null and −1, which
 // stand for "unknown" in test sets, are none.
 func labelText(m json.RawMessage) (string, error) {
+	if len(m) > 0 && m[0] == '"' { // the usual case, without a decoder
+		var s string
+		err := json.Unmarshal(m, &s)
+		return s, err
+	}
 	var v any
 	d := json.NewDecoder(bytes.NewReader(m))
 	d.UseNumber()

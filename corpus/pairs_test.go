@@ -34,7 +34,6 @@ func TestNextSentence(t *testing.T) {
 			t.Fatal(err)
 		}
 		var next [2]int
-		room, filled := 0, 0
 		for epoch := range 40 {
 			for _, b := range batches(t, v, epoch) {
 				for r, i := range b.Index {
@@ -70,7 +69,9 @@ func TestNextSentence(t *testing.T) {
 						if !contains(append([]int64{5}, tok.Encode(from.Text).IDs[1:]...), append([]int64{5}, second...)) {
 							t.Fatalf("the second segment %v does not begin a sentence of document %d", second, other-'a')
 						}
-						room, filled = room+45-len(first), filled+len(second)
+						if len(first)+len(second) > 45 {
+							t.Fatalf("%d tokens with three special ones in 48", len(first)+len(second))
+						}
 					}
 					if b.Order[r] != -1 {
 						t.Fatalf("order %d", b.Order[r])
@@ -80,9 +81,6 @@ func TestNextSentence(t *testing.T) {
 		}
 		if share := float64(next[1]) / float64(next[0]+next[1]); next[0]+next[1] < 400 || math.Abs(share-0.5) > 0.06 {
 			t.Errorf("%d follow and %d do not", next[0], next[1])
-		}
-		if filled == 0 || room == 0 {
-			t.Error("no pair of two documents")
 		}
 	}
 	one := corpus.Take(c, 1)

@@ -223,7 +223,7 @@ func HashFiles(files map[string][]byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// HashTexts hashes the texts of a corpus, pairs and sentence bounds included:
+// HashTexts hashes the texts of a corpus, pairs, sentence bounds and token ids included:
 // all that a teacher's labels depend on. Labels and tags are left out.
 func HashTexts(c corpus.Corpus) (string, error) {
 	h := sha256.New()
@@ -233,6 +233,9 @@ func HashTexts(c corpus.Corpus) (string, error) {
 			return "", fmt.Errorf("teacher: example %d: %w", i, err)
 		}
 		fmt.Fprintf(h, "%d %d %v\n%s%s", len(e.Text), len(e.Pair), e.Sentences, e.Text, e.Pair)
+		if t := e.Tokens; t != nil {
+			fmt.Fprintf(h, "ids %v %v\n", t.IDs, t.Types)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

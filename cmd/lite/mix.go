@@ -121,6 +121,10 @@ func warnOverlap(a *app, what string, train corpus.Corpus, measured string, dev 
 	if err != nil {
 		return err
 	}
-	a.progress.note("warning: %d of the %d examples of %s also occur in %s, the first is number %d, %.40q: what is measured on them is not about unseen text", len(at), dev.Len(), measured, what, at[0]+1, e.Text)
+	shown := e.Text
+	if e.Tokens != nil {
+		shown = fmt.Sprintf("%s, line %d", e.Tokens.Source, e.Tokens.Line)
+	}
+	a.progress.note("warning: %d of the %d examples of %s also occur in %s, the first is number %d, %.40q: what is measured on them is not about unseen text", len(at), dev.Len(), measured, what, at[0]+1, shown)
 	return nil
 }
