@@ -46,8 +46,7 @@ func (c Config) budget(ctx context.Context, m *onnx.Model, taken time.Duration) 
 	if err != nil {
 		return c, err
 	}
-	left := c.TimeBudget.Seconds()*budgetShare - taken.Seconds() - time.Since(start).Seconds() - e.Labelling
-	steps := int(left / (e.Training + e.Evaluation) * float64(e.Steps))
+	steps := e.within(c.TimeBudget, taken+time.Since(start))
 	if steps < 1 {
 		return c, fmt.Errorf("distill: %v is too short for a step: labelling takes %.0f seconds and a step %.2f; give more time, or a smaller student or batch",
 			c.TimeBudget, e.Labelling, e.Training/float64(e.Steps))
@@ -55,8 +54,23 @@ func (c Config) budget(ctx context.Context, m *onnx.Model, taken time.Duration) 
 	if steps < e.Steps {
 		c.decided("%d steps in place of %d, so that training ends within %v; with that number of steps in place of the time the same bytes come again", steps, e.Steps, c.TimeBudget)
 	}
-	c.Steps = min(steps, e.Steps)
+	c.Steps = steps
 	return c, c.keepPlan(path, timePlan{of, c.Steps})
+}
+
+// Within is the number of steps that a run would have with that Config.TimeBudget,
+// or all where it is 0.
+func (e *Estimate) Within(budget time.Duration) int {
+	if budget == 0 {
+		return e.Steps
+	}
+	return e.within(budget, 0)
+}
+
+// within is the number of steps that fit when some time has gone by already.
+func (e *Estimate) within(budget, taken time.Duration) int {
+	left := budget.Seconds()*budgetShare - taken.Seconds() - e.Labelling
+	return int(max(0, min(1, left/(e.Training+e.Evaluation))) * float64(e.Steps))
 }
 
 // keepPlan writes the plan beside the checkpoints.

@@ -24,7 +24,9 @@ type plan struct {
 	Stages  []stagePlan `json:"stages"`
 	Memory  int64       `json:"memory"` // of the whole process, bytes
 	Disk    int64       `json:"disk"`
-	Seconds float64     `json:"seconds"`
+	// Within are the steps that fit --time-budget, of the stages that have one.
+	Within  []int   `json:"steps_within_budget,omitempty"`
+	Seconds float64 `json:"seconds"`
 }
 
 // stagePlan is that of one stage; a run without stages is one.
@@ -54,7 +56,13 @@ func (t *training) dryRun(ctx context.Context, command string, m *onnx.Model, ou
 		if i == 0 || t.cfg.Cache == "" {
 			p.Disk += e.Labels
 		}
-		p.Seconds += e.Seconds()
+		seconds := e.Seconds()
+		if c.TimeBudget > 0 {
+			within := e.Within(c.TimeBudget)
+			p.Within = append(p.Within, within)
+			seconds = min(seconds, c.TimeBudget.Seconds())
+		}
+		p.Seconds += seconds
 		p.Memory = max(p.Memory, e.Live+headroom(e.Live)+outsideHeap()+unreturned)
 	}
 	if t.app.json {
@@ -89,6 +97,9 @@ func (p *plan) print(a *app) {
 			parts = append(parts, duration(seconds(s.Evaluation))+" of measuring")
 		}
 		a.print("time         %s", strings.Join(parts, ", "))
+	}
+	for _, n := range p.Within {
+		a.print("time budget  %d steps", n)
 	}
 	a.print("memory       %s in all", size(p.Memory))
 	a.print("disk         %s", size(p.Disk))
