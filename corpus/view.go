@@ -36,6 +36,9 @@ type ViewOptions struct {
 	// RowsAll selects every token for POS and NER instead of the masked ones
 	// only; MLM is −1 on the rows that are not masked.
 	RowsAll bool
+	// FirstPieces leaves POS and NER to the first token of each word; they are −1
+	// on the others.
+	FirstPieces bool
 	// SentencePairs cuts each segment into two, swapped in half of the cases,
 	// for sentence-order prediction (Batch.Order).
 	SentencePairs bool

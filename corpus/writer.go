@@ -184,7 +184,7 @@ func (w *writer) mask(n int) {
 func (w *writer) target(i int, mlm int32) {
 	b := w.b
 	pos, ner := int32(-1), int32(-1)
-	if w.labelled {
+	if w.labelled && !(w.v.opts.FirstPieces && w.flags[i]&groupStart == 0) {
 		pos, ner = int32(w.pos[i]), int32(w.ner[i])
 	}
 	b.Rows = append(b.Rows, int64(w.at[i]))

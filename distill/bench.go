@@ -56,7 +56,7 @@ func BenchStep(ctx context.Context, o BenchOptions) (*eval.Speed, error) {
 		return nil, err
 	}
 	b, soft := benchBatch(shape, o)
-	s := &stream{view: Masked, width: shape.Vocab, terms: Sum{Scale(1, Denoise{}), Scale(1, SoftLabels{Temperature: 2, Tokens: true})}}
+	s := &stream{view: Masked, width: shape.Vocab, terms: t.cfg.Loss, indices: []int{0, 1}, tags: MaskedWords}
 	m := &Moment{Batch: b, stream: s, soft: soft}
 	g, err := t.compile(s, m)
 	if err != nil {
@@ -106,6 +106,7 @@ func newBenchTrainer(shape student.Shape, o BenchOptions) (*trainer, error) {
 		return nil, err
 	}
 	c := Default()
+	c.Loss = Sum{Scale(1, Denoise{}), Scale(1, SoftLabels{Temperature: 2, Tokens: true})}
 	c.LearningRate, c.Decay, c.ClipNorm, c.Warmup = 1e-4, Constant, 0, 0
 	t := &trainer{cfg: &c, model: m, steps: o.Steps + 1, shapes: map[shapeKey]*Graph{}}
 	if t.heads, err = readHeads(m); err != nil {

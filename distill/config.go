@@ -30,6 +30,11 @@ type Config struct {
 	Student *Student
 	// Loss is the sum to minimise.
 	Loss Sum
+	// LearnWeights also learns how much each term counts, by its uncertainty
+	// (Kendall, Gal, Cipolla, arXiv 1705.07115): instead of Σ w·L the run minimises
+	// Σ w·(exp(−s)·L + s), with s = 0 at first and trained as weights are. They are no part
+	// of the result; Report tells exp(−s).
+	LearnWeights bool
 
 	// Task feeds the losses on clean text (soft and hard labels of a classifier).
 	Task corpus.Corpus
@@ -237,6 +242,9 @@ func (c *Config) Validate() error {
 	if err := c.checkTeachers(); err != nil {
 		return err
 	}
+	if err := c.checkMasked(); err != nil {
+		return err
+	}
 	switch {
 	case len(c.Loss.of(Clean))+len(c.Loss.of(Masked)) == 0:
 		return errors.New("distill: every loss has weight 0; give at least one a weight")
@@ -264,9 +272,7 @@ func (c *Config) checkLoss(t Term) error {
 	}
 	switch l := t.Loss.(type) {
 	case SoftLabels:
-		if !(l.Temperature >= 0) || math.IsInf(l.Temperature, 0) {
-			return fmt.Errorf("distill: temperature %v of %s is not a positive number", l.Temperature, l.Name())
-		}
+		return l.check()
 	case HardLabels:
 		if !(l.Smoothing >= 0 && l.Smoothing < 1) {
 			return fmt.Errorf("distill: label smoothing %v is a share of the target, 0 up to but not 1", l.Smoothing)

@@ -48,6 +48,9 @@ func (t *trainer) fingerprint() (string, error) {
 		fmt.Fprintln(h, "batch tokens", c.BatchTokens)
 	}
 	fmt.Fprintln(h, c.optimizer(), c.LayerDecay, c.EMA)
+	if c.LearnWeights {
+		fmt.Fprintln(h, "learned weights")
+	}
 	if c.Evaluate != nil {
 		fmt.Fprintf(h, "evaluate %d %d %v %q %q\n", t.evalEvery(), c.Patience, c.LowerIsBetter, c.Metric, c.EvaluateID)
 	}

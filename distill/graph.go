@@ -15,11 +15,15 @@ import (
 // method names a value of the student, or an input that the trainer feeds at
 // every step.
 type Graph struct {
+	owner   *trainer
 	pass    *autodiff.Pass
 	b, s, r int
+	term    int // whose loss is being built, by index of Config.Loss
+	reports []reported
 	heads   *heads
 	masked  bool // whether this is the masked view
 	tokens  bool // whether the primary output has a row for each selected token
+	spread  bool // whether tags stand at every token, [B·S], rather than at the rows
 	width   int  // C or V of the teacher; 0 without one
 	pair    *Pair
 	inner   map[string][]int // shapes of the teacher's tapped values
@@ -35,9 +39,36 @@ type Moment struct {
 	// Step counts from 0 to Steps − 1.
 	Step, Steps int
 
-	stream *stream
-	soft   []float32                // the teacher's logits, where a loss reads them
-	inner  map[string]teacher.Value // values inside the teacher, where a loss reads them
+	owner    *trainer
+	number   int // of the batch, over all epochs
+	stream   *stream
+	soft     []float32                // the teacher's logits, where a loss reads them
+	inner    map[string]teacher.Value // values inside the teacher, where a loss reads them
+	pos, ner []int32                  // [B·S] tags at every token, where they are learned there
+	seen     seen
+}
+
+// Reporter is a loss that tells further numbers besides its value, such as the
+// share of the labels it left out. They stand behind the value in [Progress],
+// [Report] and the log, averaged as it is.
+type Reporter interface {
+	Loss
+	// Reports are their names.
+	Reports() []string
+}
+
+// reported is a number that a loss sets at every step.
+type reported struct {
+	index int // in the values of a step
+	value *float64
+}
+
+// Report returns a number of [Reporter.Reports] of the loss being built. What it
+// holds after a step, or after an input of the loss was fed, is reported.
+func (g *Graph) Report(name string) *float64 {
+	value := new(float64)
+	g.reports = append(g.reports, reported{g.owner.place(g.term, name), value})
+	return value
 }
 
 // Student returns an output: "" the primary one, else by name. On the masked
@@ -109,19 +140,32 @@ func (g *Graph) Tokens() *gorgonia.Node {
 	return g.labels("tokens", g.r, func(b *corpus.Batch) []int32 { return b.MLM })
 }
 
-// POS is [R]: the part of speech of the masked word, −1 where unknown.
+// POS is the part of speech of words, −1 where unknown: [R] at the masked
+// positions, or [B·S] where the losses on tags read all ([Positions]).
 func (g *Graph) POS() *gorgonia.Node {
+	if g.spread {
+		return g.Ints("pos", func(m *Moment) ([]int32, error) { return m.pos, nil }, g.b*g.s)
+	}
 	return g.labels("pos", g.r, func(b *corpus.Batch) []int32 { return b.POS })
 }
 
-// NER is [R]: the entity tag of the masked word, −1 where unknown.
+// NER is the entity tag of words, where [Graph.POS] has the part of speech.
 func (g *Graph) NER() *gorgonia.Node {
+	if g.spread {
+		return g.Ints("ner", func(m *Moment) ([]int32, error) { return m.ner, nil }, g.b*g.s)
+	}
 	return g.labels("ner", g.r, func(b *corpus.Batch) []int32 { return b.NER })
 }
 
 // Order is [B]: 0 for two segments in order, 1 swapped, −1 for one segment.
 func (g *Graph) Order() *gorgonia.Node {
 	return g.labels("order", g.b, func(b *corpus.Batch) []int32 { return b.Order })
+}
+
+// Next is [B]: 0 where the second segment follows the first, 1 where it is of
+// another document, −1 for one segment.
+func (g *Graph) Next() *gorgonia.Node {
+	return g.labels("next", g.b, func(b *corpus.Batch) []int32 { return b.Next })
 }
 
 func (g *Graph) labels(name string, n int, of func(*corpus.Batch) []int32) *gorgonia.Node {

@@ -98,6 +98,10 @@ func (c *Config) auxiliary(list []student.Head) ([]student.Head, error) {
 			if !has(student.KindSentenceOrder) {
 				list = append(list, student.SentenceOrder())
 			}
+		case NSP:
+			if !has(student.KindNextSentence) {
+				list = append(list, student.NextSentence())
+			}
 		}
 	}
 	return list, nil

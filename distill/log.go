@@ -111,19 +111,18 @@ func (t *trainer) logStep(norm float64, tokens int64) {
 	}
 	sum, rate, size := eval.Float(0), eval.Float(t.cfg.rate(t.step-1, t.steps)), eval.Float(norm)
 	losses := map[string]eval.Float{}
-	for i, term := range t.cfg.Loss {
-		if term.Weight <= 0 {
-			continue
-		}
-		name := term.Loss.Name()
+	for _, l := range t.named(t.values) {
+		name := l.Name
 		for n := 2; ; n++ {
 			if _, taken := losses[name]; !taken {
 				break
 			}
-			name = term.Loss.Name() + "#" + strconv.Itoa(n)
+			name = l.Name + "#" + strconv.Itoa(n)
 		}
-		losses[name] = eval.Float(t.values[i])
-		sum += eval.Float(term.weight(t.step-1, t.steps) * t.values[i])
+		losses[name] = eval.Float(l.Value)
+	}
+	for i, w := range t.weights {
+		sum += eval.Float(w * t.values[i])
 	}
 	j.write(logLine{Step: t.step, Loss: &sum, Losses: losses, Rate: &rate, Norm: &size, Tokens: tokens, Speed: &speed})
 }

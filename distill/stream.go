@@ -30,6 +30,7 @@ type stream struct {
 	next   int              // the batch that it gives
 	only   *corpus.Batch    // given in place of every batch: see suspect
 	padded bool             // a loss reads more than packed passes compute
+	tags   Positions        // where POS and NER are learned
 }
 
 const (
@@ -44,7 +45,7 @@ const prefetched = 2
 
 // newStream prepares a view; nil if no loss reads it.
 func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream, error) {
-	s := &stream{view: view, terms: c.Loss.of(view)}
+	s := &stream{view: view, terms: c.Loss.of(view), tags: MaskedWords}
 	if len(s.terms) == 0 {
 		return nil, nil
 	}
@@ -79,8 +80,12 @@ func (c *Config) newStream(view View, h *heads, tok *corpus.Tokenizer) (*stream,
 				opts.Mask = l.masks()
 			case SOP:
 				opts.SentencePairs = true
+			case NSP:
+				opts.NextSentence = true
 			}
 		}
+		s.tags = c.tagPositions()
+		opts.RowsAll, opts.FirstPieces = s.tags != MaskedWords, s.tags == FirstPieces
 		s.source, err = corpus.NewDenoiseView(c.text(), tok, opts)
 	}
 	if err != nil {

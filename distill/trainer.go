@@ -12,6 +12,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/autodiff"
+	"github.com/litekit/lite/internal/fuse"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 	"github.com/litekit/lite/teacher"
@@ -24,6 +25,8 @@ type Report struct {
 	Resumed int `json:"resumed"`
 	// Losses are the moving averages (0.98) of the unweighted terms at the end.
 	Losses []NamedLoss `json:"losses"`
+	// LearnedWeights are the factors of [Config.LearnWeights] at the end.
+	LearnedWeights []NamedLoss `json:"learned_weights,omitempty"`
 	// Evaluations are those of Config.Evaluate, Best the one whose weights
 	// resulted; Stopped tells that patience ended the run before its time.
 	Evaluations []Evaluation `json:"evaluations,omitempty"`
@@ -54,14 +57,19 @@ type trainer struct {
 	log     *journal
 	streams []*stream
 	shapes  map[shapeKey]*Graph
+	glances map[glanceKey]*glance
+	encoder *fuse.Encoder // see anatomy
+	// uncertainty are the logarithms of Config.LearnWeights; nil without.
+	uncertainty *Param
 
 	run      string // hash of everything the result depends on
 	step     int
 	steps    int
 	kept     int       // the step of the last checkpoint, -1 without one
 	newest   int       // the step that state.ckpt holds, -1 without a good one
-	values   []float64 // of the terms in this step, by index of Config.Loss
+	values   []float64 // of the terms in this step, by index of Config.Loss, and then what they report
 	averages []float64
+	weights  []float64 // of the terms in this step
 	tokens   int64
 	saved    time.Time
 	deadline time.Time // of the time budget; zero without
@@ -122,7 +130,8 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if m, err = pair.projected(m, c.Seed); err != nil {
 		return nil, err
 	}
-	t := &trainer{cfg: c, model: m, pair: pair, kept: -1, newest: -1, watch: watch{Best: -1}, shapes: map[shapeKey]*Graph{}, values: make([]float64, len(c.Loss)), averages: make([]float64, len(c.Loss))}
+	t := &trainer{cfg: c, model: m, pair: pair, kept: -1, newest: -1, watch: watch{Best: -1}, shapes: map[shapeKey]*Graph{}, glances: map[glanceKey]*glance{}}
+	t.values, t.averages = make([]float64, t.places()), make([]float64, t.places())
 	if t.heads, err = readHeads(m); err != nil {
 		return nil, err
 	}
@@ -137,11 +146,25 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
 		return nil, fmt.Errorf("distill: maximum length %d exceeds the student's %d positions", c.MaxLength, p)
 	}
-	t.program, err = autodiff.New(m, autodiff.Options{Rows: t.heads.rows, Outputs: pair.outputs(), Recompute: c.Recompute, Dropout: float32(c.Dropout)})
+	opts := autodiff.Options{Outputs: slices.Clone(pair.outputs()), Recompute: c.Recompute, Dropout: float32(c.Dropout)}
+	if opts.Rows, err = c.selectRows(t.heads); err != nil {
+		return nil, err
+	}
+	if c.Loss.looksInside() {
+		e, err := t.anatomy()
+		if err != nil {
+			return nil, err
+		}
+		if h := lastHidden(e); !slices.Contains(opts.Outputs, h) {
+			opts.Outputs = append(opts.Outputs, h)
+		}
+	}
+	t.program, err = autodiff.New(m, opts)
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
 	t.params = t.program.Params()
+	t.learnWeights()
 	for _, p := range t.params {
 		t.first = append(t.first, make([]float32, len(p.Value)))
 		t.second = append(t.second, make([]float32, len(p.Value)))
@@ -248,7 +271,7 @@ func (t *trainer) train(ctx context.Context) error {
 			return err
 		}
 	}
-	t.report = &Report{Steps: t.step, Resumed: resumed, Losses: t.losses(), Stopped: t.exhausted() && t.step < t.steps, OutOfTime: late, Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
+	t.report = &Report{Steps: t.step, Resumed: resumed, Losses: t.losses(), LearnedWeights: t.learned(t.chosen()), Stopped: t.exhausted() && t.step < t.steps, OutOfTime: late, Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
 	t.evaluations(t.report)
 	if err := t.saveCheckpoint(); err != nil {
 		t.cfg.warn(fmt.Errorf("%w; the training is complete all the same", err))
@@ -303,8 +326,9 @@ func (t *trainer) interrupted(cause error) error {
 
 // oneStep adds the gradients of the step's batches and updates the weights.
 func (t *trainer) oneStep(ctx context.Context) (norm float64, err error) {
-	t.program.ZeroGrad()
+	t.zeroGrad()
 	clear(t.values)
+	t.weights = t.shares()
 	for micro := range t.cfg.Accumulate {
 		k := t.step*t.cfg.Accumulate + micro
 		for _, s := range t.streams {
@@ -331,7 +355,8 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	if err != nil {
 		return err
 	}
-	m := &Moment{Batch: b, Step: t.step, Steps: t.steps, stream: s}
+	m := &Moment{Step: t.step, Steps: t.steps, owner: t, number: k, stream: s}
+	m.Batch, m.pos, m.ner = s.spread(b)
 	if err := s.ask(ctx, m); err != nil {
 		return err
 	}
@@ -349,6 +374,10 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	}
 	for i, v := range values {
 		t.values[s.indices[i]] += float64(v) / float64(t.cfg.Accumulate)
+		t.learn(s.indices[i], float64(v))
+	}
+	for _, r := range g.reports {
+		t.values[r.index] += *r.value / float64(t.cfg.Accumulate)
 	}
 	for _, m := range b.Mask {
 		t.tokens += m
@@ -374,8 +403,9 @@ func (t *trainer) feed(g *Graph, m *Moment, k int) (feed autodiff.Feed, err erro
 			return feed, err
 		}
 	}
-	for _, term := range s.terms {
-		feed.Weights = append(feed.Weights, float32(term.weight(t.step, t.steps)))
+	shares := t.shares()
+	for _, i := range s.indices {
+		feed.Weights = append(feed.Weights, float32(shares[i]))
 	}
 	return feed, nil
 }
@@ -403,14 +433,50 @@ func (t *trainer) average() {
 }
 
 // losses names the averages of the terms that count.
-func (t *trainer) losses() []NamedLoss {
-	var out []NamedLoss
+func (t *trainer) losses() []NamedLoss { return t.named(t.averages) }
+
+// named names values of the terms that count, each followed by what it reports.
+func (t *trainer) named(values []float64) (out []NamedLoss) {
 	for i, term := range t.cfg.Loss {
-		if term.Weight > 0 {
-			out = append(out, NamedLoss{term.Loss.Name(), t.averages[i]})
+		if term.Weight <= 0 {
+			continue
+		}
+		out = append(out, NamedLoss{term.Loss.Name(), values[i]})
+		for _, name := range reports(term.Loss) {
+			out = append(out, NamedLoss{name, values[t.place(i, name)]})
 		}
 	}
 	return out
+}
+
+// reports are the further numbers of a loss.
+func reports(l Loss) []string {
+	if r, ok := l.(Reporter); ok {
+		return r.Reports()
+	}
+	return nil
+}
+
+// places is how many values a step has: those of the terms, then what they report.
+func (t *trainer) places() int {
+	n := len(t.cfg.Loss)
+	for _, term := range t.cfg.Loss {
+		n += len(reports(term.Loss))
+	}
+	return n
+}
+
+// place is where a number that term i reports stands among the values.
+func (t *trainer) place(i int, name string) int {
+	at := len(t.cfg.Loss)
+	for _, term := range t.cfg.Loss[:i] {
+		at += len(reports(term.Loss))
+	}
+	names := reports(t.cfg.Loss[i].Loss)
+	if k := slices.Index(names, name); k >= 0 {
+		return at + k
+	}
+	panic("distill: the loss " + t.cfg.Loss[i].Loss.Name() + " reports " + name + ", which its Reports does not name")
 }
 
 // shapeKey is what a compiled graph depends on.
@@ -467,10 +533,11 @@ func (t *trainer) build(s *stream, m *Moment, key shapeKey) (g *Graph, err error
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	g = &Graph{pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, tokens: s.tokens, width: s.width,
+	g = &Graph{owner: t, pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, tokens: s.tokens, spread: s.tags != MaskedWords, width: s.width,
 		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}}
 	nodes := make([]*gorgonia.Node, len(s.terms))
 	for i, term := range s.terms {
+		g.term = s.indices[i]
 		if nodes[i], err = term.Loss.Build(g); err != nil {
 			return nil, fmt.Errorf("distill: loss %s: %w", term.Loss.Name(), err)
 		}

@@ -16,6 +16,7 @@ const (
 	KindPOS            Kind = "pos"
 	KindNER            Kind = "ner"
 	KindSentenceOrder  Kind = "sop"
+	KindNextSentence   Kind = "nsp"
 )
 
 // Head is an output layer over the encoder. The first head of a model is its
@@ -45,8 +46,13 @@ func NER(tags []string) Head { return Head{Kind: KindNER, Labels: slices.Clone(t
 // from the pooled [CLS] (ALBERT, Lan et al. 2020).
 func SentenceOrder() Head { return Head{Kind: KindSentenceOrder} }
 
+// NextSentence tells a second segment that follows the first (0) from one of
+// another document (1), [B,2], from the pooled [CLS] (BERT, Devlin et al. 2019).
+// Its layer is called as that of [SentenceOrder], so a model has one of them.
+func NextSentence() Head { return Head{Kind: KindNextSentence} }
+
 // Output is the name of the head's graph output: logits for the primary head,
-// otherwise mlm_logits, pos_logits, ner_logits or sop_logits.
+// otherwise mlm_logits, pos_logits, ner_logits, sop_logits or nsp_logits.
 func (h Head) Output(primary bool) string {
 	if primary {
 		return "logits"
@@ -56,7 +62,7 @@ func (h Head) Output(primary bool) string {
 
 // classes is the size of the head's last dimension; the masked LM's is V.
 func (h Head) classes() int {
-	if h.Kind == KindSentenceOrder {
+	if h.segments() {
 		return 2
 	}
 	return len(h.Labels)
@@ -64,8 +70,11 @@ func (h Head) classes() int {
 
 // pooled reports whether the head reads the pooled [CLS].
 func (h Head) pooled() bool {
-	return h.Kind == KindClassification || h.Kind == KindSentenceOrder
+	return h.Kind == KindClassification || h.segments()
 }
+
+// segments reports whether the head tells how two segments belong together.
+func (h Head) segments() bool { return h.Kind == KindSentenceOrder || h.Kind == KindNextSentence }
 
 // token reports whether the head labels tokens.
 func (h Head) token() bool { return h.Kind == KindPOS || h.Kind == KindNER }
@@ -76,7 +85,7 @@ func (h Head) param(primary bool) string {
 	switch h.Kind {
 	case KindClassification:
 		return "classifier"
-	case KindSentenceOrder:
+	case KindSentenceOrder, KindNextSentence:
 		return "cls.seq_relationship"
 	case KindPOS, KindNER:
 		if primary {
@@ -94,7 +103,7 @@ func (h Head) architecture() string {
 		return "BertForSequenceClassification"
 	case KindPOS, KindNER:
 		return "BertForTokenClassification"
-	case KindSentenceOrder:
+	case KindSentenceOrder, KindNextSentence:
 		return "BertForNextSentencePrediction"
 	}
 	return "BertForMaskedLM"
@@ -117,8 +126,11 @@ func checkHeads(heads []Head) error {
 			return fmt.Errorf("student: two %s heads; give each kind once", h.Kind)
 		}
 		seen[h.Kind] = true
+		if seen[KindSentenceOrder] && seen[KindNextSentence] {
+			return fmt.Errorf("student: a sop and an nsp head have the same layer (cls.seq_relationship); give one of them")
+		}
 		switch h.Kind {
-		case KindMaskedLM, KindSentenceOrder:
+		case KindMaskedLM, KindSentenceOrder, KindNextSentence:
 			if len(h.Labels) > 0 {
 				return fmt.Errorf("student: the %s head takes no labels, %d given", h.Kind, len(h.Labels))
 			}
@@ -129,7 +141,7 @@ func checkHeads(heads []Head) error {
 			}
 		case KindPOS, KindNER:
 		default:
-			return fmt.Errorf("student: unknown head %q; the heads are classification, mlm, pos, ner, sop", h.Kind)
+			return fmt.Errorf("student: unknown head %q; the heads are classification, mlm, pos, ner, sop, nsp", h.Kind)
 		}
 		if err := checkLabels(h); err != nil {
 			return err

@@ -95,7 +95,8 @@ func TestHeadErrors(t *testing.T) {
 		"no labels":       {student.POS(nil)},
 		"both \"a\"":      {student.NER([]string{"a", "b", "a"})},
 		"is empty":        {student.Classification([]string{"x", " "})},
-		"unknown head":    {{Kind: "nsp"}},
+		"unknown head":    {{Kind: "nsq"}},
+		"same layer":      {student.SentenceOrder(), student.NextSentence()},
 		"takes no labels": {{Kind: student.KindMaskedLM, Labels: labels}},
 	} {
 		if _, err := student.New(tiny, heads, 1); err == nil || !strings.Contains(err.Error(), want) {

@@ -221,7 +221,7 @@ func lowerLayerNorm(q *Pass, n *onnx.Node) ([]*value, error) {
 		return nil, err
 	}
 	label, p := nodeName(n), q.program
-	rate, key := p.opts.Dropout, uint64(p.index[n])+1
+	rate, key := q.dropping, uint64(p.index[n])+1
 	if rate > 0 && in[3] != nil {
 		// The residual is whichever operand no linear layer made.
 		i := 0

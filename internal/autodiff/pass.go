@@ -24,12 +24,13 @@ import (
 type Pass struct {
 	B, S, R int // sizes given to NewPass
 
-	program *Program
-	arena   *arena
-	graph   *gorgonia.ExprGraph
-	nextID  uint64
-	hashes  map[uint32]bool
-	err     error // first mistake of a builder method that cannot return one
+	dropping float32 // dropout of this pass
+	program  *Program
+	arena    *arena
+	graph    *gorgonia.ExprGraph
+	nextID   uint64
+	hashes   map[uint32]bool
+	err      error // first mistake of a builder method that cannot return one
 
 	values map[*gorgonia.Node]*value
 	inputs []*value
@@ -84,7 +85,7 @@ type Feed struct {
 
 func newPass(p *Program, a *arena) *Pass {
 	return &Pass{
-		program: p, arena: a,
+		program: p, arena: a, dropping: p.opts.Dropout,
 		graph:  gorgonia.NewGraph(),
 		hashes: map[uint32]bool{},
 		values: map[*gorgonia.Node]*value{},

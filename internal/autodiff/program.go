@@ -273,6 +273,18 @@ func (p *Program) ZeroGrad() {
 	}
 }
 
+// Param is the parameter of that name, also a frozen one; nil if there is none.
+func (p *Program) Param(name string) *Param { return p.reads[name].param }
+
+// NewForward is NewPass without dropout, for passes that only look at the model.
+func (p *Program) NewForward(batch, seq, rows int) (*Pass, error) {
+	q, err := p.NewPass(batch, seq, rows)
+	if err == nil {
+		q.dropping = 0
+	}
+	return q, err
+}
+
 // NewPass starts the graph of one batch shape: batch sequences of seq tokens,
 // and rows selected rows (0 where no output of Options.Rows is asked for).
 func (p *Program) NewPass(batch, seq, rows int) (*Pass, error) {
