@@ -51,6 +51,7 @@ var nothing = map[student.Kind]string{
 	student.KindPOS:            "no word within MaxLength has a part-of-speech tag",
 	student.KindNER:            "no word within MaxLength has an entity tag",
 	student.KindSentenceOrder:  "no text has two sentences",
+	student.KindNextSentence:   "no text has two sentences",
 }
 
 // intervaler is a metric that knows its 95% confidence interval.

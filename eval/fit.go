@@ -14,6 +14,7 @@ var usual = map[student.Kind][]string{
 	student.KindPOS:            {"accuracy"},
 	student.KindNER:            {"ner_f1", "accuracy"},
 	student.KindSentenceOrder:  {"accuracy"},
+	student.KindNextSentence:   {"accuracy"},
 }
 
 // further are those that make sense of it besides. Entities are read from BIO
@@ -24,6 +25,7 @@ var further = map[student.Kind][]string{
 	student.KindPOS:            {"f1", "mcc", "perplexity"},
 	student.KindNER:            {"ner_f1_strict", "f1", "mcc", "perplexity"},
 	student.KindSentenceOrder:  {"f1", "mcc", "perplexity"},
+	student.KindNextSentence:   {"f1", "mcc", "perplexity"},
 }
 
 // regression are the metrics of a model that predicts a number.

@@ -75,6 +75,8 @@ func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint
 		}
 	case student.KindSentenceOrder:
 		gold = b.Order
+	case student.KindNextSentence:
+		gold = b.Next
 	case student.KindMaskedLM:
 		gold = b.MLM
 	case student.KindPOS:

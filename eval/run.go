@@ -105,6 +105,7 @@ const (
 	passTags    = "tags"    // clean text, every token's tag
 	passDenoise = "denoise" // masked text, masked tokens
 	passOrder   = "order"   // masked text in two segments, their order
+	passNext    = "next"    // masked text in two segments, the second often of another text
 )
 
 // pass is one way through the data and the heads scored on it.
@@ -183,6 +184,8 @@ func (r *runner) prepare(heads []head) error {
 			}
 		case student.KindSentenceOrder:
 			name = passOrder
+		case student.KindNextSentence:
+			name = passNext
 		}
 		if why != "" {
 			r.result.Skipped = append(r.result.Skipped, string(h.kind)+": "+why)
@@ -205,7 +208,7 @@ func (r *runner) prepare(heads []head) error {
 			return err
 		}
 	}
-	for _, name := range []string{passTask, passTags, passDenoise, passOrder} {
+	for _, name := range []string{passTask, passTags, passDenoise, passOrder, passNext} {
 		if p := passes[name]; p != nil {
 			r.passes = append(r.passes, p)
 		}
@@ -257,10 +260,10 @@ func (r *runner) openPass(p *pass) error {
 	var err error
 	var view *corpus.View
 	switch p.name {
-	case passDenoise, passOrder:
+	case passDenoise, passOrder, passNext:
 		// Apart from masked language modelling, so that what that is measured
 		// on does not depend on which other heads a model has.
-		vo.SentencePairs = p.name == passOrder
+		vo.SentencePairs, vo.NextSentence = p.name == passOrder, p.name == passNext
 		view, err = corpus.NewDenoiseView(r.data, r.tok, vo)
 	default:
 		vo.TokenLabels = p.name == passTags
@@ -282,7 +285,7 @@ func (r *runner) openPass(p *pass) error {
 
 // token reports whether the head gives a row for each selected token.
 func (s *scored) token() bool {
-	return s.kind != student.KindClassification && s.kind != student.KindSentenceOrder
+	return s.kind != student.KindClassification && s.kind != student.KindSentenceOrder && s.kind != student.KindNextSentence
 }
 
 // run goes through the passes.

@@ -35,7 +35,7 @@ func (p *Predictor) Classify(ctx context.Context, texts []Text) ([]Classified, e
 		for i, t := range texts {
 			out = append(out, Classified{t.Text, t.Pair, best(b.row(i), p.opts.Top, p.label)})
 		}
-	}, student.KindClassification, student.KindSentenceOrder)
+	}, student.KindClassification, student.KindSentenceOrder, student.KindNextSentence)
 	if err != nil {
 		return nil, err
 	}

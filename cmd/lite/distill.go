@@ -115,6 +115,7 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 	if err != nil {
 		return err
 	}
+	t.loss.noise.student, t.loss.noise.teacherModel = m, t.cfg.Teacher
 	if err := t.objectives(primaryKind(m), true); err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ compared with the first.`,
 }
 
 // kinds are the heads that can be scored.
-var kinds = []student.Kind{student.KindClassification, student.KindMaskedLM, student.KindPOS, student.KindNER, student.KindSentenceOrder}
+var kinds = []student.Kind{student.KindClassification, student.KindMaskedLM, student.KindPOS, student.KindNER, student.KindSentenceOrder, student.KindNextSentence}
 
 func (e *evalFlags) run(ctx context.Context, args []string) error {
 	if err := exist("--data", e.files...); err != nil {

@@ -35,7 +35,7 @@ func (t *pruneFlags) scoring(m *onnx.Model) (*distill.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	needs := map[string]student.Kind{"mlm": student.KindMaskedLM, "pos": student.KindPOS, "ner": student.KindNER, "sop": student.KindSentenceOrder}
+	needs := map[string]student.Kind{"mlm": student.KindMaskedLM, "pos": student.KindPOS, "ner": student.KindNER, "sop": student.KindSentenceOrder, "nsp": student.KindNextSentence}
 	c.Loss = slices.DeleteFunc(slices.Clone(c.Loss), func(l distill.Term) bool {
 		kind, ok := needs[l.Loss.Name()]
 		return ok && !slices.ContainsFunc(heads, func(h student.Head) bool { return h.Kind == kind })

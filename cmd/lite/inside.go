@@ -94,23 +94,26 @@ var presets = []preset{
 	{name: "minilmv2", inside: true, flags: map[string]string{"alpha-kd": "0", "alpha-minilm": "1", "minilm": "v2"}, lm: map[string]string{"alpha-mlm": "0"}},
 	{name: "pkd", flags: map[string]string{"alpha-kd": "0.5", "temperature": "5", "alpha-ce": "0.5", "alpha-pkd": "10"},
 		lm: map[string]string{"alpha-ce": "0", "alpha-mlm": "0.5"}},
+	// A plain sum, as in Mengzi (arXiv 2110.06696), with the ramps of LERT (arXiv
+	// 2211.05344): a sixth of the steps for parts of speech, a third for entities.
+	{name: "mengzi", flags: map[string]string{"alpha-mlm": "1", "alpha-pos": "1", "alpha-ner": "1", "alpha-sop": "1",
+		"ramp-pos": "0.16666666666666666", "ramp-ner": "0.3333333333333333"}},
 	{name: predictionPreset, flags: map[string]string{"alpha-kd": "1", "temperature": "1"}},
 }
 
 // predictionPreset is TinyBERT's second stage.
 const predictionPreset = "prediction"
 
-// registerPreset adds the flag that chooses a method.
+// registerPreset adds the flag that chooses one of the methods whose flags g has.
 func (o *objectives) registerPreset(g group) {
-	choiceVar(g.FlagSet, &o.preset, "preset", "the losses of a published method; the --alpha flags given beside it count more", presetNames()...)
-}
-
-func presetNames() []string {
-	out := make([]string, len(presets))
-	for i, p := range presets {
-		out[i] = p.name
+	var names []string
+	for _, p := range presets {
+		known := func(name string) bool { return g.Lookup(name) != nil }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.flags)), func(name string) bool { return !known(name) }) {
+			names = append(names, p.name)
+		}
 	}
-	return out
+	choiceVar(g.FlagSet, &o.preset, "preset", "the losses of a published method; the flags given beside it count more", names...)
 }
 
 // applyPreset sets the flags of the chosen preset that were not given.

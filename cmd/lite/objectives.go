@@ -1,23 +1,31 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/student"
 )
 
 // objectives are the flags of the losses.
 type objectives struct {
-	g           group
-	temperature float64
-	kd, ce      float64
-	mlm, pos    float64
-	ner, sop    float64
-	ramp        float64
-	maskRate    float64
-	mask        maskFlags
-	smoothing   float64
-	inside      insideFlags
-	preset      string
+	g         group
+	preset    string
+	kd, ce    float64
+	soft      softFlags
+	mlm, pos  float64
+	ner, sop  float64
+	nsp       float64
+	ramp      float64
+	rampPOS   float64
+	rampNER   float64
+	tags      distill.Positions
+	maskRate  float64
+	mask      maskFlags
+	noise     noiseFlags
+	smoothing float64
+	learn     bool
+	inside    insideFlags
 }
 
 // register adds the flags; those of a teacher only where there can be one.
@@ -25,7 +33,7 @@ func (o *objectives) register(g group, teacher bool) {
 	o.g = g
 	if teacher {
 		g.Float64Var(&o.kd, "alpha-kd", 1, "weight of the teacher's soft labels")
-		g.Float64Var(&o.temperature, "temperature", 2, "temperature T of the soft labels; the loss is scaled by T²")
+		o.soft.register(g)
 		g.Float64Var(&o.ce, "alpha-ce", 0, "weight of the hard labels, in the examples that have one")
 		o.inside.register(g)
 	} else {
@@ -35,10 +43,24 @@ func (o *objectives) register(g group, teacher bool) {
 	g.Float64Var(&o.pos, "alpha-pos", 0, "weight of part-of-speech tagging of masked words; needs annotated text")
 	g.Float64Var(&o.ner, "alpha-ner", 0, "weight of entity tagging of masked words; needs annotated text")
 	g.Float64Var(&o.sop, "alpha-sop", 0, "weight of sentence-order prediction")
-	shareVar(g.FlagSet, &o.ramp, "ramp", 0, "share of the steps over which the weights of pos, ner and sop rise from 0")
+	g.Float64Var(&o.nsp, "alpha-nsp", 0, "weight of next-sentence prediction, in place of the order")
+	choiceVar(g.FlagSet, &o.tags, "tag-positions", "tokens at which pos and ner are learned (default masked)", distill.TagPositions()...)
+	shareVar(g.FlagSet, &o.ramp, "ramp", 0, "share of the steps over which the weights of pos, ner, sop and nsp rise from 0")
+	shareVar(g.FlagSet, &o.rampPOS, "ramp-pos", 0, "the share for pos alone (default: that of --ramp)")
+	shareVar(g.FlagSet, &o.rampNER, "ramp-ner", 0, "the share for ner alone (default: that of --ramp)")
 	shareVar(g.FlagSet, &o.maskRate, "mask-rate", 0.15, "share of the tokens that are masked")
 	o.mask.register(g)
+	o.noise.register(g)
 	shareVar(g.FlagSet, &o.smoothing, "label-smoothing", 0, "share of a hard label that is spread over all classes")
+	g.BoolVar(&o.learn, "learn-weights", false, "learn how much each loss counts by its uncertainty, from the given weights on")
+}
+
+// ramped is a flag's ramp, or that of all where it was not given.
+func (o *objectives) ramped(flag string, own float64) float64 {
+	if o.g.Changed(flag) {
+		return own
+	}
+	return o.ramp
 }
 
 // weight is a flag's value, or what is usual where it was not given.
@@ -55,25 +77,29 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	if err := o.applyPreset(mlm); err != nil {
 		return nil, err
 	}
-	if teacher && !(o.temperature > 0) {
-		return nil, usagef("--temperature %v: give a number above 0", o.temperature)
-	}
-	kd := 0.0
+	var kd distill.Term
 	if teacher {
-		kd = o.kd
+		l, err := o.soft.softLabels(mlm)
+		if err != nil {
+			return nil, err
+		}
+		kd = distill.Scale(o.kd, l)
 	}
 	ce := o.weight("alpha-ce", o.ce, !teacher && !mlm)
 	if ce > 0 && mlm {
 		return nil, usagef("--alpha-ce is for labels, and a masked LM has none; its own loss is --alpha-mlm")
 	}
-	terms := distill.Sum{
-		distill.Scale(kd, distill.SoftLabels{Temperature: o.temperature, Tokens: mlm}),
-		distill.Scale(ce, distill.HardLabels{Smoothing: o.smoothing}),
-		distill.Scale(o.weight("alpha-mlm", o.mlm, mlm), o.mask.denoise(o.maskRate)),
-		{Loss: distill.POS{}, Weight: o.pos, Ramp: o.ramp},
-		{Loss: distill.NER{}, Weight: o.ner, Ramp: o.ramp},
-		{Loss: distill.SOP{}, Weight: o.sop, Ramp: o.ramp},
+	denoise := distill.Scale(o.weight("alpha-mlm", o.mlm, mlm), o.mask.denoise(o.maskRate))
+	terms, err := o.noise.terms(&denoise)
+	if err != nil {
+		return nil, err
 	}
+	terms = slices.Concat(distill.Sum{kd, distill.Scale(ce, distill.HardLabels{Smoothing: o.smoothing}), denoise}, terms, distill.Sum{
+		{Loss: distill.POS{Positions: o.tags}, Weight: o.pos, Ramp: o.ramped("ramp-pos", o.rampPOS)},
+		{Loss: distill.NER{Positions: o.tags}, Weight: o.ner, Ramp: o.ramped("ramp-ner", o.rampNER)},
+		{Loss: distill.SOP{}, Weight: o.sop, Ramp: o.ramp},
+		{Loss: distill.NSP{}, Weight: o.nsp, Ramp: o.ramp},
+	})
 	if teacher {
 		inside, err := o.inside.terms(mlm)
 		if err != nil {

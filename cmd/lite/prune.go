@@ -176,6 +176,7 @@ func (t *pruneFlags) prepare(m *onnx.Model) (score *distill.Config, err error) {
 		c.Teacher = m
 	}
 	c.KeepHeads = true // those that the model came with; see recover
+	t.loss.noise.student, t.loss.noise.teacherModel = m, c.Teacher
 	return score, t.objectives(primaryKind(m), true)
 }
 

@@ -111,6 +111,13 @@ func (a *app) trained(reports ...*distill.Report) {
 			stage = fmt.Sprintf("stage %d: ", i+1)
 		}
 		a.print("%strained %d steps in %s%s: %s", stage, r.Steps, duration(time.Duration(r.Seconds*float64(time.Second))), rate, strings.Join(line, ", "))
+		if len(r.LearnedWeights) > 0 {
+			line = line[:0]
+			for _, l := range r.LearnedWeights {
+				line = append(line, fmt.Sprintf("%s %.4f", l.Name, l.Value))
+			}
+			a.print("%slearned weights: %s", stage, strings.Join(line, ", "))
+		}
 		if r.Stopped {
 			a.print("%sstopped, as the last measurements were no better", stage)
 		}

@@ -42,6 +42,7 @@ func trainCommand(a *app) *cobra.Command {
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the model")
 	losses := newGroup("Losses")
 	t.loss.register(losses, false)
+	t.loss.registerPreset(losses)
 	measure := newGroup("Evaluation")
 	t.dev.register(measure, "the model", false)
 
@@ -90,6 +91,7 @@ func (t *trainFlags) run(ctx context.Context, _ []string) error {
 	if err := t.limit(); err != nil {
 		return err
 	}
+	t.loss.noise.student = m
 	if err := t.objectives(primaryKind(m), false); err != nil {
 		return err
 	}

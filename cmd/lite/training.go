@@ -146,6 +146,7 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 	if t.cfg.Loss, err = t.loss.sum(head, teacher); err != nil {
 		return err
 	}
+	t.cfg.LearnWeights = t.loss.learn
 	if len(t.cfg.Loss) == 0 {
 		return usagef("every loss has weight 0; give one of the --alpha flags a weight")
 	}
