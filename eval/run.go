@@ -185,7 +185,9 @@ func (r *runner) prepare(heads []head) error {
 		case student.KindSentenceOrder:
 			name = passOrder
 		case student.KindNextSentence:
-			name = passNext
+			if name = passNext; r.data.Len() < 2 {
+				why = "there is one text only, so no sentence of another one"
+			}
 		}
 		if why != "" {
 			r.result.Skipped = append(r.result.Skipped, string(h.kind)+": "+why)

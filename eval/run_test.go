@@ -271,3 +271,19 @@ func TestMetricsFor(t *testing.T) {
 		t.Errorf("%d metrics have a head, there are %d", len(seen), n)
 	}
 }
+
+func TestRunScoresNextSentences(t *testing.T) {
+	m := model(t, 3, student.MaskedLM(), student.NextSentence())
+	next := run(t, m, annotated(), eval.Options{Seed: 4}).Score(student.KindNextSentence, "accuracy")
+	if next == nil || next.Count < 6 || !(*next.Baseline >= 0.5) {
+		t.Errorf("next sentence %+v", next)
+	}
+	one, err := annotated().At(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, m, corpus.FromExamples([]corpus.Example{one}, nil), eval.Options{})
+	if len(r.Skipped) != 1 || !strings.Contains(r.Skipped[0], "nsp: there is one text only") {
+		t.Errorf("skipped %v", r.Skipped)
+	}
+}
