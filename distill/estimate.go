@@ -275,7 +275,7 @@ func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("distill: %w", err)
 		}
-		m, known := &Moment{Batch: b, Steps: t.steps, stream: x}, len(t.shapes)
+		m, known := t.moment(x, b, 0), len(t.shapes)
 		if err := x.ask(ctx, m); err != nil {
 			return 0, err
 		}
@@ -293,7 +293,7 @@ func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
 func (t *trainer) arena(ctx context.Context, s *survey) (most int64, err error) {
 	for i, x := range t.streams {
 		for _, b := range []*corpus.Batch{s.longest[i], s.fullest[i]} {
-			m := &Moment{Batch: b, Steps: t.steps, stream: x}
+			m := t.moment(x, b, 0)
 			if err := x.ask(ctx, m); err != nil { // it knows the shapes of what it says
 				return 0, err
 			}

@@ -355,8 +355,7 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	if err != nil {
 		return err
 	}
-	m := &Moment{Step: t.step, Steps: t.steps, owner: t, number: k, stream: s}
-	m.Batch, m.pos, m.ner = s.spread(b)
+	m := t.moment(s, b, k)
 	if err := s.ask(ctx, m); err != nil {
 		return err
 	}
@@ -383,6 +382,13 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 		t.tokens += m
 	}
 	return nil
+}
+
+// moment is batch k of a stream at this step.
+func (t *trainer) moment(s *stream, b *corpus.Batch, k int) *Moment {
+	m := &Moment{Step: t.step, Steps: t.steps, owner: t, number: k, stream: s}
+	m.Batch, m.pos, m.ner = s.spread(b)
+	return m
 }
 
 // feed makes what a pass reads at batch k of the stream.
