@@ -41,7 +41,7 @@ var table = rules{
 		{"internal/demo"},
 		{"."},
 		{"distill"},
-		{"prune", "quantize", "predict"},
+		{"prune", "quantize", "predict", "augment"},
 		{"teacher", "eval", "teacher/onnxgo", "inspect"},
 		{"internal/modeltest"},
 		{"student"},

@@ -47,7 +47,7 @@ Exit codes:
 	for id, commands := range map[string][]*cobra.Command{
 		compress: {demoCommand(a), distillCommand(a), trainCommand(a), pruneCommand(a), quantizeCommand(a)},
 		measure:  {evalCommand(a), benchCommand(a), predictCommand(a), inspectCommand(a)},
-		data:     {tokenizeCommand(a), vocabCommand(a), annotateCommand(a)},
+		data:     {tokenizeCommand(a), vocabCommand(a), annotateCommand(a), synonymsCommand(a), augmentCommand(a)},
 	} {
 		for _, c := range commands {
 			c.GroupID = id
