@@ -98,8 +98,14 @@ func (j *Journal) verify(n journalNote) bool {
 // Done returns the number of items that are written.
 func (j *Journal) Done() int { return j.note.Items }
 
-// Written reads what is written; Add must not be called before that is done.
-func (j *Journal) Written() io.Reader { return io.NewSectionReader(j.file, 0, j.note.Bytes) }
+// Written reads what is written, nil if nothing is; Add must not be called
+// before that is done.
+func (j *Journal) Written() io.Reader {
+	if j.note.Bytes == 0 {
+		return nil
+	}
+	return io.NewSectionReader(j.file, 0, j.note.Bytes)
+}
 
 // Add writes the content of the next items. state is what the run has to know
 // when it goes on after them; it is kept as JSON.
