@@ -35,7 +35,7 @@ func augmentCommand(a *app) *cobra.Command {
 	g.BoolVar(&f.cfg.CopiesOnly, "copies-only", false, "leave out the examples themselves")
 	g.Uint64Var(&f.cfg.Seed, "seed", 1, "seed of what is replaced, and by what")
 	g.StringVar(&f.out, "out", "", "JSONL `file` to write (default: standard output)")
-	f.data.register(files)
+	f.data.register(a, files)
 	cmd := a.command(&cobra.Command{
 		Use:   "augment --data FILES --teacher DIR --out FILE",
 		Short: "Make more training examples by replacing words",

@@ -36,7 +36,7 @@ func synonymsCommand(a *app) *cobra.Command {
 	g.BoolVar(&s.random, "random", false, "write the control: a table of the same size whose synonyms are joined by chance")
 	g.Uint64Var(&s.seed, "seed", 1, "seed of --random")
 	g.StringVar(&s.out, "out", "", "`file` that the table goes to (default: standard output)")
-	s.data.register(files)
+	s.data.register(a, files)
 	cmd := a.command(&cobra.Command{
 		Use:   "synonyms --model DIR --out FILE",
 		Short: "Make a table of synonyms out of a model's embeddings",
