@@ -17,9 +17,9 @@ import (
 type language struct {
 	*experiments
 	name     string
-	teacher  *onnx.Model // a classifier
-	tok      *corpus.Tokenizer
-	task     corpus.Corpus // labelled
+	teacher  *onnx.Model       // a classifier
+	tok      *corpus.Tokenizer // of the models of tables 3 and 4
+	task     corpus.Corpus     // labelled
 	dev      corpus.Corpus
 	few      int           // labels where labels are scarce
 	text     corpus.Corpus // annotated, in documents
@@ -40,11 +40,19 @@ func (e *experiments) language(ctx context.Context, name string) (l *language, e
 	default:
 		err = fmt.Errorf("experiments: there is no language %q; want en or zh", name)
 	}
-	if err != nil {
-		return nil, err
-	}
-	l.tok, err = corpus.LoadTokenizer(l.teacher.Files)
 	return l, err
+}
+
+// vocabulary is how many tokens the models of tables 3 and 4 know: enough for
+// texts of a few megabytes, and most of a step would go into more.
+const vocabulary = 5000
+
+// learnTokens makes the vocabulary of those models.
+func (l *language) learnTokens() (err error) {
+	if l.tok == nil {
+		l.tok, err = corpus.TrainWordPiece(corpus.Texts(l.text), vocabulary, corpus.TrainOptions{Lowercase: true})
+	}
+	return err
 }
 
 // english: SST-2; the text is the Universal Dependencies English Web Treebank

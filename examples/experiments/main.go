@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,7 +28,7 @@ func main() {
 	flag.StringVar(&e.data, "data", "", "`folder` of the corpora")
 	flag.StringVar(&e.models, "models", "", "`folder` of the teachers")
 	flag.StringVar(&e.out, "out", "", "`folder` of the figures")
-	flag.IntVar(&e.steps, "steps", 600, "steps of each pre-training (tables 3 and 4)")
+	flag.IntVar(&e.steps, "steps", 2000, "steps of each pre-training (tables 3 and 4)")
 	list := flag.String("tables", "1,2,3,4", "tables to make")
 	languages := flag.String("languages", "en,zh", "languages")
 	seeds := flag.String("seeds", "1,2,3", "seeds")
@@ -66,13 +65,12 @@ func (e *experiments) run(ctx context.Context, list, languages, seeds []string) 
 		if err != nil {
 			return err
 		}
-		tables := l.tables()
 		for _, id := range list {
-			i := slices.IndexFunc(tables, func(t table) bool { return t.id == id })
-			if i < 0 {
-				return fmt.Errorf("experiments: there is no table %q", id)
+			t, err := l.table(id)
+			if err == nil {
+				err = e.make(ctx, t, name)
 			}
-			if err := e.make(ctx, tables[i], name); err != nil {
+			if err != nil {
 				return fmt.Errorf("experiments: table %s, %s: %w", id, name, err)
 			}
 		}

@@ -16,9 +16,22 @@ import (
 	"github.com/litekit/lite/student"
 )
 
-// tables are those of a language.
-func (l *language) tables() []table {
-	return []table{l.teacherTable(), l.linguisticTable()}
+// table returns one by its number.
+func (l *language) table(id string) (table, error) {
+	switch id {
+	case "1":
+		return l.teacherTable(), nil
+	case "2":
+		return l.innerTable(), nil
+	case "3":
+		return l.linguisticTable(), l.learnTokens()
+	case "4":
+		if err := l.learnTokens(); err != nil {
+			return table{}, err
+		}
+		return l.denoisingTable()
+	}
+	return table{}, fmt.Errorf("there is no such table; the tables are 1 to 4")
 }
 
 var languageNames = map[string]string{"en": "English (SST-2)", "zh": "Chinese (ChnSentiCorp)"}
@@ -199,7 +212,7 @@ func (l *language) pretrainedModel(ctx context.Context, p pretraining, dir strin
 	m, err := onnx.Open(path)
 	if err != nil {
 		c := l.config(dir, seed)
-		c.Loss, c.Text, c.Batch, c.MaxLength, c.Dropout = p.loss, l.text, 16, 128, 0.05
+		c.Loss, c.Text, c.Batch, c.MaxLength, c.Dropout = p.loss, l.text, 32, 64, 0.05
 		c.Steps = l.steps
 		if p.steps > 0 {
 			c.Steps = int(p.steps * float64(l.steps))

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/student"
+)
+
+// innerTable: where the student starts, and what it learns from inside the
+// teacher, with few texts.
+func (l *language) innerTable() table {
+	kd := distill.Scale(1, distill.SoftLabels{Temperature: 2})
+	tiny := distill.Sum{kd, distill.Scale(1, distill.EmbeddingMSE{}), distill.Scale(1, distill.HiddenMSE{}), distill.Scale(1, distill.AttentionMSE{})}
+	with := func(l distill.Loss) distill.Sum { return distill.Sum{kd, distill.Scale(1, l)} }
+	return table{
+		id: "2",
+		title: fmt.Sprintf("Table 2, %s: students of the teacher's width and %d of its layers, under the teacher on %d texts",
+			languageNames[l.name], l.half.Layers, l.few),
+		columns: []column{accuracy},
+		variants: []variant{
+			{"fresh, logits", l.inner(distill.Sum{kd}, true)},
+			{"fresh, + cosine (DistilBERT)", l.inner(with(distill.HiddenCosine{}), true)},
+			{"fresh, + PKD", l.inner(with(distill.PKD{}), true)},
+			{"fresh, + TinyBERT", l.inner(tiny, true)},
+			{"fresh, + MiniLM v2", l.inner(with(distill.MiniLMv2{}), true)},
+			{"teacher's layers, logits", l.inner(distill.Sum{kd}, false)},
+			{"teacher's layers, + cosine", l.inner(with(distill.HiddenCosine{}), false)},
+			{"teacher's layers, + TinyBERT", l.inner(tiny, false)},
+			{"teacher's layers, + MiniLM v2", l.inner(with(distill.MiniLMv2{}), false)},
+		},
+	}
+}
+
+// inner trains a student of half the layers on few texts, ten times each.
+func (l *language) inner(loss distill.Sum, fresh bool) func(context.Context, string, uint64) (map[string]float64, error) {
+	return func(ctx context.Context, dir string, seed uint64) (map[string]float64, error) {
+		c := l.config(dir, seed)
+		c.Loss, c.Teacher, c.Task, c.Epochs, c.LearningRate = loss, l.teacher, corpus.Take(l.task, l.few), 10, 5e-4
+		m, _, err := distill.NewStudent(l.teacher, distill.Student{Shape: l.half, Fresh: fresh, Layers: student.Spread}, seed)
+		if err != nil {
+			return nil, err
+		}
+		return l.train(ctx, m, c)
+	}
+}
