@@ -18,6 +18,9 @@
 //	func WithLabels(c Corpus, labels []string) (Corpus, error)       // re-map onto a model's classes
 //	func Texts(c Corpus) iter.Seq[string]                            // first and second texts, in order
 //	func WriteJSONL(w io.Writer, c Corpus) error                     // annotated format, exact round trip
+//	func Lines(labels []string, examples ...Example) ([]byte, error) // the same of a few examples
+//	func Hash(c Corpus) (string, error)                              // of all that is written
+//	func OpenJournal(path, run string, state any) (*Journal, error)  // a file that is written in pieces and gone on with
 //
 // # Tokenizer
 //
@@ -33,6 +36,8 @@
 //	func Annotate(ctx context.Context, c Corpus, a Annotator, workers int) (Corpus, error)
 //	func Chinese() (Annotator, error)                            // words, tags and names by gse; loaded at the first call
 //	func SplitSentences(text string) []Span
+//
+// Package tagger learns annotators for any language.
 //
 // # Batches
 //
