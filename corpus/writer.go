@@ -62,11 +62,12 @@ type writer struct {
 	best    reader
 	starts  []int
 
-	tokens           // of one sequence
-	seq      []uint8 // 0 first text, 1 second
-	at       []int32 // flat position of each
-	chosen   []int32
-	labelled bool
+	ids    []int32 // of one sequence, special tokens around it left out
+	flags  []uint8
+	at     []int32   // flat position of each
+	chosen []int32   // number of the masked unit, 0 none
+	segs   [2]tokens // its segments, which stand in ids in a row
+	from   [2]int    // where each starts in ids
 }
 
 // raw lays out tokens as they were read.
@@ -74,7 +75,7 @@ func (w *writer) raw(row int, all tokens) {
 	w.template(row, rawTemplate, all, tokens{})
 	for i, flag := range w.flags {
 		if flag&secondType != 0 {
-			w.b.Types[w.at[i]], w.seq[i] = 1, 1
+			w.b.Types[w.at[i]] = 1
 		}
 	}
 }
@@ -84,9 +85,8 @@ var rawTemplate = []tokenizer.Part{{Seq: 0}}
 
 // template lays out the special tokens of tpl and the tokens of the segments.
 func (w *writer) template(row int, tpl []tokenizer.Part, first, second tokens) {
-	w.ids, w.flags, w.pos, w.ner = w.ids[:0], w.flags[:0], w.pos[:0], w.ner[:0]
-	w.at, w.seq = w.at[:0], w.seq[:0]
-	w.labelled = first.pos != nil
+	w.ids, w.flags, w.at = w.ids[:0], w.flags[:0], w.at[:0]
+	w.segs, w.from = [2]tokens{first, second}, [2]int{}
 	p := row * w.b.S
 	put := func(id int32, kind int64) {
 		w.b.IDs[p], w.b.Mask[p], w.b.Types[p] = int64(id), 1, kind
@@ -96,14 +96,13 @@ func (w *writer) template(row int, tpl []tokenizer.Part, first, second tokens) {
 		for _, id := range part.IDs {
 			put(id, part.Type)
 		}
-		seg := &first
-		if part.Seq == 1 {
-			seg = &second
-		} else if part.Seq < 0 {
+		if part.Seq < 0 {
 			continue
 		}
+		seg := &w.segs[part.Seq]
+		w.from[part.Seq] = len(w.ids)
 		for k, id := range seg.ids {
-			w.at, w.seq = append(w.at, int32(p)), append(w.seq, uint8(part.Seq))
+			w.at = append(w.at, int32(p))
 			put(id, part.Type)
 			flag := seg.flags[k]
 			if k == 0 {
@@ -111,10 +110,15 @@ func (w *writer) template(row int, tpl []tokenizer.Part, first, second tokens) {
 			}
 			w.ids, w.flags = append(w.ids, id), append(w.flags, flag)
 		}
-		if w.labelled {
-			w.pos, w.ner = append(w.pos, seg.pos...), append(w.ner, seg.ner...)
-		}
 	}
+}
+
+// place tells which segment token i is of, and where it stands there.
+func (w *writer) place(i int) (seg, k int) {
+	if k := i - w.from[1]; k >= 0 && k < len(w.segs[1].ids) {
+		return 1, k
+	}
+	return 0, i - w.from[0]
 }
 
 func (w *writer) padding(row int) {
@@ -152,7 +156,7 @@ func (w *writer) sequence(row, n int) error {
 		w.mask(n)
 	case v.opts.TokenLabels:
 		for i := range w.ids {
-			if w.seq[i] == 0 && !(q.raw && v.tok.IsSpecial(int64(w.ids[i]))) {
+			if seg, _ := w.place(i); seg == 0 && !(q.raw && (w.flags[i]&secondType != 0 || v.tok.IsSpecial(int64(w.ids[i])))) {
 				w.target(i, -1)
 			}
 		}
@@ -184,8 +188,8 @@ func (w *writer) mask(n int) {
 func (w *writer) target(i int, mlm int32) {
 	b := w.b
 	pos, ner := int32(-1), int32(-1)
-	if w.labelled && !(w.v.opts.FirstPieces && w.flags[i]&groupStart == 0) {
-		pos, ner = int32(w.pos[i]), int32(w.ner[i])
+	if seg, k := w.place(i); w.segs[seg].pos != nil && !(w.v.opts.FirstPieces && w.flags[i]&groupStart == 0) {
+		pos, ner = int32(w.segs[seg].pos[k]), int32(w.segs[seg].ner[k])
 	}
 	b.Rows = append(b.Rows, int64(w.at[i]))
 	b.MLM, b.POS, b.NER = append(b.MLM, mlm), append(b.POS, pos), append(b.NER, ner)
