@@ -192,12 +192,8 @@ func (t *trainer) planLabels(ctx context.Context, e *Estimate) error {
 			continue
 		}
 		for _, u := range s.tutors {
-			rows := u.view.Len()
-			if s.tokens {
-				rows = u.view.Tokens()
-			}
 			e.Labelling += u.each.Seconds() * float64(u.batches)
-			e.Labels += teacher.CacheSize(u.opts.Form, u.batches, rows, s.width)
+			e.Labels += teacher.CacheSize(u.opts.Form, u.batches, u.lines, s.width)
 		}
 	}
 	return nil

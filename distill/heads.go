@@ -16,6 +16,7 @@ type heads struct {
 	list    []student.Head
 	output  map[student.Kind]string
 	rows    []string // outputs per token
+	width   int      // of the primary output, 0 where it is not declared
 }
 
 // perToken tells heads whose output is [B,S,·] from those whose output is [B,·].
@@ -43,6 +44,7 @@ func readHeads(m *onnx.Model) (*heads, error) {
 		}
 		if i == 0 {
 			h.primary = name
+			h.width = lastDim(m, name)
 		}
 		h.output[head.Kind] = name
 		if perToken(head.Kind) {
@@ -50,6 +52,16 @@ func readHeads(m *onnx.Model) (*heads, error) {
 		}
 	}
 	return h, nil
+}
+
+// lastDim is the declared size of an output's last dimension, 0 where there is none.
+func lastDim(m *onnx.Model, output string) int {
+	for _, o := range m.Graph.Outputs {
+		if n := len(o.Dims); o.Name == output && o.HasShape && n > 0 && o.Dims[n-1].Known {
+			return int(o.Dims[n-1].Size)
+		}
+	}
+	return 0
 }
 
 // withHeads returns m with the heads that the losses read, fresh where it lacks them.

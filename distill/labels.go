@@ -31,8 +31,9 @@ type tutor struct {
 	soft []float32        // [rows, width]; nil where batches are asked for one by one
 	rows map[[16]byte]int // the first row of each sequence, where rows are tokens
 
-	done int           // batches that were labelled
-	each time.Duration // for one of them
+	done  int           // batches that were labelled
+	lines int           // rows of the whole view, about as many where they are tokens
+	each  time.Duration // for one of them
 }
 
 // String is everything that the labels depend on.
@@ -229,7 +230,7 @@ func (c *Config) hearTokens(u *tutor, s *stream, m *onnx.Model) error {
 	}
 	u.view = s.source.Sequential()
 	u.batches = u.view.Batches(0)
-	u.opts.Source.View = fmt.Sprintf("tokens of whole texts, at most %d, %d sequences to a batch", c.MaxLength, c.Batch)
+	u.opts.Source.View = fmt.Sprintf("tokens of whole texts, at most %d, %d sequences or %d tokens to a batch", c.MaxLength, c.Batch, c.BatchTokens)
 	u.opts.Source.Batches = u.batches
 	return c.keepAs(u, c.Task)
 }
@@ -241,7 +242,7 @@ func (c *Config) hearMasked(u *tutor, s *stream, batches int) error {
 	if c.Cache == "" {
 		return nil
 	}
-	u.opts.Source.View = fmt.Sprintf("masked texts, at most %d tokens, %d sequences to a batch, rows in %ds, seed %d, masks %+v, two segments: %v", o.MaxLength, o.BatchSize, o.RowMultiple, o.Seed, o.Mask, o.SentencePairs)
+	u.opts.Source.View = fmt.Sprintf("masked texts, at most %d tokens, %d sequences or %d tokens to a batch, rows in %ds, seed %d, masks %+v, two segments: %v", o.MaxLength, o.BatchSize, o.BatchTokens, o.RowMultiple, o.Seed, o.Mask, o.SentencePairs)
 	u.opts.Cache = c.Cache
 	err := c.keepAs(u, c.text())
 	if u.opts.Form == (teacher.Form{}) {
@@ -300,6 +301,9 @@ func (c *Config) listen(ctx context.Context, s *stream, h *heads, batches int) e
 		if s.sample {
 			n = min(n, max(1, batches*c.Batch/labelBatch))
 		}
+		if u.lines = u.view.Len(); s.tokens {
+			u.lines = u.view.Tokens()
+		}
 		err = c.label(ctx, s, u, n)
 		if err == nil {
 			err = c.checkWidth(u, s, h)
@@ -307,6 +311,7 @@ func (c *Config) listen(ctx context.Context, s *stream, h *heads, batches int) e
 		if err = errors.Join(err, u.teacher.Close()); err != nil {
 			return err
 		}
+		u.teacher, u.view = nil, nil // training needs its memory
 	}
 	return nil
 }
@@ -333,13 +338,16 @@ func (c *Config) checkWidth(u *tutor, s *stream, h *heads) error {
 			return fmt.Errorf("distill: the teacher gives %d logits, but its config.json names %d classes; correct id2label", width, n)
 		}
 	}
+	if s.width != 0 && s.width != width {
+		return fmt.Errorf("distill: one teacher gives rows of %d numbers and another of %d, which have no mean; give teachers of one size", s.width, width)
+	}
+	if h.kind == student.KindEmbedding && s.view == Clean && h.width > 0 && h.width != width {
+		return fmt.Errorf("distill: the teacher's vectors have %d numbers and the student's %d, which cannot be compared; give the student's head that width", width, h.width)
+	}
 	if len(h.list) > 0 && s.view == Clean {
 		if n := len(h.list[0].Labels); n != 0 && n != width {
 			return fmt.Errorf("distill: the teacher has %d classes and the student %d", width, n)
 		}
-	}
-	if s.width != 0 && s.width != width {
-		return fmt.Errorf("distill: one teacher gives rows of %d numbers and another of %d, which have no mean; give teachers of one size", s.width, width)
 	}
 	s.width = width
 	return nil
@@ -613,6 +621,9 @@ func (c *Config) checkTask(s *stream, h *heads, m *onnx.Model, own, tok *corpus.
 	if want := taskOf(h.kind); task != want {
 		return nil, fmt.Errorf("distill: the labels of whole texts need a teacher and a student of one task; the teacher is of the task %s, the student's primary head is %s", task, h.kind)
 	}
+	if err := s.checkRows(task); err != nil {
+		return nil, err
+	}
 	if s.tokens {
 		if err := commonTokens(own, tok); err != nil {
 			return nil, err
@@ -631,8 +642,31 @@ func taskOf(k student.Kind) onnx.Task {
 		return onnx.SequenceClassification
 	case student.KindPOS, student.KindNER:
 		return onnx.TokenClassification
+	case student.KindRegression:
+		return onnx.Regression
+	case student.KindEmbedding:
+		return onnx.Embedding
 	}
 	return onnx.Unknown
+}
+
+// checkRows refuses losses that read other rows than a teacher of that task gives.
+func (s *stream) checkRows(task onnx.Task) error {
+	for _, t := range s.terms {
+		var want []onnx.Task
+		switch t.Loss.(type) {
+		case SoftScores:
+			want = []onnx.Task{onnx.Regression}
+		case VectorCosine, VectorMSE:
+			want = []onnx.Task{onnx.Embedding}
+		case SoftLabels:
+			want = []onnx.Task{onnx.SequenceClassification, onnx.TokenClassification, onnx.MaskedLM}
+		}
+		if want != nil && !slices.Contains(want, task) {
+			return fmt.Errorf("distill: the loss %T is for teachers of the task %v, and this one's is %s; SoftLabels compares distributions, SoftScores scores, VectorCosine and VectorMSE vectors", t.Loss, want[0], task)
+		}
+	}
+	return nil
 }
 
 // matchClasses finds the teacher's class for each of the student's by name; nil

@@ -9,6 +9,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
 )
 
 // Student says what student to make under a teacher.
@@ -52,17 +53,47 @@ func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, r
 		return nil, nil, fmt.Errorf("distill: the teacher's sizes: %w; give the student's whole shape (layers, hidden, heads, FFN, vocabulary)", err)
 	}
 	if s.Head.Kind == "" {
-		h, err := readHeads(source)
-		if err != nil {
+		if s.Head, err = headOf(source, merge(s.Shape, shape).Hidden); err != nil {
 			return nil, nil, err
 		}
-		s.Head = h.list[0]
 	}
 	out, err = newModel(merge(s.Shape, shape), s.Head, source.Files, seed)
 	if err != nil || s.Fresh {
 		return out, nil, err
 	}
 	return start(out, from, s)
+}
+
+// headOf is the primary head of a student of m. A model without a head gives
+// one that makes vectors as m does, of m's width.
+func headOf(m *onnx.Model, hidden int) (student.Head, error) {
+	if known, err := student.HeadsOf(m.Config); err != nil || len(known) > 0 || teacher.TaskOf(m) != onnx.Embedding {
+		h, err := readHeads(m)
+		if err != nil {
+			return student.Head{}, err
+		}
+		head := h.list[0]
+		if head.Kind == student.KindEmbedding {
+			head.Vector = widened(head.Vector, h.width, hidden)
+		}
+		return head, nil
+	}
+	t, err := teacher.Describe(m)
+	if err != nil {
+		return student.Head{}, fmt.Errorf("distill: %w", err)
+	}
+	return student.Embedding(widened(student.Vector{Pooling: t.Pooling.Mode, Normalize: t.Pooling.Normalize}, t.Width, hidden)), nil
+}
+
+// IsEmbedding reports whether a model gives vectors of texts: it has no head.
+func IsEmbedding(m *onnx.Model) bool { return teacher.TaskOf(m) == onnx.Embedding }
+
+// widened is the vector of an encoder of hidden size H in place of one of width.
+func widened(v student.Vector, width, hidden int) student.Vector {
+	if v.Width = 0; width > 0 && width != hidden {
+		v.Width = width
+	}
+	return v
 }
 
 // complete tells whether a shape needs no teacher.
@@ -93,7 +124,14 @@ func newModel(shape student.Shape, head student.Head, files map[string][]byte, s
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
+	pooling := m.Files
 	m.Files = maps.Clone(files)
+	if m.Files == nil {
+		m.Files = map[string][]byte{}
+	}
+	delete(m.Files, onnx.ModulesFile)
+	delete(m.Files, onnx.PoolingFile)
+	maps.Copy(m.Files, pooling)
 	return m, nil
 }
 

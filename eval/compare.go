@@ -70,8 +70,11 @@ func Compare(ctx context.Context, data corpus.Corpus, opts Options, models ...En
 	quality.Latency = nil
 	var results []*Result
 	var graphs []*onnx.Model
-	for _, e := range models {
+	for i, e := range models {
 		quality.Bytes = e.Bytes
+		if quality.itself = i == 0 && opts.Reference == nil; i > 0 && opts.Reference == nil {
+			quality.Reference = results[0]
+		}
 		r, err := Run(ctx, e.Model, data, quality)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name, err)
@@ -153,6 +156,9 @@ func row(name string, first, r *Result, base, s *Score) Row {
 // pair fills what is measured row by row, on the rows that both have with the
 // same label (two tokenizers may cut a text differently).
 func pair(first, r *Result, out *Row) {
+	if first.Task == student.KindRegression || first.Task == student.KindEmbedding {
+		return // their rows are no distributions
+	}
 	at := make(map[uint64][]int, len(first.Keys))
 	for i, k := range first.Keys {
 		at[k] = append(at[k], i)

@@ -64,7 +64,9 @@ func TestCompare(t *testing.T) {
 	if _, err := eval.Compare(context.Background(), annotated(), eval.Options{}); err == nil {
 		t.Error("nothing to compare is no error")
 	}
-	_, err = eval.Compare(context.Background(), annotated(), eval.Options{}, eval.Entry{Name: "broken", Model: model(t, 1)})
+	broken := model(t, 1)
+	broken.Files = nil
+	_, err = eval.Compare(context.Background(), annotated(), eval.Options{}, eval.Entry{Name: "broken", Model: broken})
 	if err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("the model is not named: %v", err)
 	}

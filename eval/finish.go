@@ -52,6 +52,8 @@ var nothing = map[student.Kind]string{
 	student.KindNER:            "no word within MaxLength has an entity tag",
 	student.KindSentenceOrder:  "no text has two sentences",
 	student.KindNextSentence:   "no text has two sentences",
+	student.KindRegression:     "no example has a score",
+	student.KindEmbedding:      "no example has a text",
 }
 
 // intervaler is a metric that knows its 95% confidence interval.

@@ -15,6 +15,8 @@ var usual = map[student.Kind][]string{
 	student.KindNER:            {"ner_f1", "accuracy"},
 	student.KindSentenceOrder:  {"accuracy"},
 	student.KindNextSentence:   {"accuracy"},
+	student.KindRegression:     {"pearson", "spearman"},
+	student.KindEmbedding:      {"spearman", "pearson", "cosine"},
 }
 
 // further are those that make sense of it besides. Entities are read from BIO

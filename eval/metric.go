@@ -82,6 +82,7 @@ func Metrics() []struct {
 		{"kl", MeanKL},
 		{"pearson", Pearson},
 		{"spearman", Spearman},
+		{"cosine", MeanCosine},
 	}
 }
 

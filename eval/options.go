@@ -14,7 +14,8 @@ type Options struct {
 	// Metrics names the metrics of the primary head, the first being the one
 	// compared; empty is the task's own: accuracy and macro F1 for classes,
 	// accuracy and perplexity for masked language modelling, accuracy for parts
-	// of speech and sentence order, entity F1 and accuracy for entities. See
+	// of speech and sentence order, entity F1 and accuracy for entities,
+	// correlations for scores and for the similarity of two embeddings. See
 	// [MetricsFor].
 	Metrics []string
 	// Heads limits evaluation to these kinds of heads; empty is every head
@@ -39,6 +40,11 @@ type Options struct {
 	Latency []Shape
 	// Timing says how the shapes are timed.
 	Timing TimingOptions
+	// Reference is what another model measured on the same data: the cosine of
+	// embeddings is that with its vectors. [Compare] takes the first model's.
+	Reference *Result
+	// itself lets an embedding be its own reference.
+	itself bool
 	// Progress, where set, is called after each batch of each pass.
 	Progress func(stage string, done, total int)
 }
@@ -123,6 +129,9 @@ func headsOf(m *onnx.Model) ([]head, error) {
 	}
 	if len(out) > 0 {
 		return out, nil
+	}
+	if a, err := teacher.Describe(m); a.Task == onnx.Embedding {
+		return []head{{kind: student.KindEmbedding, output: a.Output, primary: true}}, err
 	}
 	o := g.Outputs[0]
 	for _, v := range g.Outputs {

@@ -26,6 +26,8 @@ type Result struct {
 	// Logits is [rows, Classes] of the primary head, nil where Classes > 64.
 	Logits  []float32 `json:"-"`
 	Classes int       `json:"-"`
+	// Vectors is [examples, Classes] of an embedding, in the data's order.
+	Vectors []float32 `json:"-"`
 	// Key of each row: (example, position), to match rows of two models.
 	Keys []uint64 `json:"-"`
 }

@@ -73,6 +73,13 @@ func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint
 				gold[i] = s.classes[g]
 			}
 		}
+	case student.KindRegression:
+		gold = make([]int32, b.B)
+		for i := range gold {
+			if b.Scores == nil || b.Scores[i] != b.Scores[i] {
+				gold[i] = -1
+			}
+		}
 	case student.KindSentenceOrder:
 		gold = b.Order
 	case student.KindNextSentence:

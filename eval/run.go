@@ -106,6 +106,7 @@ const (
 	passDenoise = "denoise" // masked text, masked tokens
 	passOrder   = "order"   // masked text in two segments, their order
 	passNext    = "next"    // masked text in two segments, the second often of another text
+	passVectors = "vectors" // texts, and their embeddings
 )
 
 // pass is one way through the data and the heads scored on it.
@@ -113,6 +114,7 @@ type pass struct {
 	name    string
 	view    *corpus.View
 	session *exec.Session
+	vectors *teacher.Teacher // gives embeddings, pooled where the graph does not
 	heads   []*scored
 }
 
@@ -174,6 +176,16 @@ func (r *runner) prepare(heads []head) error {
 					return err
 				}
 			}
+		case student.KindRegression:
+			name = passTask
+			if s.regression, err = hasScores(r.data); err != nil {
+				return err
+			}
+			if !s.regression {
+				why = "the model predicts a number, and the data has none (a column score, or the one that --score-column names)"
+			}
+		case student.KindEmbedding:
+			name = passVectors
 		case student.KindPOS:
 			if name, s.labels = passTags, r.pos; r.pos == nil {
 				why = "the data has no part-of-speech tags"
@@ -210,7 +222,7 @@ func (r *runner) prepare(heads []head) error {
 			return err
 		}
 	}
-	for _, name := range []string{passTask, passTags, passDenoise, passOrder, passNext} {
+	for _, name := range []string{passTask, passTags, passDenoise, passOrder, passNext, passVectors} {
 		if p := passes[name]; p != nil {
 			r.passes = append(r.passes, p)
 		}
@@ -227,9 +239,14 @@ func kinds(heads []head) string {
 }
 
 // metricsOf makes the metrics of a head.
-func (r *runner) metricsOf(s *scored) error {
+func (r *runner) metricsOf(s *scored) (err error) {
 	fit, common := s.fitting()
 	names := fit[:common]
+	if s.kind == student.KindEmbedding {
+		if names, err = r.vectorMetrics(); err != nil {
+			return err
+		}
+	}
 	if s.lead && len(r.opts.Metrics) > 0 {
 		names = r.opts.Metrics
 	}
@@ -262,6 +279,11 @@ func (r *runner) openPass(p *pass) error {
 	var err error
 	var view *corpus.View
 	switch p.name {
+	case passVectors:
+		var data corpus.Corpus
+		if data, err = r.vectorTexts(); err == nil {
+			view, err = corpus.NewTaskView(data, r.tok, vo)
+		}
 	case passDenoise, passOrder, passNext:
 		// Apart from masked language modelling, so that what that is measured
 		// on does not depend on which other heads a model has.
@@ -275,6 +297,10 @@ func (r *runner) openPass(p *pass) error {
 		return err
 	}
 	p.view = view.Sequential()
+	if p.name == passVectors {
+		p.vectors, err = teacher.New(r.model, teacher.Options{})
+		return err
+	}
 	var rows []string
 	for _, s := range p.heads {
 		if s.token() {
@@ -287,12 +313,22 @@ func (r *runner) openPass(p *pass) error {
 
 // token reports whether the head gives a row for each selected token.
 func (s *scored) token() bool {
-	return s.kind != student.KindClassification && s.kind != student.KindSentenceOrder && s.kind != student.KindNextSentence
+	switch s.kind {
+	case student.KindClassification, student.KindSentenceOrder, student.KindNextSentence, student.KindRegression, student.KindEmbedding:
+		return false
+	}
+	return true
 }
 
 // run goes through the passes.
 func (r *runner) run() error {
 	for _, p := range r.passes {
+		if p.vectors != nil {
+			if err := r.embed(p); err != nil {
+				return err
+			}
+			continue
+		}
 		var inputs []string
 		for _, v := range p.session.Inputs() {
 			inputs = append(inputs, v.Name)

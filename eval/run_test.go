@@ -30,11 +30,17 @@ func alone(t *testing.T, m *onnx.Model, text, output string, limit int) ([]float
 	if err != nil {
 		t.Fatal(err)
 	}
+	e := tok.EncodeMax(text, "", limit)
+	return encoded(t, m, e, output), e
+}
+
+// encoded runs one encoded text through the model and returns an output.
+func encoded(t *testing.T, m *onnx.Model, e corpus.Encoding, output string) []float32 {
+	t.Helper()
 	s, err := exec.New(m, exec.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := tok.EncodeMax(text, "", limit)
 	mask := make([]int64, e.Len())
 	for i := range mask {
 		mask[i] = 1
@@ -44,7 +50,7 @@ func alone(t *testing.T, m *onnx.Model, text, output string, limit int) ([]float
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out[output].F32, e
+	return out[output].F32
 }
 
 // Every head is scored on one annotated corpus. Classes and tags are compared
@@ -199,7 +205,7 @@ func TestRunErrors(t *testing.T) {
 		"agreement in Run": {classifier("calm", "loud"), data, eval.Options{Metrics: []string{"agreement"}}, "Compare"},
 		"rate":             {classifier("calm", "loud"), data, eval.Options{MaskRate: 2}, "MaskRate"},
 		"length":           {classifier("calm", "loud"), data, eval.Options{MaxLength: -1}, "MaxLength"},
-		"bare encoder":     {model(t, 1), data, eval.Options{}, "architectures"},
+		"bare encoder":     {model(t, 1), data, eval.Options{}, "compare it with its teacher"},
 		"absent head":      {classifier("calm", "loud"), data, eval.Options{Heads: []student.Kind{student.KindNER}}, "its heads are classification"},
 		"one sentence":     {model(t, 1, student.SentenceOrder()), corpus.FromExamples([]corpus.Example{{Text: "the king", Label: -1}}, nil), eval.Options{}, "two sentences"},
 		"long latency":     {classifier("calm", "loud"), data, eval.Options{Latency: []eval.Shape{{Batch: 1, Length: 25}}}, "24 positions"},
@@ -255,7 +261,7 @@ func TestCheck(t *testing.T) {
 // Every metric of one model has a head, and every head its usual metrics.
 func TestMetricsFor(t *testing.T) {
 	seen := map[string]bool{"agreement": true, "kl": true}
-	for _, h := range allHeads() {
+	for _, h := range append(allHeads(), student.Regression(), student.Embedding(student.Vector{})) {
 		fit := eval.MetricsFor(h.Kind)
 		if len(fit) == 0 {
 			t.Errorf("no metric for %s", h.Kind)

@@ -17,6 +17,8 @@ type Lite struct {
 	// POSLabels and NERLabels are the classes of the tagging heads, primary or not.
 	POSLabels []string `json:"pos_labels,omitempty"`
 	NERLabels []string `json:"ner_labels,omitempty"`
+	// Vector says how an embedding is made.
+	Vector *Vector `json:"vector,omitempty"`
 	// AttentionHeads and IntermediateSizes are the sizes of each layer, where
 	// pruning has made them differ from num_attention_heads and intermediate_size.
 	AttentionHeads    []int `json:"attention_heads,omitempty"`
@@ -44,7 +46,7 @@ func WriteLite(c *onnx.Config, l Lite) error {
 			return fmt.Errorf("student: the entry \"lite\" of config.json: %w", err)
 		}
 	}
-	for _, key := range []string{"heads", "pos_labels", "ner_labels", "attention_heads", "intermediate_sizes"} {
+	for _, key := range []string{"heads", "pos_labels", "ner_labels", "vector", "attention_heads", "intermediate_sizes"} {
 		delete(entry, key)
 	}
 	raw, err := json.Marshal(l)
@@ -88,6 +90,10 @@ func HeadsOf(c *onnx.Config) ([]Head, error) {
 			h.Labels = l.POSLabels
 		case KindNER:
 			h.Labels = l.NERLabels
+		case KindEmbedding:
+			if l.Vector != nil {
+				h.Vector = *l.Vector
+			}
 		}
 		heads = append(heads, h)
 	}
@@ -96,6 +102,9 @@ func HeadsOf(c *onnx.Config) ([]Head, error) {
 	}
 	switch c.Task() {
 	case onnx.SequenceClassification:
+		if c.Regression() && len(c.ID2Label) <= 1 {
+			return []Head{Regression()}, nil
+		}
 		return []Head{{Kind: KindClassification, Labels: slices.Clone(c.ID2Label)}}, nil
 	case onnx.TokenClassification:
 		return []Head{{Kind: KindNER, Labels: slices.Clone(c.ID2Label)}}, nil
@@ -145,7 +154,8 @@ func setHeads(c *onnx.Config, heads []Head) error {
 	c.ID2Label = nil
 	delete(c.Extra, "label2id")
 	delete(c.Extra, "num_labels")
-	l.Heads, l.POSLabels, l.NERLabels = nil, nil, nil
+	delete(c.Extra, "problem_type")
+	l.Heads, l.POSLabels, l.NERLabels, l.Vector = nil, nil, nil, nil
 	c.Architectures = []string{"BertModel"}
 	for i, h := range heads {
 		l.Heads = append(l.Heads, h.Kind)
@@ -154,10 +164,19 @@ func setHeads(c *onnx.Config, heads []Head) error {
 			l.POSLabels = h.Labels
 		case KindNER:
 			l.NERLabels = h.Labels
+		case KindEmbedding:
+			l.Vector = &h.Vector
 		}
 		if i == 0 {
 			c.Architectures = []string{h.architecture()}
 			c.ID2Label = slices.Clone(h.Labels)
+		}
+		if h.Kind == KindRegression {
+			c.ID2Label = []string{"LABEL_0"}
+			if c.Extra == nil {
+				c.Extra = map[string]json.RawMessage{}
+			}
+			c.Extra["problem_type"] = json.RawMessage(`"regression"`)
 		}
 	}
 	return WriteLite(c, l)

@@ -17,6 +17,8 @@ const (
 	KindNER            Kind = "ner"
 	KindSentenceOrder  Kind = "sop"
 	KindNextSentence   Kind = "nsp"
+	KindRegression     Kind = "regression"
+	KindEmbedding      Kind = "embedding"
 )
 
 // Head is an output layer over the encoder. The first head of a model is its
@@ -25,6 +27,20 @@ type Head struct {
 	Kind Kind `json:"kind" yaml:"kind"`
 	// Labels names the classes of classification, POS and NER heads; index = class.
 	Labels []string `json:"labels,omitempty" yaml:"labels,omitempty"`
+	// Vector says how an embedding is made.
+	Vector Vector `json:"vector,omitzero" yaml:"vector,omitempty"`
+}
+
+// Vector says how the last hidden states of a text become one vector.
+type Vector struct {
+	// Pooling is "mean", of all tokens that are not padding, or "cls", the first
+	// one; "" is mean.
+	Pooling string `json:"pooling,omitempty" yaml:"pooling,omitempty"`
+	// Width, if not 0, is that of a linear layer after the pooling, so that a
+	// narrow encoder gives the vectors of a wide one.
+	Width int `json:"width,omitempty" yaml:"width,omitempty"`
+	// Normalize divides the vector by its length.
+	Normalize bool `json:"normalize,omitempty" yaml:"normalize,omitempty"`
 }
 
 // Classification is a sentence classifier over the pooled [CLS]: logits [B,C].
@@ -51,17 +67,36 @@ func SentenceOrder() Head { return Head{Kind: KindSentenceOrder} }
 // Its layer is called as that of [SentenceOrder], so a model has one of them.
 func NextSentence() Head { return Head{Kind: KindNextSentence} }
 
+// Regression predicts one score from the pooled [CLS]: logits [B,1].
+func Regression() Head { return Head{Kind: KindRegression} }
+
+// Embedding is the pooled vector of a text, [B,H] or [B,Width]. The model also
+// has the output last_hidden_state, and the files from which
+// sentence-transformers knows the pooling, unless there is a linear layer after
+// it, which those cannot name.
+func Embedding(v Vector) Head { return Head{Kind: KindEmbedding, Vector: v} }
+
 // Output is the name of the head's graph output: logits for the primary head,
-// otherwise mlm_logits, pos_logits, ner_logits, sop_logits or nsp_logits.
+// otherwise mlm_logits, pos_logits, ner_logits, sop_logits or nsp_logits;
+// sentence_embedding for an embedding.
 func (h Head) Output(primary bool) string {
+	if h.Kind == KindEmbedding {
+		return vectorOutput
+	}
 	if primary {
 		return "logits"
 	}
 	return string(h.Kind) + "_logits"
 }
 
+// vectorOutput is the output of an embedding.
+const vectorOutput = "sentence_embedding"
+
 // classes is the size of the head's last dimension; the masked LM's is V.
 func (h Head) classes() int {
+	if h.Kind == KindRegression {
+		return 1
+	}
 	if h.segments() {
 		return 2
 	}
@@ -70,7 +105,7 @@ func (h Head) classes() int {
 
 // pooled reports whether the head reads the pooled [CLS].
 func (h Head) pooled() bool {
-	return h.Kind == KindClassification || h.segments()
+	return h.Kind == KindClassification || h.Kind == KindRegression || h.segments()
 }
 
 // segments reports whether the head tells how two segments belong together.
@@ -83,7 +118,7 @@ func (h Head) token() bool { return h.Kind == KindPOS || h.Kind == KindNER }
 // token-labelling head is BertForTokenClassification's classifier.
 func (h Head) param(primary bool) string {
 	switch h.Kind {
-	case KindClassification:
+	case KindClassification, KindRegression:
 		return "classifier"
 	case KindSentenceOrder, KindNextSentence:
 		return "cls.seq_relationship"
@@ -99,8 +134,10 @@ func (h Head) param(primary bool) string {
 // architecture is the Hugging Face class that a model with this primary head loads as.
 func (h Head) architecture() string {
 	switch h.Kind {
-	case KindClassification:
+	case KindClassification, KindRegression:
 		return "BertForSequenceClassification"
+	case KindEmbedding:
+		return "BertModel"
 	case KindPOS, KindNER:
 		return "BertForTokenClassification"
 	case KindSentenceOrder, KindNextSentence:
@@ -129,7 +166,21 @@ func checkHeads(heads []Head) error {
 		if seen[KindSentenceOrder] && seen[KindNextSentence] {
 			return fmt.Errorf("student: a sop and an nsp head have the same layer (cls.seq_relationship); give one of them")
 		}
+		if h.Kind != KindEmbedding && h.Vector != (Vector{}) {
+			return fmt.Errorf("student: the %s head is no vector, and pooling is given for it", h.Kind)
+		}
 		switch h.Kind {
+		case KindRegression, KindEmbedding:
+			if i > 0 {
+				return fmt.Errorf("student: the %s head must come first: it is the primary output", h.Kind)
+			}
+			if v := h.Vector; v.Width < 0 || v.Pooling != "" && v.Pooling != "mean" && v.Pooling != "cls" {
+				return fmt.Errorf("student: a vector of %d numbers pooled by %q; pooling is mean or cls, and the width not negative", v.Width, v.Pooling)
+			}
+			if len(h.Labels) > 0 {
+				return fmt.Errorf("student: the %s head takes no labels, %d given", h.Kind, len(h.Labels))
+			}
+			continue
 		case KindMaskedLM, KindSentenceOrder, KindNextSentence:
 			if len(h.Labels) > 0 {
 				return fmt.Errorf("student: the %s head takes no labels, %d given", h.Kind, len(h.Labels))
@@ -141,7 +192,7 @@ func checkHeads(heads []Head) error {
 			}
 		case KindPOS, KindNER:
 		default:
-			return fmt.Errorf("student: unknown head %q; the heads are classification, mlm, pos, ner, sop, nsp", h.Kind)
+			return fmt.Errorf("student: unknown head %q; the heads are classification, regression, embedding, mlm, pos, ner, sop, nsp", h.Kind)
 		}
 		if err := checkLabels(h); err != nil {
 			return err

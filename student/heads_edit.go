@@ -2,6 +2,7 @@ package student
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -99,6 +100,9 @@ func WithHeads(m *onnx.Model, heads []Head, seed uint64) (*onnx.Model, error) {
 	if err := clash(c.Graph, before); err != nil {
 		return nil, err
 	}
+	delete(c.Files, onnx.ModulesFile)
+	delete(c.Files, onnx.PoolingFile)
+	maps.Copy(c.Files, poolingFiles(heads, shape.Hidden))
 	if c.Config == nil {
 		c.Config = newConfig(shape, heads)
 	} else if err := setHeads(c.Config, heads); err != nil {

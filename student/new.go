@@ -63,7 +63,7 @@ func New(shape Shape, heads []Head, seed uint64) (*onnx.Model, error) {
 	b.heads(heads, x, shape, wordName)
 	return &onnx.Model{
 		IRVersion: 8, Producer: "lite", Opsets: []onnx.Opset{{Version: 17}},
-		Graph: b.g, Config: newConfig(shape, heads), Files: map[string][]byte{},
+		Graph: b.g, Config: newConfig(shape, heads), Files: poolingFiles(heads, shape.Hidden),
 	}, nil
 }
 
@@ -160,6 +160,8 @@ func (b *builder) heads(heads []Head, hidden string, s Shape, word string) {
 	for i, h := range heads {
 		name := h.Output(i == 0)
 		switch {
+		case h.Kind == KindEmbedding:
+			b.vectorHead(h.Vector, hidden, s)
 		case h.Kind == KindMaskedLM:
 			w := b.node("Transpose", "/cls/predictions/decoder/Transpose", []string{word}, onnx.IntsAttr("perm", 1, 0))
 			y := b.node("MatMul", "/cls/predictions/decoder/MatMul", []string{transform, w})

@@ -140,6 +140,7 @@ var roleSuffixes = []struct{ suffix, role string }{
 	{"predictions.decoder", "cls.predictions"}, {"cls.predictions", "cls.predictions"},
 	{"vocab_projector", "cls.predictions"}, {"lm_head.decoder", "cls.predictions"}, {"lm_head", "cls.predictions"},
 	{"seq_relationship", "cls.seq_relationship"}, {"cls.pos", "cls.pos"}, {"cls.ner", "cls.ner"},
+	{vectorDense, vectorDense},
 	{"classifier", "classifier"}, {"classifier.out_proj", "classifier"},
 }
 

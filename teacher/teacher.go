@@ -119,6 +119,32 @@ func prepare(m *onnx.Model, opts Options) (*Teacher, error) {
 	return t, nil
 }
 
+// Answer describes what a model would give as a teacher.
+type Answer struct {
+	Task onnx.Task
+	// Output is the graph's output that is read.
+	Output string
+	// Width is the number of elements of a row, 0 where it is not declared.
+	Width int
+	// Pooling is how an embedding's hidden states become a vector; zero where the
+	// graph does that itself.
+	Pooling Pooling
+}
+
+// Describe tells what a model would give, without preparing it to run. The task
+// is Unknown where New would refuse it for that.
+func Describe(m *onnx.Model) (Answer, error) {
+	if m == nil || m.Graph == nil || len(m.Graph.Outputs) == 0 {
+		return Answer{Task: onnx.Unknown}, nil
+	}
+	t, err := prepare(m, Options{})
+	if t == nil {
+		return Answer{Task: onnx.Unknown}, nil
+	}
+	width, _ := widthOf(m, t.task, t.output)
+	return Answer{t.task, t.output, width, t.pooling}, err
+}
+
 // Kept lists the forms in which a cache has answers of m to what opts.Source
 // says, the most exact one first. opts.Form is not read.
 func Kept(m *onnx.Model, opts Options) ([]Form, error) {

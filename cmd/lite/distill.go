@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -38,10 +39,11 @@ func (s *start) choose() (student.Layers, error) {
 func distillCommand(a *app) *cobra.Command {
 	t := newTraining(a)
 	out := &output{app: a, file: floatFile}
-	var teacher, shape string
+	var teachers teacherFlags
+	var shape string
 	var from start
 	models := newGroup("Models")
-	models.StringVar(&teacher, "teacher", "", "the teacher: a model `directory` or file")
+	teachers.register(models)
 	models.StringVar(&shape, "student", "half-depth", "`shape` of the student: half-depth, half-width, both separated by a comma, layers×width[×heads[×ffn]] such as 4x312x12, or a preset")
 	from.register(models, " (default: the teacher)")
 	models.BoolVar(&from.narrow, "narrow", false, "start a narrower student from that model too: from its hidden values, heads and neurons of the greatest magnitude")
@@ -49,7 +51,8 @@ func distillCommand(a *app) *cobra.Command {
 	out.register(models, "the student")
 	out.registerWeights(models)
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the student")
-	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for other runs (default: the checkpoint's)")
+	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for other runs (default: the checkpoint's); lite label fills it alone")
+	registerForm(models, &t.cfg.Form)
 	losses := newGroup("Losses")
 	t.loss.registerPreset(losses)
 	t.loss.register(losses, true)
@@ -69,6 +72,7 @@ ends in the same bytes.`,
 		Example: `  lite distill --teacher bert-sst2 --data train.tsv --dev dev.tsv --student 1x64 --out small
   lite distill --teacher bert-sst2 --data train.tsv --limit-labels 2000 --alpha-ce 0.5 --out small
   lite distill --teacher bert-sst2 --data train.tsv --preset tinybert --student tinybert-4x312 --out tiny
+  lite distill --teacher bert-sst2 --teacher roberta-sst2 --teacher-weight 0.7,0.3 --data train.tsv --out small
   lite distill --teacher zh-mlm --text docs.txt --annotate zh --alpha-pos 0.2 --alpha-ner 0.2 --out zh-small`,
 		Args: noArguments,
 	}, func(ctx context.Context, _ []string) error {
@@ -77,7 +81,7 @@ ends in the same bytes.`,
 		if s.Layers, err = from.choose(); err != nil {
 			return err
 		}
-		if t.cfg.Teacher, err = openModel("--teacher", teacher); err != nil {
+		if err = teachers.open(&t.cfg); err != nil {
 			return err
 		}
 		if s.Shape, err = studentShape(shape, t.cfg.Teacher); err != nil {
@@ -88,10 +92,10 @@ ends in the same bytes.`,
 				return err
 			}
 		}
-		if err := out.check(teacher, from.from); err != nil {
+		if err := out.check(append(teachers.paths, from.from)...); err != nil {
 			return err
 		}
-		return t.distill(ctx, s, out, teacher)
+		return t.distill(ctx, s, out, teachers.paths)
 	})
 	t.runFlags(cmd, models)
 	withFlags(cmd, models, t.dataGroup(), losses, t.stepsGroup(""), measure)
@@ -103,7 +107,7 @@ ends in the same bytes.`,
 }
 
 // distill makes the student, trains, writes and measures it.
-func (t *training) distill(ctx context.Context, s distill.Student, out *output, teacher string) error {
+func (t *training) distill(ctx context.Context, s distill.Student, out *output, teachers []string) error {
 	if err := t.open(ctx, false); err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 	if err := t.objectives(primaryKind(m), true); err != nil {
 		return err
 	}
-	for _, m := range []*onnx.Model{t.cfg.Teacher, m} {
+	for _, m := range append([]*onnx.Model{t.cfg.Teacher, m}, t.cfg.MoreTeachers...) {
 		if err := t.dev.check(m, t.cfg.MaxLength); err != nil {
 			return err
 		}
@@ -136,9 +140,13 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 		return err
 	}
 	t.app.trained(result...)
-	names := shortNames([]string{teacher, out.path})
+	names := shortNames(append(slices.Clone(teachers), out.path))
 	err = t.app.finish(&summary{Command: "distill", Training: last(result), Stages: stagesOf(result)}, m, out, func(bytes int64) (*eval.Table, error) {
-		return t.dev.compare(ctx, t.cfg.MaxLength, eval.Entry{Name: names[0], Model: t.cfg.Teacher}, eval.Entry{Name: names[1], Model: m, Bytes: bytes})
+		entries := []eval.Entry{{Name: names[0], Model: t.cfg.Teacher}}
+		for i, more := range t.cfg.MoreTeachers {
+			entries = append(entries, eval.Entry{Name: names[i+1], Model: more})
+		}
+		return t.dev.compare(ctx, t.cfg.MaxLength, append(entries, eval.Entry{Name: names[len(names)-1], Model: m, Bytes: bytes})...)
 	})
 	return t.done(err)
 }
@@ -147,6 +155,9 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 func primaryKind(m *onnx.Model) student.Kind {
 	if heads, err := student.HeadsOf(m.Config); err == nil && len(heads) > 0 {
 		return heads[0].Kind
+	}
+	if distill.IsEmbedding(m) {
+		return student.KindEmbedding
 	}
 	return ""
 }

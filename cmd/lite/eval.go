@@ -32,7 +32,7 @@ func evalCommand(a *app) *cobra.Command {
 	annotatorVar(data.FlagSet, &e.language, "annotate raw text, so that tagging heads can be scored")
 	e.data.register(a, data)
 	measure.StringSliceVar(&e.opts.Metrics, "metric", nil, "`metrics` of the primary head, the first being compared: "+strings.Join(metricNames(), ", ")+" (default: the task's own)")
-	measure.StringSliceVar(&e.heads, "heads", nil, "`heads` to score: classification, mlm, pos, ner, sop (default: all that the data can score)")
+	measure.StringSliceVar(&e.heads, "heads", nil, "`heads` to score: classification, regression, embedding, mlm, pos, ner, sop (default: all that the data can score)")
 	parsedVar(measure.FlagSet, &e.opts.Latency, "latency", "BxS", "also time batches of B sequences of S tokens: shapes such as 1x32,8x128", parseShapes)
 	measure.IntVar(&e.opts.Timing.Runs, "runs", 20, "timed runs of each shape")
 	measure.IntVar(&e.opts.MaxLength, "max-length", e.opts.MaxLength, "tokens in a sequence, special ones included")
@@ -59,7 +59,7 @@ compared with the first.`,
 }
 
 // kinds are the heads that can be scored.
-var kinds = []student.Kind{student.KindClassification, student.KindMaskedLM, student.KindPOS, student.KindNER, student.KindSentenceOrder, student.KindNextSentence}
+var kinds = []student.Kind{student.KindClassification, student.KindMaskedLM, student.KindPOS, student.KindNER, student.KindSentenceOrder, student.KindNextSentence, student.KindRegression, student.KindEmbedding}
 
 func (e *evalFlags) run(ctx context.Context, args []string) error {
 	if err := exist("--data", e.files...); err != nil {

@@ -152,15 +152,17 @@ func (o *output) checkDirectory(dir fs.FileInfo, inputs []string) error {
 	return nil
 }
 
-// tokenizerFiles are the files of a tokenizer that onnx.Open reads.
+// tokenizerFiles are the files beside config.json that onnx.Open reads: those of
+// the tokenizer, and those that say how hidden states are pooled.
 var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "tokenizer.model"}
+	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "tokenizer.model",
+	onnx.ModulesFile, onnx.PoolingFile}
 
 // modelFile reports whether a file of that name belongs to a model directory.
 func modelFile(name string) bool {
 	other := []string{"config.json", "generation_config.json", "README.md", ".gitattributes"}
 	ext := filepath.Ext(strings.TrimSuffix(name, "_data"))
-	return slices.Contains(tokenizerFiles, name) || slices.Contains(other, name) || ext == ".onnx" || ext == ".safetensors" || strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
+	return slices.Contains(tokenizerFiles, name) || name == filepath.Dir(onnx.PoolingFile) || slices.Contains(other, name) || ext == ".onnx" || ext == ".safetensors" || strings.HasPrefix(name, ".") && strings.HasSuffix(name, ".tmp")
 }
 
 // writable makes sure that something can be made in dir, or in the nearest

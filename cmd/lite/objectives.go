@@ -26,6 +26,7 @@ type objectives struct {
 	smoothing float64
 	learn     bool
 	inside    insideFlags
+	vector    string
 }
 
 // register adds the flags; those of a teacher only where there can be one.
@@ -34,6 +35,7 @@ func (o *objectives) register(g group, teacher bool) {
 	if teacher {
 		g.Float64Var(&o.kd, "alpha-kd", 1, "weight of the teacher's soft labels")
 		o.soft.register(g)
+		choiceVar(g.FlagSet, &o.vector, "vector-loss", "how a student's vectors are compared with an embedding teacher's (default cosine)", "cosine", "mse")
 		g.Float64Var(&o.ce, "alpha-ce", 0, "weight of the hard labels, in the examples that have one")
 		o.inside.register(g)
 	} else {
@@ -83,9 +85,12 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 		if err != nil {
 			return nil, err
 		}
-		kd = distill.Scale(o.kd, l)
+		kd = distill.Scale(o.kd, o.taught(kind, l))
 	}
-	ce := o.weight("alpha-ce", o.ce, !teacher && !mlm)
+	ce := o.weight("alpha-ce", o.ce, !teacher && !mlm && kind != student.KindEmbedding)
+	if ce > 0 && kind == student.KindEmbedding {
+		return nil, usagef("--alpha-ce is for labels, and a model without a head has none")
+	}
 	if ce > 0 && mlm {
 		return nil, usagef("--alpha-ce is for labels, and a masked LM has none; its own loss is --alpha-mlm")
 	}
@@ -94,7 +99,7 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	if err != nil {
 		return nil, err
 	}
-	terms = slices.Concat(distill.Sum{kd, distill.Scale(ce, distill.HardLabels{Smoothing: o.smoothing}), denoise}, terms, distill.Sum{
+	terms = slices.Concat(distill.Sum{kd, distill.Scale(ce, o.hard(kind)), denoise}, terms, distill.Sum{
 		{Loss: distill.POS{Positions: o.tags}, Weight: o.pos, Ramp: o.ramped("ramp-pos", o.rampPOS)},
 		{Loss: distill.NER{Positions: o.tags}, Weight: o.ner, Ramp: o.ramped("ramp-ner", o.rampNER)},
 		{Loss: distill.SOP{}, Weight: o.sop, Ramp: o.ramp},
@@ -114,6 +119,28 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 		}
 	}
 	return sum, nil
+}
+
+// taught is the loss under the teacher's labels for that head: soft, where they
+// are distributions.
+func (o *objectives) taught(kind student.Kind, soft distill.Loss) distill.Loss {
+	switch {
+	case kind == student.KindRegression:
+		return distill.SoftScores{}
+	case kind == student.KindEmbedding && o.vector == "mse":
+		return distill.VectorMSE{}
+	case kind == student.KindEmbedding:
+		return distill.VectorCosine{}
+	}
+	return soft
+}
+
+// hard is the loss under the data's labels for that head.
+func (o *objectives) hard(kind student.Kind) distill.Loss {
+	if kind == student.KindRegression {
+		return distill.Scores{}
+	}
+	return distill.HardLabels{Smoothing: o.smoothing}
 }
 
 // reads tells whether any loss reads that view of the text.

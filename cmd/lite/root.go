@@ -45,7 +45,7 @@ Exit codes:
 		&cobra.Group{ID: data, Title: "Prepare data:"},
 	)
 	for id, commands := range map[string][]*cobra.Command{
-		compress: {demoCommand(a), distillCommand(a), trainCommand(a), pruneCommand(a), quantizeCommand(a)},
+		compress: {demoCommand(a), distillCommand(a), labelCommand(a), trainCommand(a), pruneCommand(a), quantizeCommand(a)},
 		measure:  {evalCommand(a), benchCommand(a), predictCommand(a), inspectCommand(a)},
 		data:     {tokenizeCommand(a), vocabCommand(a), annotateCommand(a), synonymsCommand(a), augmentCommand(a)},
 	} {

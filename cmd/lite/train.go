@@ -35,8 +35,8 @@ func trainCommand(a *app) *cobra.Command {
 	models.StringVar(&t.tokenizer, "tokenizer", "", "tokenizer of a new model: a model `directory`, tokenizer.json, vocab.txt, vocab.json or sentencepiece model (default: that of --from)")
 	models.IntVar(&t.vocabulary, "train-vocab", 0, "learn a WordPiece vocabulary of `N` entries from the text")
 	models.BoolVar(&t.cased, "cased", false, "that vocabulary keeps capital letters and accents")
-	choiceVar(models.FlagSet, &t.task, "task", "what the model predicts (default: classification where --data has labels, else mlm)",
-		student.KindClassification, student.KindMaskedLM, student.KindPOS, student.KindNER)
+	choiceVar(models.FlagSet, &t.task, "task", "what the model predicts (default: classification where --data has labels, regression where it has scores, else mlm)",
+		student.KindClassification, student.KindRegression, student.KindMaskedLM, student.KindPOS, student.KindNER)
 	t.out.register(models, "the model")
 	t.out.registerWeights(models)
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the model")
@@ -191,6 +191,8 @@ func (t *trainFlags) kind() student.Kind {
 		return t.task
 	case t.cfg.Task != nil && len(t.cfg.Task.Labels()) > 0:
 		return student.KindClassification
+	case t.cfg.Task != nil && hasScores(t.cfg.Task) == nil:
+		return student.KindRegression
 	}
 	return student.KindMaskedLM
 }
@@ -208,6 +210,8 @@ func (t *trainFlags) head() (student.Head, error) {
 			return student.Head{}, usagef("--task classification: the data has no labels; is the right column named (--label-column)?")
 		}
 		return student.Classification(labels), nil
+	case student.KindRegression:
+		return student.Regression(), hasScores(t.cfg.Task)
 	case student.KindPOS:
 		return student.POS(corpus.UPOS()), nil
 	case student.KindNER:

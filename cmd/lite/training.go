@@ -154,11 +154,26 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 		t.cfg.Task = t.cfg.Text // soft labels need no hard ones
 	}
 	for _, term := range t.cfg.Loss {
+		if _, hard := term.Loss.(distill.Scores); hard {
+			if err := hasScores(t.cfg.Task); err != nil {
+				return err
+			}
+		}
 		if _, hard := term.Loss.(distill.HardLabels); hard && head == student.KindClassification && len(t.cfg.Task.Labels()) == 0 {
 			return usagef("--alpha-ce: the labels of the examples are to be learned, but the data has none; give labelled data with --data (and --label-column)")
 		}
 	}
 	return asUsage(t.cfg.Validate())
+}
+
+// hasScores refuses data without a number to predict.
+func hasScores(c corpus.Corpus) error {
+	for i := range c.Len() {
+		if e, err := c.At(i); err != nil || e.Score != nil {
+			return err
+		}
+	}
+	return usagef("the scores of the examples are to be learned, but the data has none; give data with a score (--layout stsb, or a member \"score\" in jsonl)")
 }
 
 // prepare completes the configurations of the stages for the training of m; the
@@ -175,6 +190,8 @@ func (t *training) prepare(m *onnx.Model, out *output) ([]distill.Config, error)
 	for i := range stages {
 		c := &stages[i]
 		c.Checkpoint, c.Hook, c.KeepHeads, c.Teacher = t.cfg.Checkpoint, t.cfg.Hook, t.cfg.KeepHeads, t.cfg.Teacher
+		c.MoreTeachers, c.TeacherWeights = t.cfg.MoreTeachers, t.cfg.TeacherWeights
+		c.Notice = func(s string) { p.note("%s", s) }
 		c.Labelling = func(done, total int) { p.stageOf("teacher's labels", done, total) }
 		c.Decided = func(what string) { p.note("%s", what) }
 		c.Warn = func(err error) {
