@@ -116,10 +116,7 @@ func (c *Config) labelled() (*stream, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if len(c.Teacher.Files) == 0 {
-		return nil, errors.New("distill: the teacher comes without a tokenizer; open its directory (with tokenizer.json or vocab.txt), not the bare .onnx file")
-	}
-	tok, err := corpus.LoadTokenizer(c.Teacher.Files)
+	tok, err := teacher.Tokenizer(c.Teacher, c.any())
 	if err != nil {
 		return nil, fmt.Errorf("distill: the teacher's tokenizer: %w", err)
 	}

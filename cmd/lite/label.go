@@ -68,7 +68,7 @@ func labelCommand(a *app) *cobra.Command {
 	models.BoolVar(&l.dry, "dry-run", false, "print what the labels take, and compute none")
 	filesVar(data, &l.task, "data", "task data: `files` or folders, separated by commas or repeated")
 	filesVar(data, &l.text, "text", "`files` of text for a masked LM (default: those of --data)")
-	l.data.register(data)
+	l.data.register(a, data)
 	shareVar(text.FlagSet, &l.loss.maskRate, "mask-rate", 0.15, "share of the tokens that are masked")
 	l.loss.mask.register(text)
 	text.BoolVar(&l.order, "sentence-order", false, "cut segments in two as the loss sop does")

@@ -21,6 +21,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
+	"github.com/litekit/lite/student"
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +36,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               writeData,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros, "writegraph": writeGraph, "tokenids": tokenIDs,
+			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros, "writegraph": writeGraph, "tokenids": tokenIDs, "encoder": encoder,
 		},
 	})
 }
@@ -76,6 +77,18 @@ func writeData(env *testscript.Env) error {
 		}
 	}
 	return nil
+}
+
+// encoder MODEL DIR writes the encoder of a model, without its head.
+func encoder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: encoder MODEL DIR")
+	}
+	m, err := onnx.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	m, err = student.WithHeads(m, nil, 0)
+	ts.Check(err)
+	ts.Check(m.Save(ts.MkAbs(args[1])))
 }
 
 // tokenids MODEL TSV JSONL writes a table as token ids.
