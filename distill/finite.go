@@ -17,11 +17,11 @@ import (
 type NotFiniteError struct {
 	// Step counts from 1.
 	Step int
-	// Loss names the term that is not finite; empty where the losses are finite
-	// and the gradient is not.
+	// Loss names the term that is not finite, or whose gradient is not; empty
+	// where no single term and example has such a gradient.
 	Loss string
 	// Parameter is the first one whose gradient is not finite, by the order of
-	// the model; empty where Loss is set.
+	// the model; empty where it is the loss itself.
 	Parameter string
 	// Value is the loss, or the norm of the gradient.
 	Value float64
@@ -36,13 +36,15 @@ type NotFiniteError struct {
 func (e *NotFiniteError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "distill: step %d: ", e.Step)
-	if e.Loss != "" {
+	switch {
+	case e.Parameter == "" && e.Loss != "":
 		fmt.Fprintf(&b, "the loss %s is %v", e.Loss, e.Value)
-	} else {
+	case e.Loss != "":
+		fmt.Fprintf(&b, "the norm of the gradient of the loss %s is %v, first in the parameter %s", e.Loss, e.Value, e.Parameter)
+	case e.Parameter != "":
+		fmt.Fprintf(&b, "the gradient's norm is %v, first in the parameter %s", e.Value, e.Parameter)
+	default:
 		fmt.Fprintf(&b, "the gradient's norm is %v", e.Value)
-		if e.Parameter != "" {
-			fmt.Fprintf(&b, ", first in the parameter %s", e.Parameter)
-		}
 	}
 	switch {
 	case e.Example >= 0:
@@ -141,8 +143,33 @@ func (t *trainer) suspect(ctx context.Context, e *NotFiniteError, s *stream, k i
 		if x, err := t.cfg.corpus(s.view).At(n); err == nil {
 			e.Text = x.Text
 		}
+		if e.Loss == "" {
+			e.Loss = t.blame(ctx, s, k)
+		}
 		return
 	}
+}
+
+// blame names the first term whose gradient alone is not finite; empty where there
+// is none. The stream gives the same batch again.
+func (t *trainer) blame(ctx context.Context, s *stream, k int) string {
+	terms, indices := s.terms, s.indices
+	defer func() {
+		s.terms, s.indices = terms, indices
+		clear(t.shapes)
+	}()
+	for i, term := range terms {
+		s.terms, s.indices = terms[i:i+1], indices[i:i+1]
+		clear(t.shapes) // they are of other terms
+		t.program.ZeroGrad()
+		if err := t.accumulate(ctx, s, k); err != nil {
+			continue
+		}
+		if slices.ContainsFunc(t.params, func(p *Param) bool { return !finite(p.Grad) }) {
+			return term.Loss.Name()
+		}
+	}
+	return ""
 }
 
 // single is the batch of row i alone.

@@ -417,13 +417,13 @@ func TestTheOffendingExampleIsNamed(t *testing.T) {
 	c.Task = corpus.FromExamples(examples, nil)
 	c.Batch, c.Teacher = 12, nil
 	for _, gradient := range []bool{false, true} {
-		c.Loss = distill.Sum{distill.Scale(1, poison{tokenizer(t).MaskID(), gradient})}
+		c.Loss = distill.Sum{distill.Scale(1, distill.HardLabels{}), distill.Scale(1, poison{tokenizer(t).MaskID(), gradient})}
 		_, _, err := distill.Run(context.Background(), classifier(t, "1x16x2", 1), c)
 		var bad *distill.NotFiniteError
 		if !errors.As(err, &bad) || bad.Step != 1 || bad.Example != 7 || !strings.Contains(err.Error(), "example 8, \"[MASK] ") {
 			t.Errorf("error %v", err)
 		}
-		if !gradient && bad.Loss != "poison" || gradient && (bad.Loss != "" || bad.Parameter == "") {
+		if bad.Loss != "poison" || gradient != (bad.Parameter != "") {
 			t.Errorf("%+v", bad)
 		}
 	}
