@@ -97,6 +97,10 @@ func BenchmarkLoss(b *testing.B) {
 	s, u, g := random(1, rows*n), random(2, rows*n), make([]float32, rows*n)
 	labels := make([]int32, rows)
 	ce, kl := &LogitLoss{Labels: labels, Scale: 0.1}, &LogitLoss{Teacher: u, T: 2, Scale: 0.1}
+	mse, js := &LogitLoss{Teacher: u, Form: FormMSE, Scale: 0.1}, &LogitLoss{Teacher: u, Form: FormJS, T: 2, Scale: 0.1}
+	dkd := &LogitLoss{Labels: labels, Teacher: u, Form: FormDKD, T: 2, Alpha: 1, Beta: 8, Scale: 0.1}
+	near := &LogitLoss{Labels: labels, Table: random(3, n*64), Width: 64, Top: 10, Scale: 0.1}
+	w, classes := make([]float32, rows), make([]int32, rows)
 	for _, c := range []struct {
 		name string
 		run  func()
@@ -105,6 +109,16 @@ func BenchmarkLoss(b *testing.B) {
 		{"KL", func() { kl.Value(s, rows, n) }},
 		{"CrossEntropyGrad", func() { LossGrad(g, s, rows, n, false, ce) }},
 		{"BothGrad", func() { LossGrad(g, s, rows, n, false, ce, kl) }},
+		{"MSE", func() { mse.Value(s, rows, n) }},
+		{"MSEGrad", func() { LossGrad(g, s, rows, n, false, mse) }},
+		{"JS", func() { js.Value(s, rows, n) }},
+		{"JSGrad", func() { LossGrad(g, s, rows, n, false, js) }},
+		{"DKD", func() { dkd.Value(s, rows, n) }},
+		{"DKDGrad", func() { LossGrad(g, s, rows, n, false, dkd) }},
+		{"Penalty", func() { near.Value(s, rows, n) }},
+		{"PenaltyGrad", func() { LossGrad(g, s, rows, n, false, near) }},
+		{"Confidence", func() { Confidence(w, u, rows, n, true) }},
+		{"Sample", func() { Sample(classes, s, w, rows, n) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
