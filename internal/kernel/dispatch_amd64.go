@@ -147,6 +147,15 @@ func vQuantize(dst []uint8, x []float32, scale, zero float32) {
 	quantizeGo(dst[done:], x[done:], scale, zero)
 }
 
+func vScaleBytes(y []float32, x []int8, scale float32) {
+	done := 0
+	if useAVX2 && len(y) >= 8 {
+		done = len(y) &^ 7
+		scaleBytesAVX2(ptr(y), ptr(x), done, scale)
+	}
+	scaleBytesGo(y[done:], x[done:], scale)
+}
+
 func vSumBytes(a []uint8) int32 {
 	done := 0
 	var sum int32

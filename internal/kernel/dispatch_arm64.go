@@ -60,7 +60,7 @@ func dot6(k int, a *uint8, lda int, b *int8, c *int32, ldc int, h int)
 //go:noescape
 func dot2(k int, a *uint8, lda int, b *int8, c *int32, ldc int, h int)
 
-func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
+func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32, _ []float32) {
 	if !useNEON || k == 0 {
 		microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)
 		return
@@ -92,11 +92,13 @@ func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) 
 		t.multiplyGo(h, a, j0, j1, acc, ld)
 		return
 	}
-	kernel := dot6
-	if h <= 2 {
-		kernel = dot2
-	}
 	for j := j0; j < j1; j += int8Cols {
-		kernel(t.b.kp/4, ptr(a.bytes), a.ld, ptr(t.b.data[j*t.b.kp:]), ptr(acc[j-j0:]), ld*4, h)
+		for i := 0; i < h; i += int8Rows {
+			kernel := dot6
+			if h-i <= 2 {
+				kernel = dot2
+			}
+			kernel(t.b.kp/4, ptr(a.bytes[i*a.ld:]), a.ld, ptr(t.b.data[j*t.b.kp:]), ptr(acc[i*ld+j-j0:]), ld*4, min(int8Rows, h-i))
+		}
 	}
 }

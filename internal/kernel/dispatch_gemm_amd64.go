@@ -40,22 +40,31 @@ func (t *gemmTask) block(b *block) {
 }
 
 // wide takes 12 rows of A at a time, which stay in the first-level cache while
-// B passes by.
+// B passes by. With few rows it is two panels of B that stay there while all rows
+// of A pass by, and the panels after them are asked for meanwhile: B then comes
+// from memory, most of all where a model is larger than the caches.
 func (t *gemmTask) wide(b *block) {
-	rs, cs, ps, ldc := b.rs*floatSize, b.cs*floatSize, t.ps*floatSize, t.ldc*floatSize
 	whole := b.j1 // up to where panels lie evenly
 	if t.tail != nil {
 		whole = b.j1 / nr * nr
 	}
-	for i, ap := b.i0, 0; i < b.i1; i, ap = i+2*mr, ap+b.step {
-		h := min(2*mr, b.i1-i)
-		a := b.a[ap:]
-		a2 := ptr(a)
-		if h > mr {
-			a2 = ptr(a[mr*b.rs:])
+	if h := b.i1 - b.i0; h > 2*mr && h <= fewRows {
+		for j := b.j0; j < b.j1; {
+			q := 2
+			if j+nr >= whole {
+				q = 1
+			}
+			w := min(q*nr, b.j1-j)
+			for i := b.i0; i < b.i1; i += 2 * mr {
+				t.wideTile(b, i, j, q, w, t.ahead(b, j+q*nr, (i-b.i0)/(2*mr)))
+			}
+			j += w
 		}
+		return
+	}
+	for i := b.i0; i < b.i1; i += 2 * mr {
 		most := 2
-		if h <= 4 {
+		if b.i1-i <= 4 {
 			most = 4
 		}
 		for j := b.j0; j < b.j1; {
@@ -63,12 +72,28 @@ func (t *gemmTask) wide(b *block) {
 			for q > 1 && j+(q-1)*nr >= whole {
 				q /= 2
 			}
-			panel, bs := t.panel(j, b.p)
 			w := min(q*nr, b.j1-j)
-			microWide[q/2][h-1](b.kc, ptr(a), a2, rs, cs, ptr(panel), bs*floatSize, ps, ptr(t.c[i*t.ldc+j:]), ldc, t.alpha, b.beta, 1<<w-1)
+			t.wideTile(b, i, j, q, w, nil)
 			j += w
 		}
 	}
+}
+
+// wideTile makes up to 12 rows from i on of w columns from j on, which lie in q
+// panels.
+func (t *gemmTask) wideTile(b *block, i, j, q, w int, ahead []float32) {
+	h := min(2*mr, b.i1-i)
+	a := b.a[(i-b.i0)/(2*mr)*b.step:]
+	a2 := ptr(a)
+	if h > mr {
+		a2 = ptr(a[mr*b.rs:])
+	}
+	panel, bs := t.panel(j, b.p)
+	if ahead == nil {
+		ahead = panel
+	}
+	microWide[q/2][h-1](b.kc, ptr(a), a2, b.rs*floatSize, b.cs*floatSize, ptr(panel), bs*floatSize, t.ps*floatSize,
+		ptr(t.c[i*t.ldc+j:]), t.ldc*floatSize, t.alpha, b.beta, 1<<w-1, ptr(ahead))
 }
 
 // few makes up to three rows, several panels at a time.
@@ -84,12 +109,12 @@ func (t *gemmTask) few(b *block) {
 	for ; rest.j0+q*nr <= b.j1; rest.j0 += q * nr {
 		j := rest.j0
 		kernel(b.kc, ptr(b.a), nil, b.rs*floatSize, b.cs*floatSize, ptr(t.b[j/nr*t.ps+b.p*t.bs:]), t.bs*floatSize, t.ps*floatSize,
-			ptr(t.c[b.i0*t.ldc+j:]), t.ldc*floatSize, t.alpha, b.beta, 0)
+			ptr(t.c[b.i0*t.ldc+j:]), t.ldc*floatSize, t.alpha, b.beta, 0, ptr(t.b[j/nr*t.ps+b.p*t.bs:]))
 	}
 	t.narrow(&rest)
 }
 
-type micro func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64)
+type micro func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64, ahead *float32)
 
 // microWide has the kernels of one, two and four panels by number of rows.
 var microWide = [3][2 * mr]micro{
@@ -98,26 +123,29 @@ var microWide = [3][2 * mr]micro{
 	{microz1x64, microz2x64, microz3x64, microz4x64},
 }
 
-func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
+func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32, ahead []float32) {
 	if !useAVX2 {
 		microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)
 		return
 	}
 	rs, cs, bs, ldc = rs*floatSize, cs*floatSize, bs*floatSize, ldc*floatSize
+	if ahead == nil {
+		ahead = b
+	}
 	// No table: the compiler must see that c, which may be on the stack, stays.
 	switch h {
 	case 6:
-		micro6x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+		micro6x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0, ptr(ahead))
 	case 5:
-		micro5x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+		micro5x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0, ptr(ahead))
 	case 4:
-		micro4x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+		micro4x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0, ptr(ahead))
 	case 3:
-		micro3x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+		micro3x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0, ptr(ahead))
 	case 2:
-		micro2x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+		micro2x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0, ptr(ahead))
 	case 1:
-		micro1x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0)
+		micro1x16(k, ptr(a), nil, rs, cs, ptr(b), bs, 0, ptr(c), ldc, alpha, beta, 0, ptr(ahead))
 	}
 }
 

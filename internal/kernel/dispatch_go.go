@@ -66,6 +66,7 @@ func vWiden(dst []int16, a []uint8) int32              { return widenGo(dst, a) 
 func vSubScaled(row, sums []int32, z, c int32)         { subScaledGo(row, sums, z, c) }
 func vQuantize(dst []uint8, x []float32, s, z float32) { quantizeGo(dst, x, s, z) }
 func vSumBytes(a []uint8) int32                        { return sumBytesGo(a) }
+func vScaleBytes(y []float32, x []int8, scale float32) { scaleBytesGo(y, x, scale) }
 func vFinishSums(act Act, y []float32, acc, sums []int32, scale, bias []float32, z, c int32) {
 	finishSumsGo(act, y, acc, sums, scale, bias, z, c)
 }

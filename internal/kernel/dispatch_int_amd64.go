@@ -25,7 +25,7 @@ func int8Step() int {
 	return int8Rows
 }
 
-type integerMicro func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+type integerMicro func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // The integer kernels of one, two and four panels by number of rows.
 var (
@@ -59,14 +59,11 @@ func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) 
 		t.multiplyGo(h, a, j0, j1, acc, ld)
 		return
 	}
-	first, second, lda := ptr(a.bytes), (*uint8)(nil), a.ld
+	first, lda := ptr(a.bytes), a.ld
 	if t.b.group == 2 {
 		first, lda = (*uint8)(unsafe.Pointer(ptr(a.words))), wordSize*a.ld
 	}
-	if h > int8Rows {
-		second = (*uint8)(unsafe.Add(unsafe.Pointer(first), int8Rows*lda))
-	}
-	most := len(kernels) - 1
+	most, step := len(kernels)-1, int8Step()
 	if most == 2 && h > len(kernels[2]) {
 		most = 1
 	}
@@ -75,7 +72,20 @@ func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) 
 		for q > 0 && j+(1<<q-1)*int8Cols >= j1 {
 			q--
 		}
-		kernels[q][h-1](t.b.kp/t.b.group, first, second, lda, ptr(t.b.data[j*t.b.kp:]), int8Cols*t.b.kp, ptr(acc[j-j0:]), ld*floatSize)
+		panel := t.b.data[j*t.b.kp:]
+		for i := 0; i < h; i += step {
+			// The panels that come next, one by each step of rows.
+			ahead := panel
+			if next := (1<<q + i/step) * int8Cols * t.b.kp; next < len(panel) && i < 2*step {
+				ahead = panel[next:]
+			}
+			rows := (*uint8)(unsafe.Add(unsafe.Pointer(first), i*lda))
+			second := rows
+			if h-i > int8Rows {
+				second = (*uint8)(unsafe.Add(unsafe.Pointer(rows), int8Rows*lda))
+			}
+			kernels[q][min(step, h-i)-1](t.b.kp/t.b.group, rows, second, lda, ptr(panel), int8Cols*t.b.kp, ptr(acc[i*ld+j-j0:]), ld*floatSize, ptr(ahead))
+		}
 		j += int8Cols << q
 	}
 }

@@ -8,7 +8,7 @@ func Class() string { return "go" }
 // Path names the instructions that the matrix kernels use here: "go".
 func Path() string { return "go" }
 
-func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32) {
+func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, alpha, beta float32, _ []float32) {
 	microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)
 }
 

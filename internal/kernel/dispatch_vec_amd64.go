@@ -6,6 +6,10 @@ package kernel
 // sure that every slice is long enough.
 
 func vAdd(dst, a, b []float32) {
+	if useAVX512 {
+		addAVX512(ptr(dst), ptr(a), ptr(b), len(dst))
+		return
+	}
 	if useAVX2 {
 		addAVX2(ptr(dst), ptr(a), ptr(b), len(dst))
 		return
@@ -62,6 +66,9 @@ func vShift(y, x []float32, a, b float32) {
 }
 
 func vSum(x []float32) float32 {
+	if useAVX512 {
+		return sumAVX512(ptr(x), len(x))
+	}
 	if useAVX2 {
 		return sumAVX2(ptr(x), len(x))
 	}
@@ -90,6 +97,9 @@ func vSumSquares(x []float32) float64 {
 }
 
 func vSquaredDiff(x []float32, mean float32) float32 {
+	if useAVX512 {
+		return squaredDiffAVX512(ptr(x), len(x), mean)
+	}
 	if useAVX2 {
 		return squaredDiffAVX2(ptr(x), len(x), mean)
 	}
@@ -291,7 +301,7 @@ func actAVX512(act Act, y, x []float32) {
 func biasActAVX512(act Act, y, bias []float32) {
 	switch act {
 	case ActNone:
-		addAVX2(ptr(y), ptr(y), ptr(bias), len(y))
+		addAVX512(ptr(y), ptr(y), ptr(bias), len(y))
 	case ActGelu:
 		geluBiasAVX512(ptr(y), ptr(bias), len(y))
 	case ActGeluTanh:

@@ -39,6 +39,38 @@ func GatherRows(dst, table []float32, n int, ids []int64) {
 	gatherTasks.put(t)
 }
 
+type gatherBytesTask struct {
+	dst, scale []float32
+	table      []int8
+	n          int
+	ids        []int64
+}
+
+var gatherBytesTasks taskPool[gatherBytesTask]
+
+func (t *gatherBytesTask) run(lo, hi int) {
+	n := t.n
+	for r := lo; r < hi; r++ {
+		id := int(t.ids[r])
+		vScaleBytes(t.dst[r*n:(r+1)*n], t.table[id*n:(id+1)*n], t.scale[id])
+	}
+}
+
+// GatherBytes sets dst[len(ids),n] to the rows of table[·,n] that ids name, each
+// times its own scale.
+func GatherBytes(dst []float32, table []int8, scale []float32, n int, ids []int64) {
+	if n <= 0 {
+		return
+	}
+	need("dst", len(dst), len(ids)*n)
+	need("table", len(table), len(scale)*n)
+	checkIDs(ids, len(scale))
+	t := gatherBytesTasks.get()
+	*t = gatherBytesTask{dst: dst, scale: scale, table: table, n: n, ids: ids}
+	parallel(len(ids), evenGrain(len(ids), n, grainCheap), t)
+	gatherBytesTasks.put(t)
+}
+
 // scatterCols is the width of the columns that one ScatterAddRows task owns.
 // Tasks split columns, not rows, so that equal ids never race and are added in
 // the order of ids.

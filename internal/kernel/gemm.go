@@ -274,14 +274,19 @@ func (t *gemmTask) launch(wide bool) {
 	if wide && t.m*t.n*t.k >= parallelWork {
 		threads = Threads()
 	}
-	t.mb, t.nb = cut(t.m, t.n, t.k, threads)
-	t.down = tiles(t.m, t.mb)
-	total := t.down * tiles(t.n, t.nb)
+	total := t.cut(threads)
 	if threads == 1 {
 		t.run(0, total)
 		return
 	}
 	parallel(total, 1, t)
+}
+
+// cut sets the tile of C for one task and returns how many there are.
+func (t *gemmTask) cut(threads int) int {
+	t.mb, t.nb = cut(t.m, t.n, t.k, threads)
+	t.down = tiles(t.m, t.mb)
+	return t.down * tiles(t.n, t.nb)
 }
 
 // cut returns the tile of C for one task: as large as the cache allows, but
@@ -394,7 +399,11 @@ func (t *gemmTask) narrow(b *block) {
 			continue
 		}
 		for i, ap := b.i0, 0; i < b.i1; i, ap = i+mr, ap+b.step {
-			microKernel(min(mr, b.i1-i), b.kc, b.a[ap:], b.rs, b.cs, panel, bs, t.c[i*t.ldc+j:], t.ldc, t.alpha, b.beta)
+			var ahead []float32
+			if i == b.i0 && b.i1-b.i0 <= fewRows {
+				ahead = t.ahead(b, j+nr, 0)
+			}
+			microKernel(min(mr, b.i1-i), b.kc, b.a[ap:], b.rs, b.cs, panel, bs, t.c[i*t.ldc+j:], t.ldc, t.alpha, b.beta, ahead)
 		}
 	}
 }
@@ -406,6 +415,21 @@ func (t *gemmTask) panel(j, p int) ([]float32, int) {
 		return t.tail[p*nr:], nr
 	}
 	return t.b[j/nr*t.ps+p*t.bs:], t.bs
+}
+
+// ahead is what of B will be wanted after this: the panel so many after the one of
+// column j, or, beyond the last column of the block, of its first with the terms
+// that come next; nil where there is none or B is not packed.
+func (t *gemmTask) ahead(b *block, j, after int) []float32 {
+	p := b.p
+	if j >= b.j1 {
+		j, p = b.j0, p+b.kc
+	}
+	at := (j/nr+after)*t.ps + p*t.bs
+	if t.bs != nr || after > 1 || p >= t.p1-t.p0 || at >= len(t.b) {
+		return nil
+	}
+	return t.b[at:]
 }
 
 // kcStep splits k evenly into the fewest blocks of at most kcMax.
@@ -425,7 +449,7 @@ func (t *gemmTask) edge(b *block, j int, panel []float32, bs int) {
 				copy(tmp[r*nr:], t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+b.j1])
 			}
 		}
-		microKernel(h, b.kc, b.a[ap:], b.rs, b.cs, panel, bs, tmp[:], nr, t.alpha, b.beta)
+		microKernel(h, b.kc, b.a[ap:], b.rs, b.cs, panel, bs, tmp[:], nr, t.alpha, b.beta, nil)
 		for r := range h {
 			copy(t.c[(i+r)*t.ldc+j:(i+r)*t.ldc+b.j1], tmp[r*nr:])
 		}

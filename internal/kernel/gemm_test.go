@@ -170,7 +170,7 @@ func TestMicroKernelTwin(t *testing.T) {
 					}
 					want := append([]float32(nil), c...)
 					microKernelGo(h, k, a, strides[0], strides[1], b, nr, want, 20, 1.5, beta)
-					microKernel(h, k, a, strides[0], strides[1], b, nr, c, 20, 1.5, beta)
+					microKernel(h, k, a, strides[0], strides[1], b, nr, c, 20, 1.5, beta, nil)
 					compare(t, fmt.Sprint(h, k, strides, beta), c, wide(want), 1e-4, 1e-5)
 				}
 			}

@@ -112,9 +112,24 @@ func GemmInt8U8(m int, a []uint8, azero uint8, b *PackedInt8, wzero []int8, scal
 }
 
 func gemmInt8(task int8Task) {
+	t := int8TaskOf(task)
+	if t == nil {
+		return
+	}
+	threads := threadsFor(t.m*t.n*t.b.k, 2*parallelWork)
+	if total := t.cut(threads); threads == 1 {
+		t.run(0, total)
+	} else {
+		parallel(total, 1, t)
+	}
+	int8Tasks.put(t)
+}
+
+// int8TaskOf checks the sizes of a product; nil where C is empty.
+func int8TaskOf(task int8Task) *int8Task {
 	m, n, k := task.m, task.b.n, task.b.k
 	if m <= 0 || n <= 0 {
-		return
+		return nil
 	}
 	need("A", len(task.a), m*k)
 	if len(task.wzero) > 1 {
@@ -132,23 +147,13 @@ func gemmInt8(task int8Task) {
 	t := int8Tasks.get()
 	*t = task
 	t.n = n
-	threads := 1
-	if m*n*k >= 2*parallelWork {
-		threads = Threads()
-	}
-	t.cut(threads)
-	t.down = tiles(m, t.mb)
-	if total := t.down * tiles(n, t.nb); threads == 1 {
-		t.run(0, total)
-	} else {
-		parallel(total, 1, t)
-	}
-	int8Tasks.put(t)
+	return t
 }
 
 // cut sets the tile of C for one task: columns of B that stay in the second-level
 // cache while all rows of the tile pass by, and a few tiles for each thread.
-func (t *int8Task) cut(threads int) {
+// It returns the number of tiles.
+func (t *int8Task) cut(threads int) int {
 	const cache = 1 << 18 // bytes of B
 	columns := min(ncBlock, max(2*int8Cols, cache/max(t.b.kp, 1)))
 	if t.m <= fewRows {
@@ -156,14 +161,10 @@ func (t *int8Task) cut(threads int) {
 	}
 	t.mb = roundUp(tiles(t.m, tiles(t.m, 2*mcBlock)), 2*int8Rows)
 	t.nb = roundUp(tiles(t.n, tiles(t.n, columns)), 2*int8Cols)
-	if threads == 1 {
-		return
+	if threads > 1 && t.mb >= t.m {
+		t.nb = min(t.nb, evenColumns(t.n, threads, t.m*t.n*t.b.k/(threads*tileWork)))
 	}
-	if t.mb >= t.m {
-		t.nb = min(t.nb, evenColumns(t.n, threads, max(1, t.m*t.n*t.b.k/(threads*tileWork))))
-		return
-	}
-	for rows := 2 * mcBlock; tiles(t.m, t.mb)*tiles(t.n, t.nb) < 4*threads; {
+	for rows := 2 * mcBlock; threads > 1 && t.mb < t.m && tiles(t.m, t.mb)*tiles(t.n, t.nb) < 4*threads; {
 		if t.nb > 4*int8Cols {
 			t.nb = roundUp(t.nb/2, 2*int8Cols)
 		} else if rows > 24 {
@@ -173,6 +174,8 @@ func (t *int8Task) cut(threads int) {
 			break
 		}
 	}
+	t.down = tiles(t.m, t.mb)
+	return t.down * tiles(t.n, t.nb)
 }
 
 func allZero(x []int8) bool {
@@ -195,6 +198,9 @@ func (t *int8Task) run(lo, hi int) {
 
 func (t *int8Task) tile(i0, i1, j0, j1 int, s *int8Scratch) {
 	step, ld := int8Step(), roundUp(j1-j0, int8Cols)
+	if t.m <= fewRows {
+		step = roundUp(t.m, step) // B passes by once
+	}
 	s.acc = sized(s.acc, step*ld)
 	for i := i0; i < i1; i += step {
 		h := min(step, i1-i)

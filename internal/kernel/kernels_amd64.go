@@ -7,298 +7,335 @@ package kernel
 // micro1x16 computes C[1,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro2x16 computes C[2,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro3x16 computes C[3,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro4x16 computes C[4,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro5x16 computes C[5,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro6x16 computes C[6,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro1x64 computes C[1,64] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro2x32 computes C[2,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // micro3x32 computes C[3,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func micro3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func micro3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz1x16 computes C[1,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz2x16 computes C[2,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz3x16 computes C[3,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz4x16 computes C[4,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz5x16 computes C[5,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz6x16 computes C[6,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz7x16 computes C[7,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz7x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz7x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz8x16 computes C[8,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz8x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz8x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz9x16 computes C[9,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz9x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz9x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz10x16 computes C[10,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz10x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz10x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz11x16 computes C[11,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz11x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz11x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz12x16 computes C[12,16] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz12x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz12x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz1x32 computes C[1,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz1x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz1x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz2x32 computes C[2,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz3x32 computes C[3,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz4x32 computes C[4,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz4x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz4x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz5x32 computes C[5,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz5x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz5x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz6x32 computes C[6,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz6x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz6x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz7x32 computes C[7,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz7x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz7x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz8x32 computes C[8,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz8x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz8x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz9x32 computes C[9,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz9x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz9x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz10x32 computes C[10,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz10x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz10x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz11x32 computes C[11,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz11x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz11x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz12x32 computes C[12,32] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz12x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz12x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz1x64 computes C[1,64] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz2x64 computes C[2,64] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz2x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz2x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz3x64 computes C[3,64] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz3x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz3x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // microz4x64 computes C[4,64] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes
 // from a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q
 // bytes in, row i of C ldc·i. C is not read when beta is 0. The 64-byte form
-// writes only the columns that mask names.
+// writes only the columns that mask names. The k cache lines from ahead on are
+// asked for.
 //
 //go:noescape
-func microz4x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+func microz4x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 
 // packPanels copies rows (a multiple of 4, not 0) of 16·panels elements, ldb bytes apart,
 // into panels that are ps bytes apart.
@@ -348,6 +385,11 @@ func colSum8(y *float32, x *float32, ld int, rows int, n int)
 //
 //go:noescape
 func addAVX2(dst *float32, a *float32, b *float32, n int)
+
+// addAVX512 sets dst = a + b.
+//
+//go:noescape
+func addAVX512(dst *float32, a *float32, b *float32, n int)
 
 // mulAVX2 sets dst = a·b.
 //
@@ -408,6 +450,16 @@ func squaredDiffAVX2(x *float32, n int, mean float32) float32
 //
 //go:noescape
 func sumSquaresAVX2(x *float32, n int) float64
+
+// sumAVX512 is sumAVX2, to the bit.
+//
+//go:noescape
+func sumAVX512(x *float32, n int) float32
+
+// squaredDiffAVX512 is squaredDiffAVX2, to the bit.
+//
+//go:noescape
+func squaredDiffAVX512(x *float32, n int, mean float32) float32
 
 // maxAVX2 returns the greatest element, -Inf for none.
 //
@@ -796,450 +848,514 @@ func attnTranspose(dst *float32, src *float32, n int)
 // words1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func words1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func words1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // words2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func words2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func words2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // words3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func words3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func words3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // words4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func words4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func words4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // words5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func words5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func words5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // words6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // avxvnni1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // avxvnni2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // avxvnni3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // avxvnni4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // avxvnni5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // avxvnni6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func avxvnni6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func avxvnni6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz7x16 computes C[7,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz8x16 computes C[8,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz9x16 computes C[9,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz10x16 computes C[10,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz11x16 computes C[11,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz12x16 computes C[12,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz1x32 computes C[1,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz2x32 computes C[2,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz3x32 computes C[3,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz4x32 computes C[4,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz5x32 computes C[5,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz6x32 computes C[6,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz7x32 computes C[7,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz8x32 computes C[8,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz9x32 computes C[9,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz10x32 computes C[10,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz11x32 computes C[11,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // wordsz12x32 computes C[12,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz7x16 computes C[7,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz8x16 computes C[8,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz9x16 computes C[9,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz10x16 computes C[10,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz11x16 computes C[11,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz12x16 computes C[12,16] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz1x32 computes C[1,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz2x32 computes C[2,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz3x32 computes C[3,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz4x32 computes C[4,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz5x32 computes C[5,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz6x32 computes C[6,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz7x32 computes C[7,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz8x32 computes C[8,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz9x32 computes C[9,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz10x32 computes C[10,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz11x32 computes C[11,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz12x32 computes C[12,32] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz1x64 computes C[1,64] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz2x64 computes C[2,64] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz3x64 computes C[3,64] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz4x64 computes C[4,64] = A·B over k > 0 groups of interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
+func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // dequantizeAVX2 sets y = float(acc - z·sums - c)·scale over n elements, a multiple of 8, not 0.
 //
@@ -1295,6 +1411,11 @@ func tanhSumsAVX2(y *float32, acc *int32, sums *int32, scale *float32, bias *flo
 //
 //go:noescape
 func tanhSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *float32, n int, z int32, c int32)
+
+// scaleBytesAVX2 sets y = scale·x over n elements, a multiple of 8, not 0.
+//
+//go:noescape
+func scaleBytesAVX2(y *float32, x *int8, n int, scale float32)
 
 // widenAVX2 widens n bytes, a multiple of 32, not 0, and returns their sum.
 //

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func micro1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro1x16(SB), NOSPLIT, $0-96
+TEXT ·micro1x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -19,10 +19,12 @@ TEXT ·micro1x16(SB), NOSPLIT, $0-96
 	MOVQ       ldc+72(FP), R8
 	PREFETCHT0 (DI)
 	PREFETCHT0 60(DI)
+	MOVQ       ahead+96(FP), DI
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (DI)
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (CX), Y4
@@ -30,6 +32,7 @@ several:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	PREFETCHT1   64(DI)
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (CX), Y4
@@ -37,6 +40,7 @@ several:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	PREFETCHT1   128(DI)
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (CX), Y4
@@ -44,6 +48,7 @@ several:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	PREFETCHT1   192(DI)
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (CX), Y4
@@ -51,6 +56,7 @@ several:
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	ADDQ         $0x00000100, DI
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -96,9 +102,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro2x16(SB), NOSPLIT, $0-96
+TEXT ·micro2x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -116,10 +122,12 @@ TEXT ·micro2x16(SB), NOSPLIT, $0-96
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 60(R8)
+	MOVQ       ahead+96(FP), R8
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R8)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (CX), Y6
@@ -130,6 +138,7 @@ several:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R8)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (CX), Y6
@@ -140,6 +149,7 @@ several:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R8)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (CX), Y6
@@ -150,6 +160,7 @@ several:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R8)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (CX), Y6
@@ -160,6 +171,7 @@ several:
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000100, R8
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -220,9 +232,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro3x16(SB), NOSPLIT, $0-96
+TEXT ·micro3x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -245,10 +257,12 @@ TEXT ·micro3x16(SB), NOSPLIT, $0-96
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 60(R8)
+	MOVQ       ahead+96(FP), R8
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R8)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (CX), Y8
@@ -262,6 +276,7 @@ several:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R8)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (CX), Y8
@@ -275,6 +290,7 @@ several:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R8)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (CX), Y8
@@ -288,6 +304,7 @@ several:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R8)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (CX), Y8
@@ -301,6 +318,7 @@ several:
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000100, R8
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -376,9 +394,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro4x16(SB), NOSPLIT, $0-96
+TEXT ·micro4x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -408,10 +426,12 @@ TEXT ·micro4x16(SB), NOSPLIT, $0-96
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 60(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -429,6 +449,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -446,6 +467,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   128(R9)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -463,6 +485,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   192(R9)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -480,6 +503,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000100, R9
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -571,9 +595,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro5x16(SB), NOSPLIT, $0-96
+TEXT ·micro5x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -608,10 +632,12 @@ TEXT ·micro5x16(SB), NOSPLIT, $0-96
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 60(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -632,6 +658,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -652,6 +679,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   128(R9)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -672,6 +700,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   192(R9)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -692,6 +721,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000100, R9
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -798,9 +828,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro6x16(SB), NOSPLIT, $0-96
+TEXT ·micro6x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -840,10 +870,12 @@ TEXT ·micro6x16(SB), NOSPLIT, $0-96
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 60(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -867,6 +899,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -890,6 +923,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   128(R9)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -913,6 +947,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   192(R9)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -936,6 +971,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000100, R9
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -1057,9 +1093,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro1x64(SB), NOSPLIT, $0-96
+TEXT ·micro1x64(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -1084,10 +1120,12 @@ TEXT ·micro1x64(SB), NOSPLIT, $0-96
 	PREFETCHT0 128(R9)
 	PREFETCHT0 192(R9)
 	PREFETCHT0 252(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
 	VMOVUPS      (BX)(DI*1), Y10
@@ -1108,6 +1146,7 @@ several:
 	ADDQ         DX, CX
 	ADDQ         SI, BX
 	ADDQ         SI, R8
+	PREFETCHT1   64(R9)
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
 	VMOVUPS      (BX)(DI*1), Y10
@@ -1128,6 +1167,7 @@ several:
 	ADDQ         DX, CX
 	ADDQ         SI, BX
 	ADDQ         SI, R8
+	PREFETCHT1   128(R9)
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
 	VMOVUPS      (BX)(DI*1), Y10
@@ -1148,6 +1188,7 @@ several:
 	ADDQ         DX, CX
 	ADDQ         SI, BX
 	ADDQ         SI, R8
+	PREFETCHT1   192(R9)
 	VMOVUPS      (BX), Y8
 	VMOVUPS      32(BX), Y9
 	VMOVUPS      (BX)(DI*1), Y10
@@ -1168,6 +1209,7 @@ several:
 	ADDQ         DX, CX
 	ADDQ         SI, BX
 	ADDQ         SI, R8
+	ADDQ         $0x00000100, R9
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -1256,9 +1298,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro2x32(SB), NOSPLIT, $0-96
+TEXT ·micro2x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -1283,10 +1325,12 @@ TEXT ·micro2x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	PREFETCHT0 124(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VMOVUPS      (SI)(R8*1), Y10
@@ -1303,6 +1347,7 @@ several:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VMOVUPS      (SI)(R8*1), Y10
@@ -1319,6 +1364,7 @@ several:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R9)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VMOVUPS      (SI)(R8*1), Y10
@@ -1335,6 +1381,7 @@ several:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R9)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VMOVUPS      (SI)(R8*1), Y10
@@ -1351,6 +1398,7 @@ several:
 	VFMADD231PS  Y11, Y12, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000100, R9
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -1437,9 +1485,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func micro3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func micro3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·micro3x32(SB), NOSPLIT, $0-96
+TEXT ·micro3x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -1472,10 +1520,12 @@ TEXT ·micro3x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	PREFETCHT0 124(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x04, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      (SI)(R8*1), Y14
@@ -1497,6 +1547,7 @@ several:
 	VFMADD231PS  Y15, Y16, Y11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      (SI)(R8*1), Y14
@@ -1518,6 +1569,7 @@ several:
 	VFMADD231PS  Y15, Y16, Y11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   128(R9)
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      (SI)(R8*1), Y14
@@ -1539,6 +1591,7 @@ several:
 	VFMADD231PS  Y15, Y16, Y11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   192(R9)
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      (SI)(R8*1), Y14
@@ -1560,6 +1613,7 @@ several:
 	VFMADD231PS  Y15, Y16, Y11
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000100, R9
 	SUBQ         $0x04, AX
 	JGE          several
 
@@ -1673,9 +1727,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz1x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz1x16(SB), NOSPLIT, $0-96
+TEXT ·microz1x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -1687,20 +1741,24 @@ TEXT ·microz1x16(SB), NOSPLIT, $0-96
 	MOVQ       ldc+72(FP), R8
 	PREFETCHT0 (DI)
 	PREFETCHT0 60(DI)
+	MOVQ       ahead+96(FP), DI
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (DI)
 	VMOVUPS      (BX), Z1
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	PREFETCHT1   64(DI)
 	VMOVUPS      (BX), Z1
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -1741,9 +1799,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz2x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz2x16(SB), NOSPLIT, $0-96
+TEXT ·microz2x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -1759,10 +1817,12 @@ TEXT ·microz2x16(SB), NOSPLIT, $0-96
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 60(R8)
+	MOVQ       ahead+96(FP), R8
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R8)
 	VMOVUPS      (SI), Z2
 	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
@@ -1770,6 +1830,7 @@ several:
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R8)
 	VMOVUPS      (SI), Z2
 	VBROADCASTSS (CX), Z3
 	VFMADD231PS  Z2, Z3, Z0
@@ -1777,6 +1838,7 @@ several:
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -1826,9 +1888,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz3x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz3x16(SB), NOSPLIT, $0-96
+TEXT ·microz3x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -1848,10 +1910,12 @@ TEXT ·microz3x16(SB), NOSPLIT, $0-96
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 60(R8)
+	MOVQ       ahead+96(FP), R8
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R8)
 	VMOVUPS      (SI), Z3
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -1861,6 +1925,7 @@ several:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R8)
 	VMOVUPS      (SI), Z3
 	VBROADCASTSS (CX), Z4
 	VFMADD231PS  Z3, Z4, Z0
@@ -1870,6 +1935,7 @@ several:
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -1928,9 +1994,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz4x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz4x16(SB), NOSPLIT, $0-96
+TEXT ·microz4x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -1956,10 +2022,12 @@ TEXT ·microz4x16(SB), NOSPLIT, $0-96
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 60(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Z4
 	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -1972,6 +2040,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (DI), Z4
 	VBROADCASTSS (CX), Z5
 	VFMADD231PS  Z4, Z5, Z0
@@ -1984,6 +2053,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -2052,9 +2122,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz5x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz5x16(SB), NOSPLIT, $0-96
+TEXT ·microz5x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -2084,10 +2154,12 @@ TEXT ·microz5x16(SB), NOSPLIT, $0-96
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 60(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Z5
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -2102,6 +2174,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (DI), Z5
 	VBROADCASTSS (CX), Z6
 	VFMADD231PS  Z5, Z6, Z0
@@ -2116,6 +2189,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -2193,9 +2267,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz6x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz6x16(SB), NOSPLIT, $0-96
+TEXT ·microz6x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -2229,10 +2303,12 @@ TEXT ·microz6x16(SB), NOSPLIT, $0-96
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 60(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Z6
 	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -2249,6 +2325,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (DI), Z6
 	VBROADCASTSS (CX), Z7
 	VFMADD231PS  Z6, Z7, Z0
@@ -2265,6 +2342,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -2351,9 +2429,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz7x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz7x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz7x16(SB), NOSPLIT, $0-96
+TEXT ·microz7x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -2392,10 +2470,12 @@ TEXT ·microz7x16(SB), NOSPLIT, $0-96
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 60(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (R8), Z7
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
@@ -2415,6 +2495,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	PREFETCHT1   64(R10)
 	VMOVUPS      (R8), Z7
 	VBROADCASTSS (CX), Z8
 	VFMADD231PS  Z7, Z8, Z0
@@ -2434,6 +2515,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -2530,9 +2612,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz8x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz8x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz8x16(SB), NOSPLIT, $0-96
+TEXT ·microz8x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -2575,10 +2657,12 @@ TEXT ·microz8x16(SB), NOSPLIT, $0-96
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 60(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (R8), Z8
 	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
@@ -2600,6 +2684,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	PREFETCHT1   64(R10)
 	VMOVUPS      (R8), Z8
 	VBROADCASTSS (CX), Z9
 	VFMADD231PS  Z8, Z9, Z0
@@ -2621,6 +2706,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -2726,9 +2812,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz9x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz9x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz9x16(SB), NOSPLIT, $0-96
+TEXT ·microz9x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -2775,10 +2861,12 @@ TEXT ·microz9x16(SB), NOSPLIT, $0-96
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 60(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (R8), Z9
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
@@ -2802,6 +2890,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	PREFETCHT1   64(R10)
 	VMOVUPS      (R8), Z9
 	VBROADCASTSS (CX), Z10
 	VFMADD231PS  Z9, Z10, Z0
@@ -2825,6 +2914,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -2939,9 +3029,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz10x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz10x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz10x16(SB), NOSPLIT, $0-96
+TEXT ·microz10x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -2993,10 +3083,12 @@ TEXT ·microz10x16(SB), NOSPLIT, $0-96
 	ADDQ       R12, R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 60(R11)
+	MOVQ       ahead+96(FP), R11
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R11)
 	VMOVUPS      (R9), Z10
 	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
@@ -3023,6 +3115,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	PREFETCHT1   64(R11)
 	VMOVUPS      (R9), Z10
 	VBROADCASTSS (CX), Z11
 	VFMADD231PS  Z10, Z11, Z0
@@ -3049,6 +3142,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	ADDQ         $0x00000080, R11
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -3173,9 +3267,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz11x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz11x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz11x16(SB), NOSPLIT, $0-96
+TEXT ·microz11x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -3231,10 +3325,12 @@ TEXT ·microz11x16(SB), NOSPLIT, $0-96
 	ADDQ       R12, R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 60(R11)
+	MOVQ       ahead+96(FP), R11
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R11)
 	VMOVUPS      (R9), Z11
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
@@ -3263,6 +3359,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	PREFETCHT1   64(R11)
 	VMOVUPS      (R9), Z11
 	VBROADCASTSS (CX), Z12
 	VFMADD231PS  Z11, Z12, Z0
@@ -3291,6 +3388,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	ADDQ         $0x00000080, R11
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -3424,9 +3522,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz12x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz12x16(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz12x16(SB), NOSPLIT, $0-96
+TEXT ·microz12x16(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -3486,10 +3584,12 @@ TEXT ·microz12x16(SB), NOSPLIT, $0-96
 	ADDQ       R12, R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 60(R11)
+	MOVQ       ahead+96(FP), R11
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R11)
 	VMOVUPS      (R9), Z12
 	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
@@ -3520,6 +3620,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	PREFETCHT1   64(R11)
 	VMOVUPS      (R9), Z12
 	VBROADCASTSS (CX), Z13
 	VFMADD231PS  Z12, Z13, Z0
@@ -3550,6 +3651,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	ADDQ         $0x00000080, R11
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -3692,9 +3794,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz1x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz1x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz1x32(SB), NOSPLIT, $0-96
+TEXT ·microz1x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -3709,10 +3811,12 @@ TEXT ·microz1x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	PREFETCHT0 124(R8)
+	MOVQ       ahead+96(FP), R8
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R8)
 	VMOVUPS      (BX), Z2
 	VMOVUPS      (BX)(DI*1), Z3
 	VBROADCASTSS (CX), Z4
@@ -3720,6 +3824,7 @@ several:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	PREFETCHT1   64(R8)
 	VMOVUPS      (BX), Z2
 	VMOVUPS      (BX)(DI*1), Z3
 	VBROADCASTSS (CX), Z4
@@ -3727,6 +3832,7 @@ several:
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         DX, CX
 	ADDQ         SI, BX
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -3776,9 +3882,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz2x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz2x32(SB), NOSPLIT, $0-96
+TEXT ·microz2x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -3799,10 +3905,12 @@ TEXT ·microz2x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	PREFETCHT0 124(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (SI), Z4
 	VMOVUPS      (SI)(R8*1), Z5
 	VBROADCASTSS (CX), Z6
@@ -3813,6 +3921,7 @@ several:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (SI), Z4
 	VMOVUPS      (SI)(R8*1), Z5
 	VBROADCASTSS (CX), Z6
@@ -3823,6 +3932,7 @@ several:
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -3887,9 +3997,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz3x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz3x32(SB), NOSPLIT, $0-96
+TEXT ·microz3x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -3916,10 +4026,12 @@ TEXT ·microz3x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	PREFETCHT0 124(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (SI), Z6
 	VMOVUPS      (SI)(R8*1), Z7
 	VBROADCASTSS (CX), Z8
@@ -3933,6 +4045,7 @@ several:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	PREFETCHT1   64(R9)
 	VMOVUPS      (SI), Z6
 	VMOVUPS      (SI)(R8*1), Z7
 	VBROADCASTSS (CX), Z8
@@ -3946,6 +4059,7 @@ several:
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         BX, CX
 	ADDQ         DI, SI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -4025,9 +4139,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz4x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz4x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz4x32(SB), NOSPLIT, $0-96
+TEXT ·microz4x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -4062,10 +4176,12 @@ TEXT ·microz4x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	PREFETCHT0 124(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (DI), Z8
 	VMOVUPS      (DI)(R9*1), Z9
 	VBROADCASTSS (CX), Z10
@@ -4083,6 +4199,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R10)
 	VMOVUPS      (DI), Z8
 	VMOVUPS      (DI)(R9*1), Z9
 	VBROADCASTSS (CX), Z10
@@ -4100,6 +4217,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -4195,9 +4313,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz5x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz5x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz5x32(SB), NOSPLIT, $0-96
+TEXT ·microz5x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -4238,10 +4356,12 @@ TEXT ·microz5x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	PREFETCHT0 124(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      (DI)(R9*1), Z11
 	VBROADCASTSS (CX), Z12
@@ -4262,6 +4382,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R10)
 	VMOVUPS      (DI), Z10
 	VMOVUPS      (DI)(R9*1), Z11
 	VBROADCASTSS (CX), Z12
@@ -4282,6 +4403,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -4392,9 +4514,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz6x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz6x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz6x32(SB), NOSPLIT, $0-96
+TEXT ·microz6x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -4441,10 +4563,12 @@ TEXT ·microz6x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	PREFETCHT0 124(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (DI), Z12
 	VMOVUPS      (DI)(R9*1), Z13
 	VBROADCASTSS (CX), Z14
@@ -4468,6 +4592,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	PREFETCHT1   64(R10)
 	VMOVUPS      (DI), Z12
 	VMOVUPS      (DI)(R9*1), Z13
 	VBROADCASTSS (CX), Z14
@@ -4491,6 +4616,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         BX, SI
 	ADDQ         R8, DI
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -4616,9 +4742,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz7x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz7x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz7x32(SB), NOSPLIT, $0-96
+TEXT ·microz7x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -4672,10 +4798,12 @@ TEXT ·microz7x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	PREFETCHT0 124(R11)
+	MOVQ       ahead+96(FP), R11
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R11)
 	VMOVUPS      (R8), Z14
 	VMOVUPS      (R8)(R10*1), Z15
 	VBROADCASTSS (CX), Z16
@@ -4703,6 +4831,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	PREFETCHT1   64(R11)
 	VMOVUPS      (R8), Z14
 	VMOVUPS      (R8)(R10*1), Z15
 	VBROADCASTSS (CX), Z16
@@ -4730,6 +4859,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	ADDQ         $0x00000080, R11
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -4871,9 +5001,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz8x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz8x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz8x32(SB), NOSPLIT, $0-96
+TEXT ·microz8x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -4933,10 +5063,12 @@ TEXT ·microz8x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	PREFETCHT0 124(R11)
+	MOVQ       ahead+96(FP), R11
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R11)
 	VMOVUPS      (R8), Z16
 	VMOVUPS      (R8)(R10*1), Z17
 	VBROADCASTSS (CX), Z18
@@ -4967,6 +5099,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	PREFETCHT1   64(R11)
 	VMOVUPS      (R8), Z16
 	VMOVUPS      (R8)(R10*1), Z17
 	VBROADCASTSS (CX), Z18
@@ -4997,6 +5130,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	ADDQ         $0x00000080, R11
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -5153,9 +5287,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz9x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz9x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz9x32(SB), NOSPLIT, $0-96
+TEXT ·microz9x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -5221,10 +5355,12 @@ TEXT ·microz9x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	PREFETCHT0 124(R11)
+	MOVQ       ahead+96(FP), R11
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R11)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      (R8)(R10*1), Z19
 	VBROADCASTSS (CX), Z20
@@ -5258,6 +5394,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	PREFETCHT1   64(R11)
 	VMOVUPS      (R8), Z18
 	VMOVUPS      (R8)(R10*1), Z19
 	VBROADCASTSS (CX), Z20
@@ -5291,6 +5428,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         BX, DI
 	ADDQ         R9, R8
+	ADDQ         $0x00000080, R11
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -5462,9 +5600,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz10x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz10x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz10x32(SB), NOSPLIT, $0-96
+TEXT ·microz10x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -5537,10 +5675,12 @@ TEXT ·microz10x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
+	MOVQ       ahead+96(FP), R12
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R12)
 	VMOVUPS      (R9), Z20
 	VMOVUPS      (R9)(R11*1), Z21
 	VBROADCASTSS (CX), Z22
@@ -5578,6 +5718,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	PREFETCHT1   64(R12)
 	VMOVUPS      (R9), Z20
 	VMOVUPS      (R9)(R11*1), Z21
 	VBROADCASTSS (CX), Z22
@@ -5615,6 +5756,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	ADDQ         $0x00000080, R12
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -5802,9 +5944,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz11x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz11x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz11x32(SB), NOSPLIT, $0-96
+TEXT ·microz11x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -5883,10 +6025,12 @@ TEXT ·microz11x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
+	MOVQ       ahead+96(FP), R12
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R12)
 	VMOVUPS      (R9), Z22
 	VMOVUPS      (R9)(R11*1), Z23
 	VBROADCASTSS (CX), Z24
@@ -5927,6 +6071,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	PREFETCHT1   64(R12)
 	VMOVUPS      (R9), Z22
 	VMOVUPS      (R9)(R11*1), Z23
 	VBROADCASTSS (CX), Z24
@@ -5967,6 +6112,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	ADDQ         $0x00000080, R12
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -6169,9 +6315,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz12x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz12x32(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz12x32(SB), NOSPLIT, $0-96
+TEXT ·microz12x32(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -6256,10 +6402,12 @@ TEXT ·microz12x32(SB), NOSPLIT, $0-96
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
+	MOVQ       ahead+96(FP), R12
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R12)
 	VMOVUPS      (R9), Z24
 	VMOVUPS      (R9)(R11*1), Z25
 	VBROADCASTSS (CX), Z26
@@ -6303,6 +6451,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	PREFETCHT1   64(R12)
 	VMOVUPS      (R9), Z24
 	VMOVUPS      (R9)(R11*1), Z25
 	VBROADCASTSS (CX), Z26
@@ -6346,6 +6495,7 @@ several:
 	ADDQ         BX, R8
 	ADDQ         BX, SI
 	ADDQ         R10, R9
+	ADDQ         $0x00000080, R12
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -6563,9 +6713,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz1x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz1x64(SB), NOSPLIT, $0-96
+TEXT ·microz1x64(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -6586,10 +6736,12 @@ TEXT ·microz1x64(SB), NOSPLIT, $0-96
 	PREFETCHT0 128(R9)
 	PREFETCHT0 192(R9)
 	PREFETCHT0 252(R9)
+	MOVQ       ahead+96(FP), R9
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R9)
 	VMOVUPS      (BX), Z4
 	VMOVUPS      (BX)(DI*1), Z5
 	VMOVUPS      (BX)(DI*2), Z6
@@ -6602,6 +6754,7 @@ several:
 	ADDQ         DX, CX
 	ADDQ         SI, BX
 	ADDQ         SI, R8
+	PREFETCHT1   64(R9)
 	VMOVUPS      (BX), Z4
 	VMOVUPS      (BX)(DI*1), Z5
 	VMOVUPS      (BX)(DI*2), Z6
@@ -6614,6 +6767,7 @@ several:
 	ADDQ         DX, CX
 	ADDQ         SI, BX
 	ADDQ         SI, R8
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -6682,9 +6836,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz2x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz2x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz2x64(SB), NOSPLIT, $0-96
+TEXT ·microz2x64(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -6715,10 +6869,12 @@ TEXT ·microz2x64(SB), NOSPLIT, $0-96
 	PREFETCHT0 128(R10)
 	PREFETCHT0 192(R10)
 	PREFETCHT0 252(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      (SI)(R8*1), Z9
 	VMOVUPS      (SI)(R8*2), Z10
@@ -6736,6 +6892,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	ADDQ         DI, R9
+	PREFETCHT1   64(R10)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      (SI)(R8*1), Z9
 	VMOVUPS      (SI)(R8*2), Z10
@@ -6753,6 +6910,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	ADDQ         DI, R9
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -6848,9 +7006,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz3x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz3x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz3x64(SB), NOSPLIT, $0-96
+TEXT ·microz3x64(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -6891,10 +7049,12 @@ TEXT ·microz3x64(SB), NOSPLIT, $0-96
 	PREFETCHT0 128(R10)
 	PREFETCHT0 192(R10)
 	PREFETCHT0 252(R10)
+	MOVQ       ahead+96(FP), R10
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R10)
 	VMOVUPS      (SI), Z12
 	VMOVUPS      (SI)(R8*1), Z13
 	VMOVUPS      (SI)(R8*2), Z14
@@ -6917,6 +7077,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	ADDQ         DI, R9
+	PREFETCHT1   64(R10)
 	VMOVUPS      (SI), Z12
 	VMOVUPS      (SI)(R8*1), Z13
 	VMOVUPS      (SI)(R8*2), Z14
@@ -6939,6 +7100,7 @@ several:
 	ADDQ         BX, CX
 	ADDQ         DI, SI
 	ADDQ         DI, R9
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -7061,9 +7223,9 @@ accumulate:
 	VZEROUPPER
 	RET
 
-// func microz4x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64)
+// func microz4x64(k int, a *float32, a2 *float32, rs int, cs int, b *float32, bs int, ps int, c *float32, ldc int, alpha float32, beta float32, mask uint64, ahead *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·microz4x64(SB), NOSPLIT, $0-96
+TEXT ·microz4x64(SB), NOSPLIT, $0-104
 	MOVQ       k+0(FP), AX
 	MOVQ       a+8(FP), CX
 	MOVQ       rs+24(FP), DX
@@ -7116,10 +7278,12 @@ TEXT ·microz4x64(SB), NOSPLIT, $0-96
 	PREFETCHT0 128(R11)
 	PREFETCHT0 192(R11)
 	PREFETCHT0 252(R11)
+	MOVQ       ahead+96(FP), R11
 	SUBQ       $0x02, AX
 	JL         rest
 
 several:
+	PREFETCHT1   (R11)
 	VMOVUPS      (DI), Z16
 	VMOVUPS      (DI)(R9*1), Z17
 	VMOVUPS      (DI)(R9*2), Z18
@@ -7148,6 +7312,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	ADDQ         R8, R10
+	PREFETCHT1   64(R11)
 	VMOVUPS      (DI), Z16
 	VMOVUPS      (DI)(R9*1), Z17
 	VMOVUPS      (DI)(R9*2), Z18
@@ -7176,6 +7341,7 @@ several:
 	ADDQ         BX, SI
 	ADDQ         R8, DI
 	ADDQ         R8, R10
+	ADDQ         $0x00000080, R11
 	SUBQ         $0x02, AX
 	JGE          several
 
@@ -7694,6 +7860,41 @@ vectors:
 	VMASKMOVPS (CX)(SI*1), Y0, Y2
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func addAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addAVX512(SB), NOSPLIT, $0-32
+	MOVQ a+8(FP), AX
+	MOVQ b+16(FP), CX
+	MOVQ dst+0(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(SI*1), Z0
+	VMOVUPS (CX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)(SI*1)
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, BX
+	JGE     single
+
+vectors:
+	ADDQ      $0x10, BX
+	JZ        done
+	MOVL      $0x0000ffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z0
+	VMOVUPS.Z (CX)(SI*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(SI*1)
 
 done:
 	VZEROUPPER
@@ -8543,6 +8744,110 @@ done:
 	VPERMILPD    $0x01, X0, X1
 	VADDSD       X1, X0, X0
 	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func sumAVX512(x *float32, n int) float32
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·sumAVX512(SB), NOSPLIT, $0-20
+	MOVQ   x+0(FP), AX
+	MOVQ   n+8(FP), CX
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	SUBQ   $0x20, CX
+	JL     rest
+
+wide:
+	VMOVUPS (AX), Z2
+	VADDPS  Z2, Z0, Z0
+	VMOVUPS 64(AX), Z2
+	VADDPS  Z2, Z1, Z1
+	ADDQ    $0x00000080, AX
+	SUBQ    $0x20, CX
+	JGE     wide
+
+rest:
+	ADDQ $0x20, CX
+	JZ   summed
+
+eight:
+	MOVQ      $0x00000008, DX
+	CMPQ      CX, DX
+	CMOVQLT   CX, DX
+	MOVL      $0x0000ffff, BX
+	BZHIL     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (AX), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, CX
+	JG        eight
+
+summed:
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VADDPS        X1, X0, X0
+	MOVSS         X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func squaredDiffAVX512(x *float32, n int, mean float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·squaredDiffAVX512(SB), NOSPLIT, $0-28
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS mean+16(FP), Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	SUBQ         $0x20, CX
+	JL           rest
+
+wide:
+	VMOVUPS     (AX), Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z1
+	VMOVUPS     64(AX), Z3
+	VSUBPS      Z0, Z3, Z3
+	VFMADD231PS Z3, Z3, Z2
+	ADDQ        $0x00000080, AX
+	SUBQ        $0x20, CX
+	JGE         wide
+
+rest:
+	ADDQ $0x20, CX
+	JZ   summed
+
+eight:
+	MOVQ        $0x00000008, DX
+	CMPQ        CX, DX
+	CMOVQLT     CX, DX
+	MOVL        $0x0000ffff, BX
+	BZHIL       DX, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX), K1, Z3
+	VSUBPS.Z    Z0, Z3, K1, Z3
+	VFMADD231PS Z3, Z3, Z1
+	ADDQ        $0x20, AX
+	SUBQ        $0x08, CX
+	JG          eight
+
+summed:
+	VADDPS        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0x4e, X1, X0
+	VADDPS        X0, X1, X1
+	VPERMILPS     $0xb1, X1, X0
+	VADDPS        X0, X1, X1
+	MOVSS         X1, ret+24(FP)
 	VZEROUPPER
 	RET
 
@@ -21599,19 +21904,21 @@ block:
 	VZEROUPPER
 	RET
 
-// func words1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2
-TEXT ·words1x16(SB), NOSPLIT, $0-64
+// func words1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·words1x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+64(FP), BX
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (BX)
 	VPMOVSXBW    (DX), Y2
 	VPMOVSXBW    16(DX), Y3
 	VPBROADCASTD (CX), Y4
@@ -21628,6 +21935,7 @@ two:
 	VPADDD       Y2, Y1, Y1
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, BX
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -21650,9 +21958,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func words2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2
-TEXT ·words2x16(SB), NOSPLIT, $0-64
+// func words2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·words2x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -21661,10 +21969,12 @@ TEXT ·words2x16(SB), NOSPLIT, $0-64
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VPMOVSXBW    (BX), Y4
 	VPMOVSXBW    16(BX), Y5
 	VPBROADCASTD (CX), Y6
@@ -21691,6 +22001,7 @@ two:
 	VPADDD       Y4, Y3, Y3
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -21721,9 +22032,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func words3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2
-TEXT ·words3x16(SB), NOSPLIT, $0-64
+// func words3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·words3x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -21734,10 +22045,12 @@ TEXT ·words3x16(SB), NOSPLIT, $0-64
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VPMOVSXBW    (BX), Y6
 	VPMOVSXBW    16(BX), Y7
 	VPBROADCASTD (CX), Y8
@@ -21774,6 +22087,7 @@ two:
 	VPADDD       Y6, Y5, Y5
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -21812,9 +22126,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func words4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2
-TEXT ·words4x16(SB), NOSPLIT, $0-64
+// func words4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·words4x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -21829,10 +22143,12 @@ TEXT ·words4x16(SB), NOSPLIT, $0-64
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (SI), Y8
 	VPMOVSXBW    16(SI), Y9
 	VPBROADCASTD (CX), Y10
@@ -21880,6 +22196,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -21926,9 +22243,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func words5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2
-TEXT ·words5x16(SB), NOSPLIT, $0-64
+// func words5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·words5x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -21945,10 +22262,12 @@ TEXT ·words5x16(SB), NOSPLIT, $0-64
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (SI), Y10
 	VPMOVSXBW    16(SI), Y11
 	VPBROADCASTD (CX), Y12
@@ -22006,6 +22325,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22060,9 +22380,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2
-TEXT ·words6x16(SB), NOSPLIT, $0-64
+// func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, MMX+
+TEXT ·words6x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22081,10 +22401,12 @@ TEXT ·words6x16(SB), NOSPLIT, $0-64
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (SI), Y12
 	VPMOVSXBW    16(SI), Y13
 	VPBROADCASTD (CX), Y14
@@ -22152,6 +22474,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22214,24 +22537,27 @@ store:
 	VZEROUPPER
 	RET
 
-// func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·avxvnni1x16(SB), NOSPLIT, $0-64
+// func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, MMX+
+TEXT ·avxvnni1x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
+	MOVQ   ahead+64(FP), BX
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
 	VPBROADCASTD (CX), Y4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xc2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb
+	PREFETCHT1   64(BX)
 	VMOVUPS      64(DX), Y2
 	VMOVUPS      96(DX), Y3
 	VPBROADCASTD 4(CX), Y4
@@ -22239,6 +22565,7 @@ two:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xcb
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22259,9 +22586,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·avxvnni2x16(SB), NOSPLIT, $0-64
+// func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, MMX+
+TEXT ·avxvnni2x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22270,10 +22597,12 @@ TEXT ·avxvnni2x16(SB), NOSPLIT, $0-64
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y5
 	VPBROADCASTD (CX), Y6
@@ -22282,6 +22611,7 @@ two:
 	VPBROADCASTD (CX)(DX*1), Y6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xd4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd
+	PREFETCHT1   64(SI)
 	VMOVUPS      64(BX), Y4
 	VMOVUPS      96(BX), Y5
 	VPBROADCASTD 4(CX), Y6
@@ -22292,6 +22622,7 @@ two:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xdd
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22318,9 +22649,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·avxvnni3x16(SB), NOSPLIT, $0-64
+// func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, MMX+
+TEXT ·avxvnni3x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22331,10 +22662,12 @@ TEXT ·avxvnni3x16(SB), NOSPLIT, $0-64
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y6
 	VMOVUPS      32(BX), Y7
 	VPBROADCASTD (CX), Y8
@@ -22346,6 +22679,7 @@ two:
 	VPBROADCASTD (CX)(DX*2), Y8
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xe6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xef
+	PREFETCHT1   64(SI)
 	VMOVUPS      64(BX), Y6
 	VMOVUPS      96(BX), Y7
 	VPBROADCASTD 4(CX), Y8
@@ -22359,6 +22693,7 @@ two:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x3d; BYTE $0x50; BYTE $0xef
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22391,9 +22726,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·avxvnni4x16(SB), NOSPLIT, $0-64
+// func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, MMX+
+TEXT ·avxvnni4x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22408,10 +22743,12 @@ TEXT ·avxvnni4x16(SB), NOSPLIT, $0-64
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (SI), Y8
 	VMOVUPS      32(SI), Y9
 	VPBROADCASTD (CX), Y10
@@ -22426,6 +22763,7 @@ two:
 	VPBROADCASTD (BX), Y10
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf0
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(SI), Y8
 	VMOVUPS      96(SI), Y9
 	VPBROADCASTD 4(CX), Y10
@@ -22443,6 +22781,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22481,9 +22820,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·avxvnni5x16(SB), NOSPLIT, $0-64
+// func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, MMX+
+TEXT ·avxvnni5x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22500,10 +22839,12 @@ TEXT ·avxvnni5x16(SB), NOSPLIT, $0-64
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (SI), Y10
 	VMOVUPS      32(SI), Y11
 	VPBROADCASTD (CX), Y12
@@ -22521,6 +22862,7 @@ two:
 	VPBROADCASTD (BX)(DX*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc2
 	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xcb
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(SI), Y10
 	VMOVUPS      96(SI), Y11
 	VPBROADCASTD 4(CX), Y12
@@ -22541,6 +22883,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22585,9 +22928,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func avxvnni6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI
-TEXT ·avxvnni6x16(SB), NOSPLIT, $0-64
+// func avxvnni6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, MMX+
+TEXT ·avxvnni6x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22606,10 +22949,12 @@ TEXT ·avxvnni6x16(SB), NOSPLIT, $0-64
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VPBROADCASTD (CX), Y14
@@ -22630,6 +22975,7 @@ two:
 	VPBROADCASTD (BX)(DX*2), Y14
 	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xd4
 	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(SI), Y12
 	VMOVUPS      96(SI), Y13
 	VPBROADCASTD 4(CX), Y14
@@ -22653,6 +22999,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22703,18 +23050,20 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz1x16(SB), NOSPLIT, $0-64
+// func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz1x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
 	VXORPS Z0, Z0, Z0
+	MOVQ   ahead+64(FP), BX
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (BX)
 	VPMOVSXBW    (DX), Z1
 	VPBROADCASTD (CX), Z2
 	VPMADDWD     Z1, Z2, Z1
@@ -22725,6 +23074,7 @@ two:
 	VPADDD       Z1, Z0, Z0
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, BX
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22743,19 +23093,21 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz2x16(SB), NOSPLIT, $0-64
+// func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz2x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VPMOVSXBW    (BX), Z2
 	VPBROADCASTD (CX), Z3
 	VPMADDWD     Z2, Z3, Z3
@@ -22772,6 +23124,7 @@ two:
 	VPADDD       Z2, Z1, Z1
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22795,9 +23148,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz3x16(SB), NOSPLIT, $0-64
+// func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz3x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22805,10 +23158,12 @@ TEXT ·wordsz3x16(SB), NOSPLIT, $0-64
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VPMOVSXBW    (BX), Z3
 	VPBROADCASTD (CX), Z4
 	VPMADDWD     Z3, Z4, Z4
@@ -22831,6 +23186,7 @@ two:
 	VPADDD       Z3, Z2, Z2
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22859,9 +23215,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz4x16(SB), NOSPLIT, $0-64
+// func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz4x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22872,10 +23228,12 @@ TEXT ·wordsz4x16(SB), NOSPLIT, $0-64
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (SI), Z4
 	VPBROADCASTD (CX), Z5
 	VPMADDWD     Z4, Z5, Z5
@@ -22905,6 +23263,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -22938,9 +23297,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz5x16(SB), NOSPLIT, $0-64
+// func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz5x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -22952,10 +23311,12 @@ TEXT ·wordsz5x16(SB), NOSPLIT, $0-64
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (SI), Z5
 	VPBROADCASTD (CX), Z6
 	VPMADDWD     Z5, Z6, Z6
@@ -22991,6 +23352,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -23029,9 +23391,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz6x16(SB), NOSPLIT, $0-64
+// func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz6x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -23044,10 +23406,12 @@ TEXT ·wordsz6x16(SB), NOSPLIT, $0-64
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (SI), Z6
 	VPBROADCASTD (CX), Z7
 	VPMADDWD     Z6, Z7, Z7
@@ -23089,6 +23453,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -23132,9 +23497,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz7x16(SB), NOSPLIT, $0-64
+// func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz7x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -23149,10 +23514,12 @@ TEXT ·wordsz7x16(SB), NOSPLIT, $0-64
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VPMOVSXBW    (DI), Z7
 	VPBROADCASTD (CX), Z8
 	VPMADDWD     Z7, Z8, Z8
@@ -23201,6 +23568,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -23249,9 +23617,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz8x16(SB), NOSPLIT, $0-64
+// func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz8x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -23267,10 +23635,12 @@ TEXT ·wordsz8x16(SB), NOSPLIT, $0-64
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VPMOVSXBW    (DI), Z8
 	VPBROADCASTD (CX), Z9
 	VPMADDWD     Z8, Z9, Z9
@@ -23325,6 +23695,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -23378,9 +23749,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz9x16(SB), NOSPLIT, $0-64
+// func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz9x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -23397,10 +23768,12 @@ TEXT ·wordsz9x16(SB), NOSPLIT, $0-64
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VPMOVSXBW    (DI), Z9
 	VPBROADCASTD (CX), Z10
 	VPMADDWD     Z9, Z10, Z10
@@ -23461,6 +23834,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -23519,9 +23893,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz10x16(SB), NOSPLIT, $0-64
+// func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz10x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -23540,10 +23914,12 @@ TEXT ·wordsz10x16(SB), NOSPLIT, $0-64
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VPMOVSXBW    (R8), Z10
 	VPBROADCASTD (CX), Z11
 	VPMADDWD     Z10, Z11, Z11
@@ -23611,6 +23987,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -23674,9 +24051,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz11x16(SB), NOSPLIT, $0-64
+// func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz11x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -23696,10 +24073,12 @@ TEXT ·wordsz11x16(SB), NOSPLIT, $0-64
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VPMOVSXBW    (R8), Z11
 	VPBROADCASTD (CX), Z12
 	VPMADDWD     Z11, Z12, Z12
@@ -23773,6 +24152,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -23841,9 +24221,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz12x16(SB), NOSPLIT, $0-64
+// func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz12x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -23864,10 +24244,12 @@ TEXT ·wordsz12x16(SB), NOSPLIT, $0-64
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VPMOVSXBW    (R8), Z12
 	VPBROADCASTD (CX), Z13
 	VPMADDWD     Z12, Z13, Z13
@@ -23947,6 +24329,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24020,9 +24403,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz1x32(SB), NOSPLIT, $0-64
+// func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz1x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24030,10 +24413,12 @@ TEXT ·wordsz1x32(SB), NOSPLIT, $0-64
 	MOVQ   ps+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VPMOVSXBW    (DX), Z2
 	VPMOVSXBW    (DX)(BX*1), Z3
 	VPBROADCASTD (CX), Z4
@@ -24050,6 +24435,7 @@ two:
 	VPADDD       Z2, Z1, Z1
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24072,9 +24458,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz2x32(SB), NOSPLIT, $0-64
+// func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz2x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24084,10 +24470,12 @@ TEXT ·wordsz2x32(SB), NOSPLIT, $0-64
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (BX), Z4
 	VPMOVSXBW    (BX)(SI*1), Z5
 	VPBROADCASTD (CX), Z6
@@ -24114,6 +24502,7 @@ two:
 	VPADDD       Z4, Z3, Z3
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24144,9 +24533,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz3x32(SB), NOSPLIT, $0-64
+// func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz3x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24158,10 +24547,12 @@ TEXT ·wordsz3x32(SB), NOSPLIT, $0-64
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VPMOVSXBW    (BX), Z6
 	VPMOVSXBW    (BX)(SI*1), Z7
 	VPBROADCASTD (CX), Z8
@@ -24198,6 +24589,7 @@ two:
 	VPADDD       Z6, Z5, Z5
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000040, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24236,9 +24628,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz4x32(SB), NOSPLIT, $0-64
+// func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz4x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24254,10 +24646,12 @@ TEXT ·wordsz4x32(SB), NOSPLIT, $0-64
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VPMOVSXBW    (SI), Z8
 	VPMOVSXBW    (SI)(DI*1), Z9
 	VPBROADCASTD (CX), Z10
@@ -24305,6 +24699,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24351,9 +24746,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz5x32(SB), NOSPLIT, $0-64
+// func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz5x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24371,10 +24766,12 @@ TEXT ·wordsz5x32(SB), NOSPLIT, $0-64
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VPMOVSXBW    (SI), Z10
 	VPMOVSXBW    (SI)(DI*1), Z11
 	VPBROADCASTD (CX), Z12
@@ -24432,6 +24829,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24486,9 +24884,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz6x32(SB), NOSPLIT, $0-64
+// func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz6x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24508,10 +24906,12 @@ TEXT ·wordsz6x32(SB), NOSPLIT, $0-64
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VPMOVSXBW    (SI), Z12
 	VPMOVSXBW    (SI)(DI*1), Z13
 	VPBROADCASTD (CX), Z14
@@ -24579,6 +24979,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24641,9 +25042,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz7x32(SB), NOSPLIT, $0-64
+// func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz7x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24666,10 +25067,12 @@ TEXT ·wordsz7x32(SB), NOSPLIT, $0-64
 	VXORPS Z11, Z11, Z11
 	VXORPS Z12, Z12, Z12
 	VXORPS Z13, Z13, Z13
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VPMOVSXBW    (DI), Z14
 	VPMOVSXBW    (DI)(R8*1), Z15
 	VPBROADCASTD (CX), Z16
@@ -24748,6 +25151,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -24818,9 +25222,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz8x32(SB), NOSPLIT, $0-64
+// func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz8x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -24845,10 +25249,12 @@ TEXT ·wordsz8x32(SB), NOSPLIT, $0-64
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VPMOVSXBW    (DI), Z16
 	VPMOVSXBW    (DI)(R8*1), Z17
 	VPBROADCASTD (CX), Z18
@@ -24937,6 +25343,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -25015,9 +25422,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz9x32(SB), NOSPLIT, $0-64
+// func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz9x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -25044,10 +25451,12 @@ TEXT ·wordsz9x32(SB), NOSPLIT, $0-64
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VPMOVSXBW    (DI), Z18
 	VPMOVSXBW    (DI)(R8*1), Z19
 	VPBROADCASTD (CX), Z20
@@ -25146,6 +25555,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -25232,9 +25642,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz10x32(SB), NOSPLIT, $0-64
+// func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz10x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -25264,10 +25674,12 @@ TEXT ·wordsz10x32(SB), NOSPLIT, $0-64
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
+	MOVQ   ahead+64(FP), R10
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R10)
 	VPMOVSXBW    (R8), Z20
 	VPMOVSXBW    (R8)(R9*1), Z21
 	VPBROADCASTD (CX), Z22
@@ -25377,6 +25789,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R10
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -25471,9 +25884,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz11x32(SB), NOSPLIT, $0-64
+// func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz11x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -25505,10 +25918,12 @@ TEXT ·wordsz11x32(SB), NOSPLIT, $0-64
 	VXORPS Z19, Z19, Z19
 	VXORPS Z20, Z20, Z20
 	VXORPS Z21, Z21, Z21
+	MOVQ   ahead+64(FP), R10
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R10)
 	VPMOVSXBW    (R8), Z22
 	VPMOVSXBW    (R8)(R9*1), Z23
 	VPBROADCASTD (CX), Z24
@@ -25628,6 +26043,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R10
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -25730,9 +26146,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·wordsz12x32(SB), NOSPLIT, $0-64
+// func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·wordsz12x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -25766,10 +26182,12 @@ TEXT ·wordsz12x32(SB), NOSPLIT, $0-64
 	VXORPS Z21, Z21, Z21
 	VXORPS Z22, Z22, Z22
 	VXORPS Z23, Z23, Z23
+	MOVQ   ahead+64(FP), R10
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R10)
 	VPMOVSXBW    (R8), Z24
 	VPMOVSXBW    (R8)(R9*1), Z25
 	VPBROADCASTD (CX), Z26
@@ -25899,6 +26317,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000040, R8
+	ADDQ         $0x00000040, R10
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26009,26 +26428,30 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz1x16(SB), NOSPLIT, $0-64
+// func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz1x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), DX
 	VXORPS Z0, Z0, Z0
+	MOVQ   ahead+64(FP), BX
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Z1
 	VPBROADCASTD (CX), Z2
 	VPDPBUSD     Z1, Z2, Z0
+	PREFETCHT1   64(BX)
 	VMOVUPS      64(DX), Z1
 	VPBROADCASTD 4(CX), Z2
 	VPDPBUSD     Z1, Z2, Z0
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26046,24 +26469,27 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz2x16(SB), NOSPLIT, $0-64
+// func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz2x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
 	MOVQ   b+32(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Z2
 	VPBROADCASTD (CX), Z3
 	VPDPBUSD     Z2, Z3, Z0
 	VPBROADCASTD (CX)(DX*1), Z3
 	VPDPBUSD     Z2, Z3, Z1
+	PREFETCHT1   64(SI)
 	VMOVUPS      64(BX), Z2
 	VPBROADCASTD 4(CX), Z3
 	VPDPBUSD     Z2, Z3, Z0
@@ -26071,6 +26497,7 @@ two:
 	VPDPBUSD     Z2, Z3, Z1
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26092,9 +26519,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz3x16(SB), NOSPLIT, $0-64
+// func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz3x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26102,10 +26529,12 @@ TEXT ·vnniz3x16(SB), NOSPLIT, $0-64
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Z3
 	VPBROADCASTD (CX), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -26113,6 +26542,7 @@ two:
 	VPDPBUSD     Z3, Z4, Z1
 	VPBROADCASTD (CX)(DX*2), Z4
 	VPDPBUSD     Z3, Z4, Z2
+	PREFETCHT1   64(SI)
 	VMOVUPS      64(BX), Z3
 	VPBROADCASTD 4(CX), Z4
 	VPDPBUSD     Z3, Z4, Z0
@@ -26122,6 +26552,7 @@ two:
 	VPDPBUSD     Z3, Z4, Z2
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26147,9 +26578,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz4x16(SB), NOSPLIT, $0-64
+// func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz4x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26160,10 +26591,12 @@ TEXT ·vnniz4x16(SB), NOSPLIT, $0-64
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (SI), Z4
 	VPBROADCASTD (CX), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -26173,6 +26606,7 @@ two:
 	VPDPBUSD     Z4, Z5, Z2
 	VPBROADCASTD (BX), Z5
 	VPDPBUSD     Z4, Z5, Z3
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(SI), Z4
 	VPBROADCASTD 4(CX), Z5
 	VPDPBUSD     Z4, Z5, Z0
@@ -26185,6 +26619,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26214,9 +26649,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz5x16(SB), NOSPLIT, $0-64
+// func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz5x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26228,10 +26663,12 @@ TEXT ·vnniz5x16(SB), NOSPLIT, $0-64
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (SI), Z5
 	VPBROADCASTD (CX), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -26243,6 +26680,7 @@ two:
 	VPDPBUSD     Z5, Z6, Z3
 	VPBROADCASTD (BX)(DX*1), Z6
 	VPDPBUSD     Z5, Z6, Z4
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(SI), Z5
 	VPBROADCASTD 4(CX), Z6
 	VPDPBUSD     Z5, Z6, Z0
@@ -26257,6 +26695,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26290,9 +26729,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz6x16(SB), NOSPLIT, $0-64
+// func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz6x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26305,10 +26744,12 @@ TEXT ·vnniz6x16(SB), NOSPLIT, $0-64
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (SI), Z6
 	VPBROADCASTD (CX), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -26322,6 +26763,7 @@ two:
 	VPDPBUSD     Z6, Z7, Z4
 	VPBROADCASTD (BX)(DX*2), Z7
 	VPDPBUSD     Z6, Z7, Z5
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(SI), Z6
 	VPBROADCASTD 4(CX), Z7
 	VPDPBUSD     Z6, Z7, Z0
@@ -26338,6 +26780,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26375,9 +26818,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz7x16(SB), NOSPLIT, $0-64
+// func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz7x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26392,10 +26835,12 @@ TEXT ·vnniz7x16(SB), NOSPLIT, $0-64
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (DI), Z7
 	VPBROADCASTD (CX), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -26411,6 +26856,7 @@ two:
 	VPDPBUSD     Z7, Z8, Z5
 	VPBROADCASTD (SI), Z8
 	VPDPBUSD     Z7, Z8, Z6
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(DI), Z7
 	VPBROADCASTD 4(CX), Z8
 	VPDPBUSD     Z7, Z8, Z0
@@ -26430,6 +26876,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26471,9 +26918,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz8x16(SB), NOSPLIT, $0-64
+// func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz8x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26489,10 +26936,12 @@ TEXT ·vnniz8x16(SB), NOSPLIT, $0-64
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (DI), Z8
 	VPBROADCASTD (CX), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -26510,6 +26959,7 @@ two:
 	VPDPBUSD     Z8, Z9, Z6
 	VPBROADCASTD (SI)(DX*1), Z9
 	VPDPBUSD     Z8, Z9, Z7
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(DI), Z8
 	VPBROADCASTD 4(CX), Z9
 	VPDPBUSD     Z8, Z9, Z0
@@ -26531,6 +26981,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26576,9 +27027,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz9x16(SB), NOSPLIT, $0-64
+// func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz9x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26595,10 +27046,12 @@ TEXT ·vnniz9x16(SB), NOSPLIT, $0-64
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (DI), Z9
 	VPBROADCASTD (CX), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -26618,6 +27071,7 @@ two:
 	VPDPBUSD     Z9, Z10, Z7
 	VPBROADCASTD (SI)(DX*2), Z10
 	VPDPBUSD     Z9, Z10, Z8
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(DI), Z9
 	VPBROADCASTD 4(CX), Z10
 	VPDPBUSD     Z9, Z10, Z0
@@ -26641,6 +27095,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26690,9 +27145,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz10x16(SB), NOSPLIT, $0-64
+// func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz10x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26711,10 +27166,12 @@ TEXT ·vnniz10x16(SB), NOSPLIT, $0-64
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VMOVUPS      (R8), Z10
 	VPBROADCASTD (CX), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -26736,6 +27193,7 @@ two:
 	VPDPBUSD     Z10, Z11, Z8
 	VPBROADCASTD (BX), Z11
 	VPDPBUSD     Z10, Z11, Z9
+	PREFETCHT1   64(R9)
 	VMOVUPS      64(R8), Z10
 	VPBROADCASTD 4(CX), Z11
 	VPDPBUSD     Z10, Z11, Z0
@@ -26762,6 +27220,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26815,9 +27274,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz11x16(SB), NOSPLIT, $0-64
+// func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz11x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26837,10 +27296,12 @@ TEXT ·vnniz11x16(SB), NOSPLIT, $0-64
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VMOVUPS      (R8), Z11
 	VPBROADCASTD (CX), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -26864,6 +27325,7 @@ two:
 	VPDPBUSD     Z11, Z12, Z9
 	VPBROADCASTD (BX)(DX*1), Z12
 	VPDPBUSD     Z11, Z12, Z10
+	PREFETCHT1   64(R9)
 	VMOVUPS      64(R8), Z11
 	VPBROADCASTD 4(CX), Z12
 	VPDPBUSD     Z11, Z12, Z0
@@ -26892,6 +27354,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -26949,9 +27412,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz12x16(SB), NOSPLIT, $0-64
+// func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz12x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -26972,10 +27435,12 @@ TEXT ·vnniz12x16(SB), NOSPLIT, $0-64
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VMOVUPS      (R8), Z12
 	VPBROADCASTD (CX), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -27001,6 +27466,7 @@ two:
 	VPDPBUSD     Z12, Z13, Z10
 	VPBROADCASTD (BX)(DX*2), Z13
 	VPDPBUSD     Z12, Z13, Z11
+	PREFETCHT1   64(R9)
 	VMOVUPS      64(R8), Z12
 	VPBROADCASTD 4(CX), Z13
 	VPDPBUSD     Z12, Z13, Z0
@@ -27031,6 +27497,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27092,9 +27559,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz1x32(SB), NOSPLIT, $0-64
+// func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz1x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27102,15 +27569,18 @@ TEXT ·vnniz1x32(SB), NOSPLIT, $0-64
 	MOVQ   ps+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
+	MOVQ   ahead+64(FP), SI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (SI)
 	VMOVUPS      (DX), Z2
 	VMOVUPS      (DX)(BX*1), Z3
 	VPBROADCASTD (CX), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
+	PREFETCHT1   64(SI)
 	VMOVUPS      64(DX), Z2
 	VMOVUPS      64(DX)(BX*1), Z3
 	VPBROADCASTD 4(CX), Z4
@@ -27118,6 +27588,7 @@ two:
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, SI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27138,9 +27609,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz2x32(SB), NOSPLIT, $0-64
+// func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz2x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27150,10 +27621,12 @@ TEXT ·vnniz2x32(SB), NOSPLIT, $0-64
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (BX), Z4
 	VMOVUPS      (BX)(SI*1), Z5
 	VPBROADCASTD (CX), Z6
@@ -27162,6 +27635,7 @@ two:
 	VPBROADCASTD (CX)(DX*1), Z6
 	VPDPBUSD     Z4, Z6, Z2
 	VPDPBUSD     Z5, Z6, Z3
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(BX), Z4
 	VMOVUPS      64(BX)(SI*1), Z5
 	VPBROADCASTD 4(CX), Z6
@@ -27172,6 +27646,7 @@ two:
 	VPDPBUSD     Z5, Z6, Z3
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27198,9 +27673,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz3x32(SB), NOSPLIT, $0-64
+// func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz3x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27212,10 +27687,12 @@ TEXT ·vnniz3x32(SB), NOSPLIT, $0-64
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (BX), Z6
 	VMOVUPS      (BX)(SI*1), Z7
 	VPBROADCASTD (CX), Z8
@@ -27227,6 +27704,7 @@ two:
 	VPBROADCASTD (CX)(DX*2), Z8
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(BX), Z6
 	VMOVUPS      64(BX)(SI*1), Z7
 	VPBROADCASTD 4(CX), Z8
@@ -27240,6 +27718,7 @@ two:
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27272,9 +27751,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz4x32(SB), NOSPLIT, $0-64
+// func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz4x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27290,10 +27769,12 @@ TEXT ·vnniz4x32(SB), NOSPLIT, $0-64
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (SI), Z8
 	VMOVUPS      (SI)(DI*1), Z9
 	VPBROADCASTD (CX), Z10
@@ -27308,6 +27789,7 @@ two:
 	VPBROADCASTD (BX), Z10
 	VPDPBUSD     Z8, Z10, Z6
 	VPDPBUSD     Z9, Z10, Z7
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(SI), Z8
 	VMOVUPS      64(SI)(DI*1), Z9
 	VPBROADCASTD 4(CX), Z10
@@ -27325,6 +27807,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27363,9 +27846,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz5x32(SB), NOSPLIT, $0-64
+// func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz5x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27383,10 +27866,12 @@ TEXT ·vnniz5x32(SB), NOSPLIT, $0-64
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (SI), Z10
 	VMOVUPS      (SI)(DI*1), Z11
 	VPBROADCASTD (CX), Z12
@@ -27404,6 +27889,7 @@ two:
 	VPBROADCASTD (BX)(DX*1), Z12
 	VPDPBUSD     Z10, Z12, Z8
 	VPDPBUSD     Z11, Z12, Z9
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(SI), Z10
 	VMOVUPS      64(SI)(DI*1), Z11
 	VPBROADCASTD 4(CX), Z12
@@ -27424,6 +27910,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27468,9 +27955,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz6x32(SB), NOSPLIT, $0-64
+// func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz6x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27490,10 +27977,12 @@ TEXT ·vnniz6x32(SB), NOSPLIT, $0-64
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (SI), Z12
 	VMOVUPS      (SI)(DI*1), Z13
 	VPBROADCASTD (CX), Z14
@@ -27514,6 +28003,7 @@ two:
 	VPBROADCASTD (BX)(DX*2), Z14
 	VPDPBUSD     Z12, Z14, Z10
 	VPDPBUSD     Z13, Z14, Z11
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(SI), Z12
 	VMOVUPS      64(SI)(DI*1), Z13
 	VPBROADCASTD 4(CX), Z14
@@ -27537,6 +28027,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27587,9 +28078,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz7x32(SB), NOSPLIT, $0-64
+// func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz7x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27612,10 +28103,12 @@ TEXT ·vnniz7x32(SB), NOSPLIT, $0-64
 	VXORPS Z11, Z11, Z11
 	VXORPS Z12, Z12, Z12
 	VXORPS Z13, Z13, Z13
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Z14
 	VMOVUPS      (DI)(R8*1), Z15
 	VPBROADCASTD (CX), Z16
@@ -27639,6 +28132,7 @@ two:
 	VPBROADCASTD (SI), Z16
 	VPDPBUSD     Z14, Z16, Z12
 	VPDPBUSD     Z15, Z16, Z13
+	PREFETCHT1   64(R9)
 	VMOVUPS      64(DI), Z14
 	VMOVUPS      64(DI)(R8*1), Z15
 	VPBROADCASTD 4(CX), Z16
@@ -27666,6 +28160,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27722,9 +28217,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz8x32(SB), NOSPLIT, $0-64
+// func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz8x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27749,10 +28244,12 @@ TEXT ·vnniz8x32(SB), NOSPLIT, $0-64
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Z16
 	VMOVUPS      (DI)(R8*1), Z17
 	VPBROADCASTD (CX), Z18
@@ -27779,6 +28276,7 @@ two:
 	VPBROADCASTD (SI)(DX*1), Z18
 	VPDPBUSD     Z16, Z18, Z14
 	VPDPBUSD     Z17, Z18, Z15
+	PREFETCHT1   64(R9)
 	VMOVUPS      64(DI), Z16
 	VMOVUPS      64(DI)(R8*1), Z17
 	VPBROADCASTD 4(CX), Z18
@@ -27809,6 +28307,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -27871,9 +28370,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz9x32(SB), NOSPLIT, $0-64
+// func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz9x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -27900,10 +28399,12 @@ TEXT ·vnniz9x32(SB), NOSPLIT, $0-64
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VMOVUPS      (DI), Z18
 	VMOVUPS      (DI)(R8*1), Z19
 	VPBROADCASTD (CX), Z20
@@ -27933,6 +28434,7 @@ two:
 	VPBROADCASTD (SI)(DX*2), Z20
 	VPDPBUSD     Z18, Z20, Z16
 	VPDPBUSD     Z19, Z20, Z17
+	PREFETCHT1   64(R9)
 	VMOVUPS      64(DI), Z18
 	VMOVUPS      64(DI)(R8*1), Z19
 	VPBROADCASTD 4(CX), Z20
@@ -27966,6 +28468,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x08, SI
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -28034,9 +28537,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz10x32(SB), NOSPLIT, $0-64
+// func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz10x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -28066,10 +28569,12 @@ TEXT ·vnniz10x32(SB), NOSPLIT, $0-64
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
+	MOVQ   ahead+64(FP), R10
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R10)
 	VMOVUPS      (R8), Z20
 	VMOVUPS      (R8)(R9*1), Z21
 	VPBROADCASTD (CX), Z22
@@ -28102,6 +28607,7 @@ two:
 	VPBROADCASTD (BX), Z22
 	VPDPBUSD     Z20, Z22, Z18
 	VPDPBUSD     Z21, Z22, Z19
+	PREFETCHT1   64(R10)
 	VMOVUPS      64(R8), Z20
 	VMOVUPS      64(R8)(R9*1), Z21
 	VPBROADCASTD 4(CX), Z22
@@ -28139,6 +28645,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -28213,9 +28720,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz11x32(SB), NOSPLIT, $0-64
+// func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz11x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -28247,10 +28754,12 @@ TEXT ·vnniz11x32(SB), NOSPLIT, $0-64
 	VXORPS Z19, Z19, Z19
 	VXORPS Z20, Z20, Z20
 	VXORPS Z21, Z21, Z21
+	MOVQ   ahead+64(FP), R10
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R10)
 	VMOVUPS      (R8), Z22
 	VMOVUPS      (R8)(R9*1), Z23
 	VPBROADCASTD (CX), Z24
@@ -28286,6 +28795,7 @@ two:
 	VPBROADCASTD (BX)(DX*1), Z24
 	VPDPBUSD     Z22, Z24, Z20
 	VPDPBUSD     Z23, Z24, Z21
+	PREFETCHT1   64(R10)
 	VMOVUPS      64(R8), Z22
 	VMOVUPS      64(R8)(R9*1), Z23
 	VPBROADCASTD 4(CX), Z24
@@ -28326,6 +28836,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -28406,9 +28917,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz12x32(SB), NOSPLIT, $0-64
+// func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz12x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -28442,10 +28953,12 @@ TEXT ·vnniz12x32(SB), NOSPLIT, $0-64
 	VXORPS Z21, Z21, Z21
 	VXORPS Z22, Z22, Z22
 	VXORPS Z23, Z23, Z23
+	MOVQ   ahead+64(FP), R10
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R10)
 	VMOVUPS      (R8), Z24
 	VMOVUPS      (R8)(R9*1), Z25
 	VPBROADCASTD (CX), Z26
@@ -28484,6 +28997,7 @@ two:
 	VPBROADCASTD (BX)(DX*2), Z26
 	VPDPBUSD     Z24, Z26, Z22
 	VPDPBUSD     Z25, Z26, Z23
+	PREFETCHT1   64(R10)
 	VMOVUPS      64(R8), Z24
 	VMOVUPS      64(R8)(R9*1), Z25
 	VPBROADCASTD 4(CX), Z26
@@ -28527,6 +29041,7 @@ two:
 	ADDQ         $0x08, DI
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R10
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -28613,9 +29128,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz1x64(SB), NOSPLIT, $0-64
+// func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz1x64(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -28627,10 +29142,12 @@ TEXT ·vnniz1x64(SB), NOSPLIT, $0-64
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
+	MOVQ   ahead+64(FP), DI
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (DI)
 	VMOVUPS      (DX), Z4
 	VMOVUPS      (DX)(BX*1), Z5
 	VMOVUPS      (DX)(BX*2), Z6
@@ -28640,6 +29157,7 @@ two:
 	VPDPBUSD     Z5, Z8, Z1
 	VPDPBUSD     Z6, Z8, Z2
 	VPDPBUSD     Z7, Z8, Z3
+	PREFETCHT1   64(DI)
 	VMOVUPS      64(DX), Z4
 	VMOVUPS      64(DX)(BX*1), Z5
 	VMOVUPS      64(DX)(BX*2), Z6
@@ -28652,6 +29170,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, DX
 	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000080, DI
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -28678,9 +29197,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz2x64(SB), NOSPLIT, $0-64
+// func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz2x64(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -28696,10 +29215,12 @@ TEXT ·vnniz2x64(SB), NOSPLIT, $0-64
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (BX), Z8
 	VMOVUPS      (BX)(SI*1), Z9
 	VMOVUPS      (BX)(SI*2), Z10
@@ -28714,6 +29235,7 @@ two:
 	VPDPBUSD     Z9, Z12, Z5
 	VPDPBUSD     Z10, Z12, Z6
 	VPDPBUSD     Z11, Z12, Z7
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(BX), Z8
 	VMOVUPS      64(BX)(SI*1), Z9
 	VMOVUPS      64(BX)(SI*2), Z10
@@ -28731,6 +29253,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -28767,9 +29290,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz3x64(SB), NOSPLIT, $0-64
+// func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz3x64(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -28789,10 +29312,12 @@ TEXT ·vnniz3x64(SB), NOSPLIT, $0-64
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
+	MOVQ   ahead+64(FP), R8
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R8)
 	VMOVUPS      (BX), Z12
 	VMOVUPS      (BX)(SI*1), Z13
 	VMOVUPS      (BX)(SI*2), Z14
@@ -28812,6 +29337,7 @@ two:
 	VPDPBUSD     Z13, Z16, Z9
 	VPDPBUSD     Z14, Z16, Z10
 	VPDPBUSD     Z15, Z16, Z11
+	PREFETCHT1   64(R8)
 	VMOVUPS      64(BX), Z12
 	VMOVUPS      64(BX)(SI*1), Z13
 	VMOVUPS      64(BX)(SI*2), Z14
@@ -28834,6 +29360,7 @@ two:
 	ADDQ         $0x08, CX
 	ADDQ         $0x00000080, BX
 	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -28880,9 +29407,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI
-TEXT ·vnniz4x64(SB), NOSPLIT, $0-64
+// func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VNNI, MMX+
+TEXT ·vnniz4x64(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   lda+24(FP), DX
@@ -28908,10 +29435,12 @@ TEXT ·vnniz4x64(SB), NOSPLIT, $0-64
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
+	MOVQ   ahead+64(FP), R9
 	SUBQ   $0x02, AX
 	JL     rest
 
 two:
+	PREFETCHT1   (R9)
 	VMOVUPS      (SI), Z16
 	VMOVUPS      (SI)(DI*1), Z17
 	VMOVUPS      (SI)(DI*2), Z18
@@ -28936,6 +29465,7 @@ two:
 	VPDPBUSD     Z17, Z20, Z13
 	VPDPBUSD     Z18, Z20, Z14
 	VPDPBUSD     Z19, Z20, Z15
+	PREFETCHT1   64(R9)
 	VMOVUPS      64(SI), Z16
 	VMOVUPS      64(SI)(DI*1), Z17
 	VMOVUPS      64(SI)(DI*2), Z18
@@ -28964,6 +29494,7 @@ two:
 	ADDQ         $0x08, BX
 	ADDQ         $0x00000080, SI
 	ADDQ         $0x00000080, R8
+	ADDQ         $0x00000080, R9
 	SUBQ         $0x02, AX
 	JGE          two
 
@@ -29971,6 +30502,26 @@ vectors:
 	VMOVUPS      Z4, K1, (SI)(R8*1)
 
 done:
+	VZEROUPPER
+	RET
+
+// func scaleBytesAVX2(y *float32, x *int8, n int, scale float32)
+// Requires: AVX, AVX2
+TEXT ·scaleBytesAVX2(SB), NOSPLIT, $0-28
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS scale+24(FP), Y0
+
+step:
+	VPMOVSXBD (CX), Y1
+	VCVTDQ2PS Y1, Y1
+	VMULPS    Y0, Y1, Y1
+	VMOVUPS   Y1, (AX)
+	ADDQ      $0x08, CX
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, DX
+	JNZ       step
 	VZEROUPPER
 	RET
 

@@ -29,9 +29,17 @@ func Pack(transB bool, k, n int, b []float32, ldb int) *Packed {
 // GemmPacked computes C[m,n] = act(A[m,k]·B + bias[n]); bias may be nil. Row i
 // of the result depends on row i of A only, and has the same bits for every m.
 func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act, c []float32, ldc int) {
+	if t := packedTask(m, a, lda, b, bias, act, c, ldc); t != nil {
+		t.launch(true)
+		gemmTasks.put(t)
+	}
+}
+
+// packedTask is the product with a packed weight, nil where nothing is multiplied.
+func packedTask(m int, a []float32, lda int, b *Packed, bias []float32, act Act, c []float32, ldc int) *gemmTask {
 	k, n := b.k, b.n
 	if !startPacked(m, n, k, a, lda, bias, act, c, ldc) {
-		return
+		return nil
 	}
 	t := gemmTasks.get()
 	*t = gemmTask{
@@ -39,8 +47,7 @@ func GemmPacked(m int, a []float32, lda int, b *Packed, bias []float32, act Act,
 		c: c, ldc: ldc, m: m, n: n, k: k, p1: k, alpha: 1,
 		bias: bias, act: act, epilogue: bias != nil || act != ActNone,
 	}
-	t.launch(true)
-	gemmTasks.put(t)
+	return t
 }
 
 // startPacked checks the sizes of a product with a packed weight, and reports

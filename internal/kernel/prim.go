@@ -270,6 +270,13 @@ func dequantizeGo(y []float32, acc, sums []int32, scale []float32, z, c int32) {
 	}
 }
 
+// scaleBytesGo sets y = scale·x.
+func scaleBytesGo(y []float32, x []int8, scale float32) {
+	for i := range y {
+		y[i] = float32(x[i]) * scale
+	}
+}
+
 // finishSumsGo sets y = act(float(acc - z·sums - c)·scale + bias).
 func finishSumsGo(act Act, y []float32, acc, sums []int32, scale, bias []float32, z, c int32) {
 	dequantizeGo(y, acc, sums, scale, z, c)

@@ -108,8 +108,8 @@ func panelBases(b GPVirtual, panels int) (ps, b3 GPVirtual) {
 
 func microKernel(w width, h, panels int) {
 	name := fmt.Sprintf("micro%s%dx%d", w.suffix, h, 16*panels)
-	function(name, "func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64)",
-		fmt.Sprintf("computes C[%d,%d] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes\nfrom a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q\nbytes in, row i of C ldc·i. C is not read when beta is 0. The %d-byte form\nwrites only the columns that mask names.", h, 16*panels, 64))
+	function(name, "func(k int, a, a2 *float32, rs, cs int, b *float32, bs, ps int, c *float32, ldc int, alpha, beta float32, mask uint64, ahead *float32)",
+		fmt.Sprintf("computes C[%d,%d] = alpha·A·B + beta·C. Element (i,p) of A is rs·i + cs·p bytes\nfrom a, from the seventh row on from a2; row p of panel q of B is bs·p + ps·q\nbytes in, row i of C ldc·i. C is not read when beta is 0. The %d-byte form\nwrites only the columns that mask names. The k cache lines from ahead on are\nasked for.", h, 16*panels, 64))
 	k, a, rs, cs := pointer("k"), pointer("a"), pointer("rs"), pointer("cs")
 	bases := rowBases(h, a, rs, func() GPVirtual { return pointer("a2") })
 	b, bs := pointer("b"), pointer("bs")
@@ -120,6 +120,7 @@ func microKernel(w width, h, panels int) {
 		acc[i] = w.zero()
 	}
 	prefetchC(h, panels)
+	ahead := pointer("ahead")
 
 	step := func() {
 		var row []VecVirtual
@@ -155,9 +156,11 @@ func microKernel(w width, h, panels int) {
 	SUBQ(Imm(uint64(unroll)), k)
 	JL(LabelRef("rest"))
 	Label("several")
-	for range unroll {
+	for u := range unroll {
+		PREFETCHT1(Mem{Base: ahead, Disp: 64 * u})
 		step()
 	}
+	ADDQ(U32(uint32(64*unroll)), ahead)
 	SUBQ(Imm(uint64(unroll)), k)
 	JGE(LabelRef("several"))
 	Label("rest")

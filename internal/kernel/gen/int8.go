@@ -34,6 +34,7 @@ func int8Kernels() {
 	}
 	dequantize()
 	finishSums()
+	scaleBytes()
 	widen()
 	sumBytes()
 	quantize()
@@ -58,8 +59,8 @@ func int8Kernels() {
 // emit writes the kernel of h rows and so many panels. Both halves of a row of
 // each panel stay in registers while all rows of A run over them.
 func (w integerKernel) emit(h, panels int) {
-	function(fmt.Sprintf("%s%dx%d", w.name, h, 16*panels), "func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int)",
-		fmt.Sprintf("computes C[%d,%d] = A·B over k > 0 groups of interleaved rows of panels that\nare ps bytes apart; rows of A are lda bytes apart from a, from the seventh on\nfrom a2, and rows of C ldc bytes.", h, 16*panels))
+	function(fmt.Sprintf("%s%dx%d", w.name, h, 16*panels), "func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)",
+		fmt.Sprintf("computes C[%d,%d] = A·B over k > 0 groups of interleaved rows of panels that\nare ps bytes apart; rows of A are lda bytes apart from a, from the seventh on\nfrom a2, and rows of C ldc bytes.\nAs many bytes as a panel has are asked for from ahead on.", h, 16*panels))
 	k, a, lda := pointer("k"), pointer("a"), pointer("lda")
 	bases := rowBases(h, a, lda, func() GPVirtual { return pointer("a2") })
 	b := pointer("b")
@@ -115,12 +116,18 @@ func (w integerKernel) emit(h, panels int) {
 			ADDQ(U32(uint32(size*w.columns*u)), b3)
 		}
 	}
+	ahead, line := pointer("ahead"), size*w.columns // bytes of a panel in a step
 	SUBQ(Imm(2), k)
 	JL(LabelRef("rest"))
 	Label("two")
+	PREFETCHT1(Mem{Base: ahead})
 	step(0)
+	if line == 64 {
+		PREFETCHT1(Mem{Base: ahead, Disp: 64})
+	}
 	step(1)
 	advance(2)
+	ADDQ(U32(uint32(2*line)), ahead)
 	SUBQ(Imm(2), k)
 	JGE(LabelRef("two"))
 	Label("rest")
@@ -182,6 +189,23 @@ func finishSums() {
 			finish()
 		})
 	}
+}
+
+// scaleBytes is a row of a table of 8-bit numbers.
+func scaleBytes() {
+	function("scaleBytesAVX2", "func(y *float32, x *int8, n int, scale float32)", "sets y = scale·x over n elements, a multiple of 8, not 0.")
+	y, x, n, scale := pointer("y"), pointer("x"), pointer("n"), scalar("scale")
+	Label("step")
+	v := YMM()
+	VPMOVSXBD(Mem{Base: x}, v)
+	VCVTDQ2PS(v, v)
+	VMULPS(scale, v, v)
+	VMOVUPS(v, Mem{Base: y})
+	ADDQ(Imm(8), x)
+	ADDQ(Imm(32), y)
+	SUBQ(Imm(8), n)
+	JNZ(LabelRef("step"))
+	finish()
 }
 
 func sumBytes() {

@@ -10,12 +10,14 @@ func one(y VecVirtual) []VecVirtual { return []VecVirtual{y} }
 
 // plainLoops writes the elementwise loops without functions.
 func plainLoops() {
-	function("addAVX2", "func(dst, a, b *float32, n int)", "sets dst = a + b.")
-	loop{in: []string{"a", "b"}, out: []string{"dst"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-		VADDPS(in[1], in[0], in[0])
-		return in[:1]
-	}}.emit()
-	finish()
+	both(func(suffix string) {
+		function("add"+suffix, "func(dst, a, b *float32, n int)", "sets dst = a + b.")
+		loop{in: []string{"a", "b"}, out: []string{"dst"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+			VADDPS(in[1], in[0], in[0])
+			return in[:1]
+		}}.emit()
+		finish()
+	})
 
 	function("mulAVX2", "func(dst, a, b *float32, n int)", "sets dst = a·b.")
 	loop{in: []string{"a", "b"}, out: []string{"dst"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
@@ -179,6 +181,18 @@ func reductions() {
 	VADDSD(acc[1].AsX(), acc[0].AsX(), acc[0].AsX())
 	result(acc[0])
 
+	wideReduction("sumAVX512", "func(x *float32, n int) float32", "is sumAVX2, to the bit.", nil, func(v, acc VecVirtual, _ Op, _ VecVirtual) {
+		VADDPS(v, acc, acc)
+	})
+	wideReduction("squaredDiffAVX512", "func(x *float32, n int, mean float32) float32", "is squaredDiffAVX2, to the bit.", []string{"mean"}, func(v, acc VecVirtual, mask Op, mean VecVirtual) {
+		if mask != nil {
+			VSUBPS_Z(mean, v, mask, v)
+		} else {
+			VSUBPS(mean, v, v)
+		}
+		VFMADD231PS(v, v, acc)
+	})
+
 	lowest := constantBits(0xff800000) // -Inf
 	fill := func(n int) []VecVirtual {
 		acc := make([]VecVirtual, n)
@@ -209,4 +223,46 @@ func reductions() {
 	Store(reduce(low, minimum).AsX(), ReturnIndex(0))
 	Store(reduce(high, maximum).AsX(), ReturnIndex(1))
 	finish()
+}
+
+// wideReduction writes a reduction of four sums of 8 as two of 16, which hold the
+// same numbers: what is left of 32 elements goes to the first of the four, 8 at a
+// time, as there.
+func wideReduction(name, signature, doc string, scalars []string, body func(v, acc VecVirtual, mask Op, arg VecVirtual)) {
+	cur = zmm
+	function(name, signature, doc)
+	x, n := pointer("x"), pointer("n")
+	var arg VecVirtual
+	for _, s := range scalars {
+		arg = scalar(s)
+	}
+	acc := zeros(2)
+	SUBQ(Imm(32), n)
+	JL(LabelRef("rest"))
+	Label("wide")
+	for i := range acc {
+		body(load(Mem{Base: x, Disp: 64 * i}), acc[i], nil, arg)
+	}
+	ADDQ(U32(128), x)
+	SUBQ(Imm(32), n)
+	JGE(LabelRef("wide"))
+	Label("rest")
+	ADDQ(Imm(32), n)
+	JZ(LabelRef("summed"))
+	Label("eight")
+	some, v := GP64(), reg()
+	MOVQ(U32(8), some)
+	CMPQ(n, some)
+	CMOVQLT(n, some)
+	mask := firstLanes(some)
+	VMOVUPS_Z(Mem{Base: x}, mask, v)
+	body(v, acc[0], mask, arg)
+	ADDQ(Imm(32), x)
+	SUBQ(Imm(8), n)
+	JG(LabelRef("eight"))
+	Label("summed")
+	VADDPS(acc[1], acc[0], acc[0])
+	Store(reduceWide(acc[0], add).AsX(), ReturnIndex(0))
+	finish()
+	cur = ymm
 }
