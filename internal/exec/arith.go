@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -44,6 +45,15 @@ func addRow[T number](dst, a, b []T, sa, sb int) {
 	default:
 		fill(dst, a[0]+b[0])
 	}
+}
+
+// addFloats is addRow in the kernel's vectors.
+func addFloats(dst, a, b []float32, sa, sb int) {
+	if sa == 1 && sb == 1 {
+		kernel.Add(dst, a, b)
+		return
+	}
+	addRow(dst, a, b, sa, sb)
 }
 
 func subRow[T number](dst, a, b []T, sa, sb int) {
@@ -171,7 +181,7 @@ func remainder[T int64 | int32 | int8 | uint8](x, y T) T { return x % y }
 func fmod[T float32 | float64](x, y T) T { return T(math.Mod(float64(x), float64(y))) }
 
 func addOp() binaryOp {
-	return binaryOp{f32: addRow[float32], f64: addRow[float64], i64: addRow[int64], i32: addRow[int32], u8: addRow[uint8], i8: addRow[int8]}
+	return binaryOp{f32: addFloats, f64: addRow[float64], i64: addRow[int64], i32: addRow[int32], u8: addRow[uint8], i8: addRow[int8]}
 }
 
 func subOp() binaryOp {

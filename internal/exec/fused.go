@@ -13,7 +13,11 @@ func actOf(n *onnx.Node) (kernel.Act, error) {
 	if a == nil {
 		return kernel.ActNone, nil
 	}
-	switch string(a.String) {
+	return actNamed(a.String)
+}
+
+func actNamed(name []byte) (kernel.Act, error) {
+	switch string(name) {
 	case "":
 		return kernel.ActNone, nil
 	case "gelu":
@@ -25,7 +29,7 @@ func actOf(n *onnx.Node) (kernel.Act, error) {
 	case "tanh":
 		return kernel.ActTanh, nil
 	default:
-		return 0, fmt.Errorf("activation %q is unknown", a.String)
+		return 0, fmt.Errorf("activation %q is unknown", name)
 	}
 }
 

@@ -75,6 +75,25 @@ func (t *gatherTask) Run(lo, hi int) {
 	}
 }
 
+// gatherBytes takes rows of an int8 table [V,n], each times its scale [V,1].
+func gatherBytes(c *call) error {
+	table, scale := c.in[0], c.in[1]
+	if table.Type != onnx.Int8 || scale.Type != onnx.Float || len(table.Shape) != 2 || scale.Len() != table.Shape[0] {
+		return fmt.Errorf("a table of %s %v and scales of %s %v; int8 rows and a float for each are needed", typeName(table.Type), table.Shape, typeName(scale.Type), scale.Shape)
+	}
+	n := table.Shape[1]
+	ids, err := c.indices(2, table.Shape[0])
+	if err != nil {
+		return err
+	}
+	out, err := c.output(0, onnx.Float, append(append(c.newShape(len(c.in[2].Shape) + 1)[:0], c.in[2].Shape...), n)...)
+	if err != nil {
+		return err
+	}
+	kernel.GatherBytes(out.F32, table.I8, scale.F32, n, ids)
+	return nil
+}
+
 func gatherElements(c *call) error {
 	x, idx := c.in[0], c.in[1]
 	d, err := axis(c.node.Int("axis", 0), len(x.Shape))

@@ -105,19 +105,24 @@ func (c *call) unsigned(x, zero *Tensor) (q []uint8, z uint8, scratch *Tensor, e
 // prepare8 packs constant weight w and zero point z (input numbers).
 func prepare8(w, z int, trans string) func(*compiler, *step) (any, error) {
 	return func(p *compiler, st *step) (any, error) {
-		weight, ok := p.constant(st, w)
-		zero, okz := p.constant(st, z)
-		if !ok || !okz || weight == nil || len(weight.Shape) != 2 {
-			return nil, nil
-		}
-		turn := trans != "" && st.node.Int(trans, 0) != 0
-		packed, err := p.once(st, w, "int8", turn, func() (any, error) { return packWeights8(weight, zero, turn) }, z)
-		if err != nil {
-			return nil, err
-		}
-		p.take(st, w)
-		return packed, nil
+		return p.pack8(st, w, z, trans != "" && st.node.Int(trans, 0) != 0)
 	}
+}
+
+// pack8 packs weight w and zero point z of a step (input numbers), nil where they
+// are no constants.
+func (p *compiler) pack8(st *step, w, z int, trans bool) (any, error) {
+	weight, ok := p.constant(st, w)
+	zero, okz := p.constant(st, z)
+	if !ok || !okz || weight == nil || len(weight.Shape) != 2 {
+		return nil, nil
+	}
+	packed, err := p.once(st, w, "int8", trans, func() (any, error) { return packWeights8(weight, zero, trans) }, z)
+	if err != nil {
+		return nil, err
+	}
+	p.take(st, w)
+	return packed, nil
 }
 
 // weights returns the prepacked weight, or packs inputs w and z now.
@@ -206,8 +211,12 @@ func (c *call) columnScale(xs, ws *Tensor, n int) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range scale.F32 {
-		scale.F32[i] = xs.F32[0] * ws.F32[min(i, len(ws.F32)-1)]
+	if s := xs.F32[0]; ws.Len() == n {
+		for i, w := range ws.F32[:n] {
+			scale.F32[i] = s * w
+		}
+	} else {
+		fill(scale.F32, s*ws.F32[0])
 	}
 	return scale, nil
 }

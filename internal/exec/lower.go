@@ -16,6 +16,8 @@ import (
 //     becomes an IntegerLinear of the quantized values: the same result but
 //     for float rounding, since (q − z)·s factors out of the sum;
 //   - com.microsoft's DynamicQuantizeMatMul and MatMulIntegerToFloat likewise;
+//   - the product of an 8-bit table's rows, cast to float, and of their scales
+//     becomes a GatherBytes;
 //   - a QuantizeLinear becomes the operator before it where that runs on
 //     integers; see quantizedResult.
 type lowering struct {
@@ -60,6 +62,8 @@ func (l *lowering) node(n *onnx.Node) *onnx.Node {
 		return l.dynamic(n, [4]int{1, 2, 3, 4})
 	case n.Domain == msDomain && n.Op == "MatMulIntegerToFloat":
 		return integerNode(n, input(n, 0), input(n, 2), input(n, 4), input(n, 1), input(n, 3), input(n, 5), input(n, 6))
+	case defaultDomain(n.Domain) && n.Op == "Mul":
+		return l.scaledRows(n)
 	case n.Domain == liteDomain && n.Op == "Linear":
 		return l.static(n, n.Int("trans_b", 0) != 0)
 	case (defaultDomain(n.Domain) || n.Domain == msDomain) && n.Op == "QuantizeLinear":
@@ -93,6 +97,32 @@ func (l *lowering) dynamic(n *onnx.Node, at [4]int) *onnx.Node {
 			[]string{prefix + ".q", prefix + ".scale", prefix + ".zero"}))
 	}
 	return integerNode(n, prefix+".q", prefix+".scale", prefix+".zero", input(n, at[0]), input(n, at[1]), input(n, at[2]), input(n, at[3]))
+}
+
+// scaledRows lowers Cast(Gather(int8 table [V,n], ids))·Gather(scales [V,1], ids),
+// the embedding of a model quantized by rows, or returns nil.
+func (l *lowering) scaledRows(n *onnx.Node) *onnx.Node {
+	gathered := func(v string) (*onnx.Node, *onnx.Tensor) {
+		g := l.producers[v]
+		if g == nil || g.Op != "Gather" || !defaultDomain(g.Domain) || g.Int("axis", 0) != 0 {
+			return nil, nil
+		}
+		return g, l.weights[input(g, 0)]
+	}
+	for i := range 2 {
+		cast := l.producers[input(n, i)]
+		if cast == nil || cast.Op != "Cast" || !defaultDomain(cast.Domain) || onnx.DataType(cast.Int("to", 0)) != onnx.Float {
+			continue
+		}
+		rows, table := gathered(input(cast, 0))
+		by, scales := gathered(input(n, 1-i))
+		if table == nil || scales == nil || input(rows, 1) != input(by, 1) || table.Type != onnx.Int8 || scales.Type != onnx.Float ||
+			len(table.Dims) != 2 || len(scales.Dims) != 2 || scales.Dims[0] != table.Dims[0] || scales.Dims[1] != 1 {
+			continue
+		}
+		return &onnx.Node{Domain: ownDomain, Op: "GatherBytes", Name: n.Name, Inputs: []string{rows.Inputs[0], by.Inputs[0], rows.Inputs[1]}, Outputs: n.Outputs}
+	}
+	return nil
 }
 
 // static lowers a product of two dequantized values, or returns nil.

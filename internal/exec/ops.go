@@ -158,6 +158,8 @@ func lowered() map[string]operator {
 	return map[string]operator{
 		"IntegerLinear": {run: integerLinear, prepare: prepare8(3, 5, "trans_b"), inputs: 2},
 		"Attention":     {run: attention, inputs: 3}, "DropAxis1": {run: dropAxis1, inputs: 1},
+		"Linears": {run: linears, prepare: prepareLinears, inputs: 2}, "IntegerLinears": {run: integerLinears, prepare: prepareIntegerLinears, inputs: 2},
+		"GatherBytes": {run: gatherBytes, inputs: 3},
 	}
 }
 

@@ -29,13 +29,18 @@ const (
 // twice as long.
 func parts(done <-chan struct{}, n, step int, f func(lo, hi int)) {
 	for lo := 0; lo < n && !closed(done); {
-		hi := lo + step
-		if n-hi < step {
-			hi = n
-		}
+		hi := partEnd(lo, n, step)
 		f(lo, hi)
 		lo = hi
 	}
+}
+
+// partEnd is where the range of parts that begins at lo ends.
+func partEnd(lo, n, step int) int {
+	if hi := lo + step; n-hi >= step {
+		return hi
+	}
+	return n
 }
 
 // rowsAt is how many rows are a piece where one takes so much work.

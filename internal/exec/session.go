@@ -141,6 +141,7 @@ func (s *Session) build(m *onnx.Model) error {
 				return err
 			}
 		}
+		together(m.Graph)
 	}
 	s.outputs, s.values, s.plans, s.packs = m.Graph.Outputs, map[string]int{}, map[string]*plan{}, map[packKey]any{}
 	s.weights = m.Graph.InitializerMap()
