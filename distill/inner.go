@@ -15,7 +15,8 @@ import (
 )
 
 // Inner is a loss that compares values inside the student with values inside the
-// teacher. Both read the same tokens, so they must have the same vocabulary.
+// teacher, which is Config.Teacher where there are several. Both read the same
+// tokens, so they must have the same vocabulary.
 type Inner interface {
 	Loss
 	// Inner says, once before the training, which values Build will ask for.

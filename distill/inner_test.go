@@ -165,6 +165,20 @@ func TestTapOfLogits(t *testing.T) {
 	}
 }
 
+// Importance scores the student's heads and neurons under such losses too, whatever
+// is added to compare the widths.
+func TestImportanceUnderLossesInside(t *testing.T) {
+	m := classifier(t, "2x16x2", 1)
+	c := inside(t, distill.HiddenMSE{}, distill.MiniLMv2{})
+	imp, err := distill.Importance(context.Background(), m, c, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := imp.Taylor(); len(s.Heads) != 2 || !(s.Heads[0][1] > 0) || len(s.Neurons[1]) != 64 {
+		t.Errorf("scores %+v", s.Heads)
+	}
+}
+
 func TestLayerMaps(t *testing.T) {
 	for _, c := range []struct {
 		layers distill.LayerMap

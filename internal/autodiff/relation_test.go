@@ -14,7 +14,6 @@ import (
 // insides are the values inside tiny's last layer, and a teacher's of 18 values.
 type insides struct {
 	query, key, value, hidden string
-	opts                      autodiff.Options
 }
 
 func insideOf(t *testing.T) (p *autodiff.Program, in insides) {
