@@ -218,8 +218,8 @@ func (t *training) configureStage(part stage, head student.Kind, teacher bool) (
 	s := newTraining(t.app)
 	s.cfg = t.cfg
 	losses := newGroup("")
+	s.loss.registerPreset(losses, teacher)
 	s.loss.register(losses, teacher)
-	s.loss.registerPreset(losses)
 	s.loss.noise.student, s.loss.noise.teacherModel = t.loss.noise.student, t.loss.noise.teacherModel
 	steps := s.stepsGroup("")
 	for _, g := range []struct{ from, to group }{{t.loss.g, losses}, {t.steps, steps}} {

@@ -54,8 +54,8 @@ func distillCommand(a *app) *cobra.Command {
 	models.StringVar(&t.cfg.Cache, "cache", "", "`directory` that keeps the teacher's labels for other runs (default: the checkpoint's); lite label fills it alone")
 	registerForm(models, &t.cfg.Form)
 	losses := newGroup("Losses")
+	t.loss.registerPreset(losses, true)
 	t.loss.register(losses, true)
-	t.loss.registerPreset(losses)
 	measure := newGroup("Evaluation")
 	t.dev.register(measure, "teacher and student", true)
 

@@ -104,12 +104,12 @@ var presets = []preset{
 // predictionPreset is TinyBERT's second stage.
 const predictionPreset = "prediction"
 
-// registerPreset adds the flag that chooses one of the methods whose flags g has.
-func (o *objectives) registerPreset(g group) {
+// registerPreset adds the flag that chooses one of the methods: without a
+// teacher those that learn from none.
+func (o *objectives) registerPreset(g group, teacher bool) {
 	var names []string
 	for _, p := range presets {
-		known := func(name string) bool { return g.Lookup(name) != nil }
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(p.flags)), func(name string) bool { return !known(name) }) {
+		if _, taught := p.flags["alpha-kd"]; teacher || !taught {
 			names = append(names, p.name)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/litekit/lite/distill"
@@ -13,8 +14,8 @@ func sumOf(t *testing.T, args ...string) distill.Sum {
 	t.Helper()
 	var o objectives
 	g := newGroup("")
+	o.registerPreset(g, true)
 	o.register(g, true)
-	o.registerPreset(g)
 	if err := g.Parse(args); err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +49,21 @@ func TestRamps(t *testing.T) {
 		want := map[string]float64{"pos": 0.5, "nsp": 0.5}[term.Loss.Name()]
 		if term.Ramp != want {
 			t.Errorf("%s has the ramp %v, want %v", term.Loss.Name(), term.Ramp, want)
+		}
+	}
+}
+
+// TestPresetFlag sees to it that each command offers the methods it can carry out.
+func TestPresetFlag(t *testing.T) {
+	for args, ok := range map[string]bool{
+		"distill --teacher a --data b --out c --preset tinybert": true,
+		"distill --teacher a --data b --out c --preset mengzi":   true,
+		"train --student 1x64 --text b --out c --preset mengzi":  true,
+		"train --student 1x64 --text b --out c --preset minilm":  false,
+		"prune --model a --sparsity 0.5 --out c --preset pkd":    false,
+	} {
+		if err := parse(strings.Fields(args)); (err == nil) != ok {
+			t.Errorf("lite %s: %v", args, err)
 		}
 	}
 }

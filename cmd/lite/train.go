@@ -41,8 +41,8 @@ func trainCommand(a *app) *cobra.Command {
 	t.out.registerWeights(models)
 	models.BoolVar(&t.cfg.KeepHeads, "keep-heads", false, "keep the heads of the further losses in the model")
 	losses := newGroup("Losses")
+	t.loss.registerPreset(losses, false)
 	t.loss.register(losses, false)
-	t.loss.registerPreset(losses)
 	measure := newGroup("Evaluation")
 	t.dev.register(measure, "the model", false)
 
