@@ -28,7 +28,7 @@ func main() {
 	flag.StringVar(&e.data, "data", "", "`folder` of the corpora")
 	flag.StringVar(&e.models, "models", "", "`folder` of the teachers")
 	flag.StringVar(&e.out, "out", "", "`folder` of the figures")
-	flag.IntVar(&e.steps, "steps", 2000, "steps of each pre-training (tables 3 and 4)")
+	flag.IntVar(&e.steps, "steps", 1000, "steps of each pre-training (tables 3 and 4)")
 	list := flag.String("tables", "1,2,3,4", "tables to make")
 	languages := flag.String("languages", "en,zh", "languages")
 	seeds := flag.String("seeds", "1,2,3", "seeds")
