@@ -15,23 +15,26 @@ func (l *language) innerTable() table {
 	kd := distill.Scale(1, distill.SoftLabels{Temperature: 2})
 	tiny := distill.Sum{kd, distill.Scale(1, distill.EmbeddingMSE{}), distill.Scale(1, distill.HiddenMSE{}), distill.Scale(1, distill.AttentionMSE{})}
 	with := func(l distill.Loss) distill.Sum { return distill.Sum{kd, distill.Scale(1, l)} }
-	return table{
+	t := table{
 		id: "2",
 		title: fmt.Sprintf("Table 2, %s: students of the teacher's width and %d of its layers, under the teacher on %d texts",
 			languageNames[l.name], l.half.Layers, l.few),
 		columns: []column{accuracy},
-		variants: []variant{
-			{"fresh, logits", l.inner(distill.Sum{kd}, true)},
-			{"fresh, + cosine (DistilBERT)", l.inner(with(distill.HiddenCosine{}), true)},
-			{"fresh, + PKD", l.inner(with(distill.PKD{}), true)},
-			{"fresh, + TinyBERT", l.inner(tiny, true)},
-			{"fresh, + MiniLM v2", l.inner(with(distill.MiniLMv2{}), true)},
-			{"teacher's layers, logits", l.inner(distill.Sum{kd}, false)},
-			{"teacher's layers, + cosine", l.inner(with(distill.HiddenCosine{}), false)},
-			{"teacher's layers, + TinyBERT", l.inner(tiny, false)},
-			{"teacher's layers, + MiniLM v2", l.inner(with(distill.MiniLMv2{}), false)},
-		},
 	}
+	for _, fresh := range []bool{true, false} {
+		start := map[bool]string{true: "fresh", false: "teacher's layers"}[fresh]
+		add := func(name string, loss distill.Sum) {
+			t.variants = append(t.variants, variant{start + ", " + name, l.inner(loss, fresh)})
+		}
+		add("logits", distill.Sum{kd})
+		add("+ cosine (DistilBERT)", with(distill.HiddenCosine{}))
+		if l.half.Layers > 1 { // it learns from the layers below the last
+			add("+ PKD", with(distill.PKD{}))
+		}
+		add("+ TinyBERT", tiny)
+		add("+ MiniLM v2", with(distill.MiniLMv2{}))
+	}
+	return t
 }
 
 // inner trains a student of half the layers on few texts, ten times each.
