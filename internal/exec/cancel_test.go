@@ -46,6 +46,18 @@ func long() map[string]func() (*onnx.Model, map[string]*exec.Tensor) {
 			q := exec.Floats(make([]float32, 12288*512), 1, 12288, 512)
 			return graph(s("q", "k", "v"), s("z"), nil, node("lite:Attention", s("q", "k", "v"), s("z"), onnx.IntAttr("heads", 8))), feed{"q": q, "k": q, "v": q}
 		},
+		"pooling of one channel": func() (*onnx.Model, feed) {
+			return graph(s("x"), s("z"), nil, node("MaxPool", s("x"), s("z"), onnx.IntsAttr("kernel_shape", 65, 65), onnx.IntsAttr("pads", 32, 32, 32, 32))),
+				feed{"x": exec.Floats(make([]float32, 2048*2048), 1, 1, 2048, 2048)}
+		},
+		"padding by reflection": func() (*onnx.Model, feed) {
+			return graph(s("x", "pads:i64"), s("z"), nil, node("Pad", s("x", "pads"), s("z"), onnx.StringAttr("mode", "reflect"))),
+				feed{"x": exec.Floats(make([]float32, 1<<12), 1<<6, 1<<6), "pads": exec.Int64s([]int64{0, 0, 1<<12 - 1<<6, 1<<14 - 1<<6}, 4)}
+		},
+		"resizing": func() (*onnx.Model, feed) {
+			return graph(s("x", "sizes:i64"), s("z"), nil, node("Resize", s("x", "", "", "sizes"), s("z"), onnx.StringAttr("mode", "cubic"))),
+				feed{"x": exec.Floats(make([]float32, 1<<23), 1<<13, 1<<10), "sizes": exec.Int64s([]int64{1 << 13, 1 << 12}, 2)}
+		},
 		"element by element": func() (*onnx.Model, feed) {
 			return graph(s("x"), s("z"), nil, node("Erf", s("x"), s("z"))), feed{"x": exec.Floats(make([]float32, 1<<27), 1<<27)}
 		},

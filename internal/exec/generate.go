@@ -139,7 +139,7 @@ func pad(c *call) error {
 		return err
 	}
 	if mode != "constant" {
-		return padMapped(mode, out, x, from, core, before, after)
+		return c.padMapped(mode, out, x, from, core, before, after)
 	}
 	value := zeroOf(x.Type)
 	if v := c.arg(2); v != nil {

@@ -19,6 +19,9 @@ const (
 	// pieceRows is what the rows of a piece are a multiple of; it is more than
 	// the kernels' special case for a few rows.
 	pieceRows = 24
+	// lookAfter is how many elements a loop over single ones reads between two
+	// looks: some milliseconds.
+	lookAfter = 1 << 20
 	// packedPart is how many elements of a matrix that is not packed yet the
 	// product packs at a time: its columns are cut there, which costs nothing.
 	packedPart = 1 << 20

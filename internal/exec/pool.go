@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -42,8 +41,9 @@ func (c *call) pooling() (*sliding, *Tensor, error) {
 }
 
 // each calls f for every output position of a channel with the ranges of taps
-// that fall inside the input, and visits them through f's argument.
-func (w *sliding) each(f func(at int, visit func(func(from int)))) {
+// that fall inside the input, and visits them through f's argument. It ends
+// early when the run is to end: a channel may be a whole image.
+func (c *call) each(w *sliding, f func(at int, visit func(func(from int)))) {
 	var start, lo, hi [3]int
 	visit := func(g func(int)) {
 		for kz := lo[0]; kz < hi[0]; kz++ {
@@ -56,12 +56,17 @@ func (w *sliding) each(f func(at int, visit func(func(from int)))) {
 			}
 		}
 	}
-	at := 0
+	at, work := 0, lookAfter
 	for z := range w.out[0] {
 		start[0], lo[0], hi[0] = w.taps(0, z)
 		for y := range w.out[1] {
 			start[1], lo[1], hi[1] = w.taps(1, y)
 			for x := range w.out[2] {
+				if work -= w.kernelSize; work < 0 {
+					if work = lookAfter; c.stopped() {
+						return
+					}
+				}
 				start[2], lo[2], hi[2] = w.taps(2, x)
 				f(at, visit)
 				at++
@@ -71,9 +76,9 @@ func (w *sliding) each(f func(at int, visit func(func(from int)))) {
 }
 
 // perChannel spreads the channels of a pooling over threads.
-func (w *sliding) perChannel(count int, f func(channel int)) {
-	kernel.Parallel(count, max(1, grain/max(1, w.outVolume)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
+func (c *call) perChannel(w *sliding, count int, f func(channel int)) {
+	c.parallel(count, max(1, grain/max(1, w.outVolume)), func(lo, hi int) {
+		for i := lo; i < hi && !c.stopped(); i++ {
 			f(i)
 		}
 	})
@@ -98,26 +103,26 @@ func maxPool(c *call) error {
 	columns := c.node.Int("storage_order", 0) != 0
 	switch x := c.in[0]; x.Type {
 	case onnx.Float, onnx.Float16, onnx.BFloat16:
-		largest(w, out.F32, x.F32, where, float32(math.Inf(-1)), columns)
+		largest(c, w, out.F32, x.F32, where, float32(math.Inf(-1)), columns)
 	case onnx.Double:
-		largest(w, out.F64, x.F64, where, math.Inf(-1), columns)
+		largest(c, w, out.F64, x.F64, where, math.Inf(-1), columns)
 	case onnx.Uint8:
-		largest(w, out.U8, x.U8, where, 0, columns)
+		largest(c, w, out.U8, x.U8, where, 0, columns)
 	case onnx.Int8:
-		largest(w, out.I8, x.I8, where, math.MinInt8, columns)
+		largest(c, w, out.I8, x.I8, where, math.MinInt8, columns)
 	default:
 		return errType(x.Type)
 	}
 	return nil
 }
 
-func largest[T number](w *sliding, dst, src []T, where []int64, least T, columns bool) {
+func largest[T number](c *call, w *sliding, dst, src []T, where []int64, least T, columns bool) {
 	if len(dst) == 0 {
 		return
 	}
-	w.perChannel(len(dst)/w.outVolume, func(ch int) {
+	c.perChannel(w, len(dst)/w.outVolume, func(ch int) {
 		x := src[ch*w.inSize : (ch+1)*w.inSize]
-		w.each(func(at int, visit func(func(int))) {
+		c.each(w, func(at int, visit func(func(int))) {
 			top, pos := least, -1
 			visit(func(from int) {
 				if v := x[from]; pos < 0 || v > top || v != v {
@@ -162,9 +167,9 @@ func averagePool[T, S real](c *call) error {
 		counter = &full
 	}
 	counter.counts(counts)
-	w.perChannel(len(dst)/w.outVolume, func(ch int) {
+	c.perChannel(w, len(dst)/w.outVolume, func(ch int) {
 		x := src[ch*w.inSize : (ch+1)*w.inSize]
-		w.each(func(at int, visit func(func(int))) {
+		c.each(w, func(at int, visit func(func(int))) {
 			var sum S
 			visit(func(from int) { sum += S(x[from]) })
 			dst[ch*w.outVolume+at] = T(sum / S(counts[at]))
@@ -210,9 +215,9 @@ func lpPool[T real](c *call) error {
 		return err
 	}
 	src, dst, p := data[T](c.in[0]), data[T](out), c.power()
-	w.perChannel(len(dst)/w.outVolume, func(ch int) {
+	c.perChannel(w, len(dst)/w.outVolume, func(ch int) {
 		x := src[ch*w.inSize : (ch+1)*w.inSize]
-		w.each(func(at int, visit func(func(int))) {
+		c.each(w, func(at int, visit func(func(int))) {
 			sum := 0.0
 			visit(func(from int) { sum += math.Pow(math.Abs(float64(x[from])), p) })
 			dst[ch*w.outVolume+at] = T(math.Pow(sum, 1/p))
@@ -265,6 +270,9 @@ func maxUnpool[T real](c *call) error {
 	to := strides(shape)
 	total, _ := elements(usual)
 	for i, k := range idx {
+		if i%lookAfter == 0 && c.stopped() {
+			return nil
+		}
 		if k < 0 || k >= int64(total) {
 			return fmt.Errorf("index %d is outside a value of shape %v", k, usual)
 		}

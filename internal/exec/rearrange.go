@@ -1,10 +1,6 @@
 package exec
 
-import (
-	"fmt"
-
-	"github.com/litekit/lite/internal/kernel"
-)
+import "fmt"
 
 func rearrangeOps() map[string]operator {
 	return map[string]operator{
@@ -102,7 +98,7 @@ func padFrom(mode string, n, before, after int) []int {
 
 // padMapped fills out with elements of the box core of x, which begins at
 // from, and its continuation over the border.
-func padMapped(mode string, out, x *Tensor, from int, core, before, after []int) error {
+func (c *call) padMapped(mode string, out, x *Tensor, from int, core, before, after []int) error {
 	if out.Len() == 0 {
 		return nil
 	}
@@ -123,7 +119,7 @@ func padMapped(mode string, out, x *Tensor, from int, core, before, after []int)
 		return nil
 	}
 	last := len(maps[rank-1])
-	kernel.Parallel(out.Len()/last, max(1, grain/8/last), func(lo, hi int) {
+	c.parallel(out.Len()/last, max(1, grain/8/last), func(lo, hi int) {
 		for row := lo; row < hi; row++ {
 			base, rest := from, row
 			for d := rank - 2; d >= 0; d-- {

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -423,7 +422,7 @@ func blend[T number](c *call, r *resizing, x, out *Tensor) error {
 			c.mem.release(cur)
 			return err
 		}
-		r.along(d, next, cur)
+		r.along(c, d, next, cur)
 		c.mem.release(cur)
 		cur = next
 	}
@@ -434,18 +433,20 @@ func blend[T number](c *call, r *resizing, x, out *Tensor) error {
 		a, b := bounds(out.Type)
 		lo, hi = float64(a), float64(b)
 	}
-	for i, v := range cur.F64 {
-		dst[i] = T(min(max(v, lo), hi))
-	}
+	c.parallel(len(dst), grain, func(from, to int) {
+		for i, v := range cur.F64[from:to] {
+			dst[from+i] = T(min(max(v, lo), hi))
+		}
+	})
 	return nil
 }
 
 // along resizes axis d of src into dst.
-func (r *resizing) along(d int, dst, src *Tensor) {
+func (r *resizing) along(c *call, d int, dst, src *Tensor) {
 	n, m, inner := src.Shape[d], dst.Shape[d], product(src.Shape[d+1:])
 	plan := r.samples(d, n)
-	kernel.Parallel(product(src.Shape[:d])*m, max(1, grain/8/max(inner, 1)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
+	c.parallel(product(src.Shape[:d])*m, max(1, grain/8/max(inner, 1)), func(lo, hi int) {
+		for i := lo; i < hi && !c.stopped(); i++ {
 			y, from := dst.F64[i*inner:(i+1)*inner], src.F64[i/m*n*inner:(i/m+1)*n*inner]
 			s := plan[i%m]
 			if s.weights == nil {
