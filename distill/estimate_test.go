@@ -145,7 +145,7 @@ func TestMaxMemoryMakesBatchesSmaller(t *testing.T) {
 func TestTimeBudget(t *testing.T) {
 	m := classifier(t, "1x16x2", 1)
 	c := everything(t)
-	c.Steps, c.TimeBudget, c.Checkpoint = 1<<20, 600*time.Millisecond, filepath.Join(t.TempDir(), "cp")
+	c.Steps, c.TimeBudget, c.Checkpoint = 1<<20, 1200*time.Millisecond, filepath.Join(t.TempDir(), "cp")
 	var said string
 	c.Decided = func(what string) { said = what }
 	start := time.Now()
@@ -154,7 +154,7 @@ func TestTimeBudget(t *testing.T) {
 		t.Fatal("it was not stopped")
 	}
 	out, report := run(t, m, c)
-	if took := time.Since(start); took > 10*c.TimeBudget { // two runs and the planning, on a busy machine
+	if took := time.Since(start); took > time.Minute { // all steps would take half an hour, and the machine may be busy
 		t.Errorf("it took %v", took)
 	}
 	if report.Resumed > 2 || !strings.Contains(said, "steps in place of 1048576") {
