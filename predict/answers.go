@@ -31,10 +31,11 @@ type Classified struct {
 // Classify labels texts.
 func (p *Predictor) Classify(ctx context.Context, texts []Text) ([]Classified, error) {
 	out := make([]Classified, 0, len(texts))
-	err := p.each(ctx, "Classify", texts, func(b *batch, texts []Text) {
+	err := p.each(ctx, "Classify", texts, func(b *batch, texts []Text) error {
 		for i, t := range texts {
 			out = append(out, Classified{t.Text, t.Pair, best(b.row(i), p.opts.Top, p.label)})
 		}
+		return nil
 	}, student.KindClassification, student.KindSentenceOrder, student.KindNextSentence)
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (p *Predictor) Fill(ctx context.Context, texts []Text) ([]Filled, error) {
 	}
 	token := func(id int) string { return p.tok.Token(int64(id)) }
 	out := make([]Filled, 0, len(texts))
-	err := p.each(ctx, "Fill", texts, func(b *batch, texts []Text) {
+	err := p.each(ctx, "Fill", texts, func(b *batch, texts []Text) error {
 		from := len(out)
 		for _, t := range texts {
 			out = append(out, Filled{Text: t.Text})
@@ -67,6 +68,7 @@ func (p *Predictor) Fill(ctx context.Context, texts []Text) ([]Filled, error) {
 			f := &out[from+int(at)/b.S]
 			f.Masks = append(f.Masks, best(b.row(i), top, token))
 		}
+		return nil
 	}, student.KindMaskedLM)
 	if err != nil {
 		return nil, err
@@ -105,7 +107,7 @@ type Entity struct {
 // the model's length have no answer.
 func (p *Predictor) Tag(ctx context.Context, texts []Text) ([]Tagged, error) {
 	out := make([]Tagged, 0, len(texts))
-	err := p.each(ctx, "Tag", texts, func(b *batch, texts []Text) {
+	err := p.each(ctx, "Tag", texts, func(b *batch, texts []Text) error {
 		for i, t := range texts {
 			if t.Tokens != nil {
 				out = append(out, p.idTags(b, i, t.Text))
@@ -113,6 +115,7 @@ func (p *Predictor) Tag(ctx context.Context, texts []Text) ([]Tagged, error) {
 			}
 			out = append(out, p.tags(b, i, t.Text))
 		}
+		return nil
 	}, student.KindPOS, student.KindNER)
 	if err != nil {
 		return nil, err

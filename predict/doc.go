@@ -1,6 +1,7 @@
 // Package predict answers texts with a model: a classifier with labels and
-// scores, a masked language model with what fits at each mask, a token
-// classifier with a tag for each word.
+// scores, a regression model with a number, an embedding model with a vector or
+// with how near two texts are, a masked language model with what fits at each
+// mask, a token classifier with a tag for each word.
 //
 // A [Predictor] is made once from a model directory's model and is safe for
 // concurrent use, as a service wants it:
@@ -9,5 +10,6 @@
 //	p, err := predict.New(m, predict.Options{})
 //	answers, err := p.Classify(ctx, predict.Texts("a gripping film"))
 //
-// Shapes: B batch, S sequence, C classes, R masked positions, V vocabulary.
+// Shapes: B batch, S sequence, C classes, H the size of a vector, R masked
+// positions, V vocabulary.
 package predict

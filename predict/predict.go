@@ -35,6 +35,7 @@ type Options struct {
 type Predictor struct {
 	opts    Options
 	session *exec.Session
+	vectors *teacher.Teacher // in place of session where the answers are vectors
 	tok     *corpus.Tokenizer
 	inputs  []string
 	kind    student.Kind
@@ -63,16 +64,9 @@ func New(m *onnx.Model, opts Options) (*Predictor, error) {
 	if opts.Batch <= 0 {
 		p.opts.Batch = 32
 	}
-	heads, err := student.HeadsOf(m.Config)
+	err := p.setHead(m)
 	if err != nil {
-		return nil, fmt.Errorf("predict: %w", err)
-	}
-	if len(heads) == 0 {
-		return nil, errors.New("predict: what the model predicts is not known; its config.json needs \"architectures\" (…ForSequenceClassification, …ForTokenClassification or …ForMaskedLM)")
-	}
-	p.kind, p.labels = heads[0].Kind, heads[0].Labels
-	if p.output = heads[0].Output(true); !m.Graph.IsOutput(p.output) {
-		p.output = m.Graph.Outputs[0].Name
+		return nil, err
 	}
 	if opts.IDs {
 		if p.tok, err = teacher.IDTokenizer(m); err != nil {
@@ -92,8 +86,34 @@ func New(m *onnx.Model, opts Options) (*Predictor, error) {
 	return p, nil
 }
 
+// setHead finds what the model predicts. One without a head gives vectors.
+func (p *Predictor) setHead(m *onnx.Model) error {
+	heads, err := student.HeadsOf(m.Config)
+	if err != nil {
+		return fmt.Errorf("predict: %w", err)
+	}
+	switch {
+	case len(heads) > 0:
+		p.kind, p.labels = heads[0].Kind, heads[0].Labels
+		if p.output = heads[0].Output(true); !m.Graph.IsOutput(p.output) {
+			p.output = m.Graph.Outputs[0].Name
+		}
+	case teacher.TaskOf(m) == onnx.Embedding:
+		p.kind = student.KindEmbedding
+	default:
+		return errors.New("predict: what the model predicts is not known; its config.json needs \"architectures\" (…ForSequenceClassification, …ForTokenClassification, …ForMaskedLM or …Model)")
+	}
+	return nil
+}
+
 // open makes the session.
 func (p *Predictor) open(m *onnx.Model) (err error) {
+	if p.kind == student.KindEmbedding {
+		if p.vectors, err = teacher.New(m, teacher.Options{}); err != nil {
+			return fmt.Errorf("predict: %w", err)
+		}
+		return nil
+	}
 	opts := exec.Options{SkipPadding: true}
 	if p.kind == student.KindMaskedLM {
 		if p.tok.MaskID() < 0 {
@@ -116,11 +136,12 @@ func (p *Predictor) open(m *onnx.Model) (err error) {
 }
 
 // Kind is what the primary head predicts, and so which method answers:
-// Classify for classification and sop, Fill for mlm, Tag for pos and ner.
+// Classify for classification, sop and nsp, Rate for regression, Embed and
+// Compare for embedding, Fill for mlm, Tag for pos and ner.
 func (p *Predictor) Kind() student.Kind { return p.kind }
 
-// Labels names the classes or tags, nil for a masked language model and where
-// config.json has none. The caller must not change it.
+// Labels names the classes or tags, nil for other heads and where config.json
+// has none. The caller must not change it.
 func (p *Predictor) Labels() []string { return p.labels }
 
 // MaskToken is what marks a gap in a text for Fill, usually [MASK]; "" if the
@@ -148,15 +169,15 @@ func Texts(texts ...string) []Text {
 type batch struct {
 	*corpus.Batch
 	encoded []corpus.Encoding
-	logits  []float32 // [B,C], [B,S,C] or [R,V]
-	n       int       // C or V
+	logits  []float32 // [B,C], [B,S,C], [R,V] or [B,H]
+	n       int       // C, V or H
 }
 
-// row is one vector of logits.
+// row is one vector of logits, or the vector of a text.
 func (b *batch) row(i int) []float32 { return b.logits[i*b.n : (i+1)*b.n] }
 
 // each runs texts in batches; kinds are those whose answer the caller reads.
-func (p *Predictor) each(ctx context.Context, method string, texts []Text, do func(b *batch, texts []Text), kinds ...student.Kind) error {
+func (p *Predictor) each(ctx context.Context, method string, texts []Text, do func(b *batch, texts []Text) error, kinds ...student.Kind) error {
 	if !slices.Contains(kinds, p.kind) {
 		return fmt.Errorf("predict: %s wants a model whose head is one of %v, and this one's is %s", method, kinds, p.kind)
 	}
@@ -166,7 +187,9 @@ func (p *Predictor) each(ctx context.Context, method string, texts []Text, do fu
 		if err != nil {
 			return err
 		}
-		do(b, part)
+		if err := do(b, part); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -179,6 +202,12 @@ func (p *Predictor) run(ctx context.Context, texts []Text) (*batch, error) {
 	}
 	rows := b.B
 	switch p.kind {
+	case student.KindEmbedding:
+		if b.logits, err = p.vectors.Logits(ctx, b.Batch); err != nil {
+			return nil, fmt.Errorf("predict: %w", err)
+		}
+		b.n = p.vectors.Width()
+		return b, nil
 	case student.KindMaskedLM:
 		if err := p.masks(b, texts); err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,11 +41,14 @@ func predictCommand(a *app) *cobra.Command {
 		Use:   "predict --model DIR [TEXT...]",
 		Short: "Run a model on texts",
 		Long: `Run a model on texts: those given, or the lines of standard input. A classifier
-answers with labels and scores, a masked LM with what fits at each [MASK], a
-tagger with a tag for each word. With --json each answer is an object on a line.`,
+answers with labels and scores, a regression model with a number, an embedding
+model with a vector, or with --pairs with the cosine of two, a masked LM with
+what fits at each [MASK], a tagger with a tag for each word. With --json each
+answer is an object on a line.`,
 		Example: `  lite predict --model small 'a gripping film'
   lite predict --model zh-mlm '北京是中国的[MASK]都。'
-  cut -f1 dev.tsv | lite predict --model small --json`,
+  cut -f1 dev.tsv | lite predict --model small --json
+  lite predict --model vectors --pairs "$(printf 'a good film\ta fine movie')"`,
 	}, p.run)
 	withFlags(cmd, g)
 	cmd.MarkFlagsMutuallyExclusive("ids", "pairs")
@@ -155,9 +159,29 @@ func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts [
 	case student.KindPOS, student.KindNER:
 		answers, err := r.Tag(ctx, in)
 		return show(p.app, answers, err, taggedLine)
+	case student.KindRegression:
+		answers, err := r.Rate(ctx, in)
+		return show(p.app, answers, err, ratedLine)
+	case student.KindEmbedding:
+		return p.vectors(ctx, r, in)
 	}
 	answers, err := r.Classify(ctx, in)
 	return show(p.app, answers, err, classifiedLine)
+}
+
+// vectors answers with vectors, or with the cosines of pairs.
+func (p *predictFlags) vectors(ctx context.Context, r *predict.Predictor, in []predict.Text) error {
+	if !p.pairs {
+		answers, err := r.Embed(ctx, in)
+		return show(p.app, answers, err, embeddedLine)
+	}
+	for _, t := range in {
+		if t.Pair == "" {
+			return usagef("--pairs: no text behind the tab of %.60q; the cosine is of two", t.Text)
+		}
+	}
+	answers, err := r.Compare(ctx, in)
+	return show(p.app, answers, err, ratedLine)
 }
 
 // idText reads one object with token ids.
@@ -196,6 +220,22 @@ func classifiedLine(c predict.Classified) string {
 		text += "\t" + c.Pair
 	}
 	return joinScores(c.Labels, " ") + "\t" + text
+}
+
+func ratedLine(r predict.Rated) string {
+	text := r.Text
+	if r.Pair != "" {
+		text += "\t" + r.Pair
+	}
+	return fmt.Sprintf("%.4f\t%s", r.Score, text)
+}
+
+func embeddedLine(e predict.Embedded) string {
+	parts := make([]string, len(e.Vector))
+	for i, x := range e.Vector {
+		parts[i] = strconv.FormatFloat(float64(x), 'g', -1, 32)
+	}
+	return strings.Join(parts, " ") + "\t" + e.Text
 }
 
 func filledLine(f predict.Filled) string {
