@@ -115,26 +115,14 @@ func (c *call) runBody(b *body, in ...*Tensor) ([]*Tensor, error) {
 	if len(in) != len(b.formal) {
 		return nil, fmt.Errorf("the body has %d inputs; %d are needed", len(b.formal), len(in))
 	}
-	feed := make(map[string]*Tensor, len(in)+len(b.captured))
+	feed := c.around(b)
 	for i, t := range in {
 		if t == nil {
 			return nil, fmt.Errorf("input %q of the body has no value", b.formal[i].Name)
 		}
 		feed[b.formal[i].Name] = t
 	}
-	around := c.in[len(c.own()):]
-	if a := c.node.Attr(capturedNames); a != nil && len(a.Strings) == len(around) {
-		for i, name := range a.Strings {
-			if slices.Contains(b.captured, string(name)) {
-				feed[string(name)] = around[i]
-			}
-		}
-	}
-	ctx := c.ctx
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	got, err := b.s.Run(ctx, feed)
+	got, err := b.s.Run(c.context(), feed)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +131,28 @@ func (c *call) runBody(b *body, in ...*Tensor) ([]*Tensor, error) {
 		out[i] = got[o.Name]
 	}
 	return out, nil
+}
+
+// around is what b reads of the graph around it, by name.
+func (c *call) around(b *body) map[string]*Tensor {
+	feed := make(map[string]*Tensor, len(b.formal)+len(b.captured))
+	values := c.in[len(c.own()):]
+	if a := c.node.Attr(capturedNames); a != nil && len(a.Strings) == len(values) {
+		for i, name := range a.Strings {
+			if slices.Contains(b.captured, string(name)) {
+				feed[string(name)] = values[i]
+			}
+		}
+	}
+	return feed
+}
+
+// context is the run's, or one that never ends where values are folded.
+func (c *call) context() context.Context {
+	if c.ctx == nil {
+		return context.Background()
+	}
+	return c.ctx
 }
 
 // flag reads a scalar bool.
@@ -197,107 +207,20 @@ func loop(c *call) error {
 			return err
 		}
 	}
-	state, k := slices.Clone(in[2:]), len(in)-2
-	rows := newStacks(b.outputs[1+k:], c.mem.limit)
+	r := c.newRounds(b, in[2:], 2, 1)
+	trip := Int64s([]int64{0})
+	r.args[0], r.args[1] = trip, &Tensor{Type: onnx.Bool, Bool: []bool{true}}
 	for i := int64(0); going && i != trips; i++ {
 		if i == maxTrips {
 			return fmt.Errorf("the loop does not end after %d rounds", maxTrips)
 		}
-		now := []*Tensor{Int64s([]int64{i}), {Type: onnx.Bool, Bool: []bool{true}}}
-		out, err := c.runBody(b, append(now, state...)...)
-		if err != nil {
+		trip.I64[0] = i
+		if err := r.round(); err != nil {
 			return fmt.Errorf("round %d: %w", i, err)
 		}
-		if going, err = flag(out[0], "the body's condition"); err != nil {
-			return err
-		}
-		copy(state, out[1:])
-		if err := rows.add(out[1+k:]); err != nil {
-			return fmt.Errorf("round %d: %w", i, err)
-		}
+		going = r.on
 	}
-	return c.finish(state, rows, nil, nil)
-}
-
-// finish sets the outputs of Loop and Scan: the last values, then the stacks.
-func (c *call) finish(state []*Tensor, rows *stacks, axes, directions []int64) error {
-	c.out = make([]*Tensor, max(1, len(state)+len(rows.list)))
-	for i, t := range state {
-		if t != nil {
-			c.view(i, t, t.Shape)
-		}
-	}
-	for i := range rows.list {
-		a, back := int64(0), false
-		if i < len(axes) {
-			a = axes[i]
-		}
-		if i < len(directions) {
-			back = directions[i] != 0
-		}
-		if err := c.stack(len(state)+i, rows, i, a, back); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// stacks collects a body's outputs round by round.
-type stacks struct {
-	list  [][]*Tensor
-	decl  []*onnx.ValueInfo
-	bytes int
-	limit int
-}
-
-func newStacks(decl []*onnx.ValueInfo, limit int) *stacks {
-	return &stacks{list: make([][]*Tensor, len(decl)), decl: decl, limit: limit}
-}
-
-func (s *stacks) add(row []*Tensor) error {
-	for i, t := range row {
-		if l := s.list[i]; len(l) > 0 && (l[0].Type != t.Type || !sameShape(l[0].Shape, t.Shape)) {
-			return fmt.Errorf("output %q is %s %v, in round 0 it was %s %v", s.decl[i].Name, typeName(t.Type), t.Shape, typeName(l[0].Type), l[0].Shape)
-		}
-		if s.bytes += t.Len()*storage(t.Type).Size() + 64; s.bytes > s.limit {
-			return fmt.Errorf("the values of all rounds are over the limit of %d MiB; see Options.MaxBytes", s.limit>>20)
-		}
-		s.list[i] = append(s.list[i], t)
-	}
-	return nil
-}
-
-// stack makes output o of stack i, with the rounds along a new axis.
-func (c *call) stack(o int, s *stacks, i int, a int64, back bool) error {
-	list, decl := s.list[i], s.decl[i]
-	t, shape := widen(decl.Type), make([]int, len(decl.Dims))
-	for d, dim := range decl.Dims {
-		if dim.Known {
-			shape[d] = int(dim.Size)
-		}
-	}
-	if len(list) > 0 {
-		t, shape = list[0].Type, list[0].Shape
-	}
-	d, err := axis(a, len(shape)+1)
-	if err != nil {
-		return err
-	}
-	out, err := c.output(o, t, slices.Insert(slices.Clone(shape), d, len(list))...)
-	if err != nil {
-		return err
-	}
-	inner, dst := product(shape[d:]), out
-	for k, row := range list {
-		if back {
-			k = len(list) - 1 - k
-		}
-		src := row
-		for r := range product(shape[:d]) {
-			dst.blit((r*len(list)+k)*inner, src, r*inner, inner, 1)
-		}
-	}
-	return nil
+	return r.finish(nil, nil)
 }
 
 // scanBody runs its body over the slices of its last inputs. The body maps
@@ -336,39 +259,25 @@ func scanBody(c *call) error {
 			return fmt.Errorf("the inputs have %d and %d slices", n, x.Shape[at[i]])
 		}
 	}
-	state, rows := slices.Clone(in[:k]), newStacks(b.outputs[k:], c.mem.limit)
+	r := c.newRounds(b, in[:k], 0, 0)
+	for i, x := range in[k:] {
+		if r.args[k+i], err = c.slot(x, at[i]); err != nil {
+			return err
+		}
+	}
 	for t := range n {
-		args := slices.Clone(state)
 		for i, x := range in[k:] {
 			s := t
 			if i < len(back) && back[i] != 0 {
 				s = n - 1 - t
 			}
-			args = append(args, sliceAt(x, at[i], s))
+			r.args[k+i].slice(x, at[i], s)
 		}
-		out, err := c.runBody(b, args...)
-		if err != nil {
-			return fmt.Errorf("slice %d: %w", t, err)
-		}
-		copy(state, out)
-		if err := rows.add(out[k:]); err != nil {
+		if err := r.round(); err != nil {
 			return fmt.Errorf("slice %d: %w", t, err)
 		}
 	}
-	return c.finish(state, rows, c.node.Ints("scan_output_axes"), c.node.Ints("scan_output_directions"))
-}
-
-// sliceAt is a copy of position s of axis d.
-func sliceAt(x *Tensor, d, s int) *Tensor {
-	shape := slices.Delete(slices.Clone(x.Shape), d, d+1)
-	inner, outer := product(x.Shape[d+1:]), product(x.Shape[:d])
-	out := &Tensor{Type: x.Type, Shape: shape}
-	out.allocate(outer * inner)
-	dst, src := out, x
-	for o := range outer {
-		dst.blit(o*inner, src, (o*x.Shape[d]+s)*inner, inner, 1)
-	}
-	return out
+	return r.finish(c.node.Ints("scan_output_axes"), c.node.Ints("scan_output_directions"))
 }
 
 // scanBatch is the Scan of opset 8: every value has the batch as first
@@ -402,13 +311,18 @@ func scanBatch(c *call) error {
 			a.Int = int64(len(own) - 1)
 		}
 	}
-	rows := newStacks(b.outputs, c.mem.limit)
-	for e := range batch {
-		in := make([]*Tensor, 0, len(c.in))
-		for _, x := range own[1:] {
-			in = append(in, sliceAt(x, 0, e))
+	rows := c.newStacks(b.outputs)
+	in := slices.Clone(c.in[1:])
+	for i, x := range own[1:] {
+		if in[i], err = c.slot(x, 0); err != nil {
+			return err
 		}
-		one := c.inner(node, append(in, c.in[len(own):]...)...)
+	}
+	for e := range batch {
+		for i, x := range own[1:] {
+			in[i].slice(x, 0, e)
+		}
+		one := c.inner(node, in...)
 		one.prep, one.opset = c.prep, 9
 		if err := scanBody(one); err != nil {
 			return fmt.Errorf("sequence %d: %w", e, err)
@@ -416,6 +330,10 @@ func scanBatch(c *call) error {
 		if err := rows.add(one.out[:len(b.outputs)]); err != nil {
 			return err
 		}
+		for _, t := range one.out {
+			c.mem.release(t)
+		}
 	}
-	return c.finish(nil, rows, nil, nil)
+	c.out = make([]*Tensor, len(b.outputs))
+	return rows.stack(0, nil, nil)
 }

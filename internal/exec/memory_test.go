@@ -255,3 +255,44 @@ func TestFootprint(t *testing.T) {
 		}
 	}
 }
+
+// TestRoundsShareTheirMemory: a round of a Loop or Scan after the first few of
+// its shape takes nothing from the heap.
+func TestRoundsShareTheirMemory(t *testing.T) {
+	scan := graph(s("s0", "x"), s("s", "all"), nil, node("Scan", s("s0", "x"), s("s", "all"), onnx.IntAttr("num_scan_inputs", 1),
+		sub("body", s("sum", "row"), s("next", "copy"), node("Add", s("sum", "row"), s("next")), node("Neg", s("next"), s("copy")))))
+	loop, sums := newSession(t, powers("Identity"), exec.Options{}), newSession(t, scan, exec.Options{})
+	v := exec.Floats(make([]float32, 64), 64)
+	for name, rounds := range map[string]func(n int){
+		"Loop": func(n int) {
+			run(t, loop, map[string]*exec.Tensor{"m": exec.Int64s([]int64{int64(n)}), "v0": v})
+		},
+		"Scan": func(n int) {
+			run(t, sums, map[string]*exec.Tensor{"s0": v, "x": exec.Floats(make([]float32, 64*n), n, 64)})
+		},
+	} {
+		few, many := fewestAllocs(func() { rounds(10) }), fewestAllocs(func() { rounds(400) })
+		if many > few+4 {
+			t.Errorf("%s: 10 rounds allocate %v times, 400 rounds %v", name, few, many)
+		}
+	}
+}
+
+// TestRoundsOfOtherShapes: values whose shape changes from round to round, and
+// outputs that are what the body was given.
+func TestRoundsOfOtherShapes(t *testing.T) {
+	m := graph(s("m:i64", "v0", "w0"), s("v", "w", "u", "all"), nil, node("Loop", s("m", "", "v0", "w0", "v0"), s("v", "w", "u", "all"),
+		sub("body", s("i", "go", "v", "w", "u"), s("go", "vv", "v", "w", "i"), node("Concat", s("v", "v"), s("vv"), onnx.IntAttr("axis", 0)))))
+	sess := newSession(t, m, exec.Options{})
+	for range 2 {
+		got := run(t, sess, map[string]*exec.Tensor{"m": exec.Int64s([]int64{3}), "v0": exec.Floats([]float32{7}, 1), "w0": exec.Floats([]float32{9, 8}, 2)})
+		for name, want := range map[string][]float32{"v": {7, 7, 7, 7, 7, 7, 7, 7}, "w": {7, 7, 7, 7}, "u": {7, 7}} {
+			if x := got[name]; !slices.Equal(x.F32, want) || len(x.Shape) != 1 || x.Shape[0] != len(want) {
+				t.Errorf("%s is %v of shape %v; want %v", name, x.F32, x.Shape, want)
+			}
+		}
+		if x := got["all"]; !slices.Equal(x.I64, []int64{0, 1, 2}) {
+			t.Errorf("the rounds are numbered %v", x)
+		}
+	}
+}

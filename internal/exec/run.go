@@ -48,6 +48,23 @@ func (s *Session) Run(ctx context.Context, in map[string]*Tensor, outputs ...str
 }
 
 func (s *Session) runIn(ctx context.Context, st *state, in map[string]*Tensor, outputs []string) (map[string]*Tensor, error) {
+	p, err := s.compute(ctx, st, in, outputs)
+	if err != nil {
+		return nil, err
+	}
+	res := make(map[string]*Tensor, len(p.outputs))
+	for _, id := range p.outputs {
+		if st.recording != nil {
+			st.recording.output(st.vals[id])
+		}
+		res[s.names[id]] = st.handOver(st.vals[id])
+	}
+	s.settleLayout(p, st)
+	return res, nil
+}
+
+// compute runs the steps that the outputs need; their values are in st then.
+func (s *Session) compute(ctx context.Context, st *state, in map[string]*Tensor, outputs []string) (*plan, error) {
 	p, err := s.plan(outputs, st.key[:0])
 	if err != nil {
 		return nil, err
@@ -61,20 +78,15 @@ func (s *Session) runIn(ctx context.Context, st *state, in map[string]*Tensor, o
 		st.recording = &recording{before: old}
 	}
 	st.start(known, ctx.Done())
-	if err := s.runSteps(ctx, p, st); err != nil {
-		return nil, err
-	}
-	res := make(map[string]*Tensor, len(p.outputs))
-	for _, id := range p.outputs {
-		if st.recording != nil {
-			st.recording.output(st.vals[id])
-		}
-		res[s.names[id]] = st.handOver(st.vals[id])
-	}
+	return p, s.runSteps(ctx, p, st)
+}
+
+// settleLayout ends a run that went well: what is to be known of its layout is.
+// The values are gone then.
+func (s *Session) settleLayout(p *plan, st *state) {
 	if st.recording != nil || st.outgrown {
 		s.remember(p, st)
 	}
-	return res, nil
 }
 
 // layout is where the values of a shape lie, nil where it is new or has been
