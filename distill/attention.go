@@ -78,7 +78,7 @@ func (p *Pair) mapped(l LayerMap) ([][2]teacher.Layer, error) {
 	for i, q := range pairs {
 		a, b := s.Layers[q.student], t.Layers[q.teacher]
 		if a.Heads != b.Heads {
-			return nil, fmt.Errorf("the student has %d attention heads in layer %d and the teacher %d in layer %d, and heads are compared one by one; give the student as many, or take MiniLMv2, which splits values anew", a.Heads, q.student, b.Heads, q.teacher)
+			return nil, fmt.Errorf("the student has %d attention heads in layer %d and the teacher %d in layer %d, and heads are compared one by one; give the student as many, leave this loss out, or take MiniLMv2 (--alpha-minilm), which splits values anew", a.Heads, q.student, b.Heads, q.teacher)
 		}
 		out[i] = [2]teacher.Layer{a, b}
 	}

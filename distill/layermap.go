@@ -60,7 +60,7 @@ func (l LayerMap) resolve(m, n, drop int) ([]pairing, error) {
 		out = append(out, p)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("the last layer is left out and the student has no other; name the layers in pairs student:teacher, such as 0:%d", n-1)
+		return nil, fmt.Errorf("the student has %d layer, and its last one has no part in this loss where the map is a rule, since the soft labels teach it; give the student another layer, or a map of pairs student:teacher such as 0:%d (--layer-map 0:%d)", m, n-1, n-1)
 	}
 	return out, nil
 }

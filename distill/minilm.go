@@ -27,7 +27,7 @@ func (l MiniLM) View() View { return l.On }
 
 func (MiniLM) layers(p *Pair) (s, t teacher.Layer, err error) {
 	if s, t, err = p.lastLayers(); err == nil && s.Heads != t.Heads {
-		err = fmt.Errorf("the student's last layer has %d attention heads and the teacher's %d; give the student as many, or take version 2 of MiniLM, which needs not", s.Heads, t.Heads)
+		err = fmt.Errorf("the student's last layer has %d attention heads and the teacher's %d; give the student as many, or take version 2 of MiniLM (--minilm v2), which needs not", s.Heads, t.Heads)
 	}
 	return s, t, err
 }

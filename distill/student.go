@@ -176,6 +176,9 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 		choose = student.Spread
 	}
 	layers, err := choose(src.Layers, dst.Layers)
+	if err != nil && dst.Layers > src.Layers {
+		return nil, nil, fmt.Errorf("distill: %w; a student of more layers starts from random weights (--fresh), or from a model that has as many (--from)", err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("distill: %w", err)
 	}

@@ -5,12 +5,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/student"
 )
 
 // sumOf is the sum of losses that flags of lite distill ask for.
 func sumOf(t *testing.T, args ...string) distill.Sum {
+	t.Helper()
+	return sumFor(t, student.KindMaskedLM, args...)
+}
+
+// sumFor is that of a student with a primary head of that kind.
+func sumFor(t *testing.T, kind student.Kind, args ...string) distill.Sum {
 	t.Helper()
 	var o objectives
 	g := newGroup("")
@@ -19,7 +26,7 @@ func sumOf(t *testing.T, args ...string) distill.Sum {
 	if err := g.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := o.sum(student.KindMaskedLM, true)
+	sum, err := o.sum(kind, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +71,70 @@ func TestPresetFlag(t *testing.T) {
 	} {
 		if err := parse(strings.Fields(args)); (err == nil) != ok {
 			t.Errorf("lite %s: %v", args, err)
+		}
+	}
+}
+
+// Every method runs on every shape of student, or refuses it with the remedy
+// before the teacher is asked.
+func TestPresetsOnAllShapes(t *testing.T) {
+	var words []string
+	for w := range strings.FieldsSeq("[PAD] [UNK] [CLS] [SEP] [MASK] anna reads old films in paris . new") {
+		words = append(words, w)
+	}
+	tok, err := corpus.NewWordPiece(words, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples []corpus.Example
+	for i := range 8 {
+		e := corpus.Example{Label: i % 2, Words: []corpus.Word{}}
+		for j, w := range strings.Fields("anna reads films in paris .") {
+			word := corpus.Word{Span: corpus.Span{Start: len(e.Text), End: len(e.Text) + len(w)}, POS: []string{"NOUN", "VERB"}[j%2], Entity: "O"}
+			if w == "anna" {
+				word.Entity = "B-PER"
+			}
+			e.Words, e.Text = append(e.Words, word), e.Text+w+" "
+		}
+		examples = append(examples, e)
+	}
+	data := corpus.FromExamples(examples, []string{"a", "b"})
+	// What a shape of student cannot do with a teacher of 2x16x2, by preset; "" is all.
+	refused := map[string]map[string]string{
+		"1x16x2": {"pkd": "--layer-map 0:1"},
+		"1x24x3": {"pkd": "--layer-map 0:1", "tinybert": "leave this loss out", "minilm": "--minilm v2"},
+		"2x16x4": {"tinybert": "leave this loss out", "minilm": "--minilm v2"},
+		"2x8x2":  {},
+		"2x20x2": {},
+		"3x16x2": {"tinybert": "0:0,1:1", "pkd": "0:0,1:1"},
+	}
+	for _, head := range []student.Head{student.Classification([]string{"a", "b"}), student.MaskedLM()} {
+		teacher, err := distill.NewModel(student.Shape{Layers: 2, Hidden: 16, Heads: 2, Positions: 16}, head, tok, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for shape, why := range refused {
+			parsed, err := student.ParseShape(shape)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, _, err := distill.NewStudent(teacher, distill.Student{Shape: parsed, Fresh: parsed.Layers > 2}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range presets {
+				asked := false
+				c := distill.Default()
+				c.Teacher, c.Task, c.Loss = teacher, data, sumFor(t, head.Kind, "--preset", p.name)
+				c.Steps, c.Batch, c.MaxLength, c.Labelling = 1, 4, 12, func(int, int) { asked = true }
+				_, _, err := distill.Run(t.Context(), m, c)
+				switch want := why[p.name]; {
+				case want == "" && err != nil:
+					t.Errorf("%s %s of a %s: %v", p.name, shape, head.Kind, err)
+				case want != "" && (err == nil || asked || !strings.Contains(err.Error(), want)):
+					t.Errorf("%s %s of a %s: %v (teacher asked: %v), want an error with %q before", p.name, shape, head.Kind, err, asked, want)
+				}
+			}
 		}
 	}
 }
