@@ -71,6 +71,13 @@ func (l Denoise) Build(g *Graph) (*gorgonia.Node, error) {
 		h.Excuse, h.Excused = l.Synonyms.Has, g.Report("corrected")
 	}
 	if l.Weighted {
+		e, err := g.owner.anatomy()
+		if err != nil {
+			return nil, err
+		}
+		for _, copied := range []string{"instance masked", "instance gold"} {
+			g.hold(copied, g.b, g.s, e.Layers[0].Query.In)
+		}
 		damage := g.Report("damage")
 		h.Weight = g.Floats("instance weights", func(m *Moment) (w []float32, err error) {
 			w, *damage, err = m.instanceWeights()

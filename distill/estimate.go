@@ -27,12 +27,13 @@ type Estimate struct {
 	Examples int64 `json:"examples"`
 	Tokens   int64 `json:"tokens"`
 	// Memory is what training holds, in bytes: weights, gradients, moments,
-	// activations of the largest batch, tokens and soft labels. The
-	// corpus, a teacher's session and the Go runtime come on top; see Live.
+	// activations of the largest batch and what is fed to its losses, such as the
+	// teacher's logits and hidden states, tokens and soft labels. The corpus, a
+	// teacher's session and the Go runtime come on top; see Live.
 	Memory int64 `json:"memory"`
 	// Live is the most of the Go heap that will be in use, in bytes, with the
 	// caller's own: measured after the steps that were tried, and what the graphs
-	// of other shapes, the other soft labels and the result will add.
+	// of other shapes, what is fed in a step, and the result will add.
 	Live int64 `json:"live"`
 	// Labels and Checkpoints are the bytes on disk.
 	Labels      int64 `json:"labels"`
@@ -84,11 +85,11 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	if err := t.planSteps(ctx, e, s); err != nil {
 		return nil, err
 	}
-	arena, err := t.arena(ctx, s)
+	arena, fed, err := t.arena(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	e.Memory = t.footprint(arena)
+	e.Memory = t.footprint(arena + fed)
 	e.Live = heapInUse() + 4*e.Parameters
 	if more := min(s.shapes, e.Steps*e.Accumulate, maxShapes) - len(t.shapes); more > 0 {
 		graph, err := t.graphBytes(ctx, e.Live-4*e.Parameters)
@@ -97,6 +98,7 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 		}
 		e.Live += graph * int64(more)
 	}
+	e.Live += fed
 	if c.Evaluate != nil {
 		e.Live += 4*e.Trainable + 8*e.Parameters // the best weights, and a session
 	}
@@ -285,22 +287,31 @@ func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
 	return 0, nil
 }
 
-// arena is what the passes over the largest batches need, in bytes.
-func (t *trainer) arena(ctx context.Context, s *survey) (most int64, err error) {
+// arena is what the passes over the largest batches need, and what a step holds
+// beside them, in bytes.
+func (t *trainer) arena(ctx context.Context, s *survey) (arena, fed int64, err error) {
 	for i, x := range t.streams {
 		for _, b := range []*corpus.Batch{s.longest[i], s.fullest[i]} {
 			m := t.moment(x, b, 0)
 			if err := x.ask(ctx, m); err != nil { // it knows the shapes of what it says
-				return 0, err
+				return 0, 0, err
 			}
 			g, err := t.compile(x, m)
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
-			most = max(most, g.pass.Memory())
+			arena, fed = max(arena, g.pass.Memory()), max(fed, g.heldBytes())
+			if x.view != Masked {
+				continue
+			}
+			look, err := t.glanceMemory(b)
+			if err != nil {
+				return 0, 0, err
+			}
+			arena = max(arena, look)
 		}
 	}
-	return most, nil
+	return arena, fed, nil
 }
 
 // footprint is what training holds beside an arena of that size, in bytes. It
@@ -379,8 +390,8 @@ func (c Config) need(ctx context.Context, m *onnx.Model) (int64, error) {
 	if err := t.listen(ctx, 1); err != nil {
 		return 0, err
 	}
-	arena, err := t.arena(ctx, s)
-	return t.footprint(arena), err
+	arena, fed, err := t.arena(ctx, s)
+	return t.footprint(arena + fed), err
 }
 
 // decided tells of what a run settles by itself.

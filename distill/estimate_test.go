@@ -10,8 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"gorgonia.org/gorgonia"
+
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/autodiff"
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
 )
 
 func TestPlanWritesNothingAndCounts(t *testing.T) {
@@ -92,6 +96,75 @@ func TestMemoryIsThatOfTheEstimate(t *testing.T) {
 		t.Errorf("the process holds %d bytes, the estimate is %d", got, e.Live)
 	}
 	runtime.KeepAlive(m)
+}
+
+// probe is a loss that looks at the heap while a step holds what it is fed. Inputs
+// are made in the order of their names.
+type probe struct{ live *int64 }
+
+func (probe) Name() string       { return "probe" }
+func (probe) View() distill.View { return distill.Masked }
+
+func (p probe) Build(g *distill.Graph) (*gorgonia.Node, error) {
+	z, err := g.Student("")
+	if err != nil {
+		return nil, err
+	}
+	target := g.Floats("zz target", func(*distill.Moment) ([]float32, error) { return make([]float32, z.Shape().TotalSize()), nil }, z.Shape()...)
+	weight := g.Floats("zzz heap", func(*distill.Moment) ([]float32, error) {
+		*p.live = max(*p.live, heap())
+		return make([]float32, z.Shape()[0]), nil
+	}, z.Shape()[0])
+	return autodiff.MSE(z, target, weight)
+}
+
+// What losses are fed is part of the estimate: the teacher's logits of tokens and
+// its hidden states, and copies of the student's own.
+func TestMemoryOfWhatLossesAreFed(t *testing.T) {
+	const batch, length, width, theirs = 32, 64, 96, 192
+	m := fresh(t, "1x96x2", student.MaskedLM(), 1)
+	plan := func(c distill.Config) *distill.Estimate {
+		e, err := distill.Plan(context.Background(), m, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	c := distill.Default()
+	c.Text, c.Batch, c.Steps, c.MaxLength = docs(t, 2, 40), batch, 3, length
+	c.Loss = distill.Sum{distill.Scale(1, distill.Denoise{})}
+	plain := plan(c)
+	for name, x := range map[string]struct {
+		loss    distill.Loss
+		teacher string
+		fed     int64 // numbers
+	}{
+		"taps":      {distill.HiddenMSE{Layers: "0:2", On: distill.Masked}, "3x192x2", batch * length * theirs},
+		"instances": {distill.InstanceRegularization{}, "", 2 * batch * length * width},
+		"weights":   {distill.Denoise{Weighted: true}, "", 2 * batch * length * width},
+	} {
+		var live int64
+		c.Teacher = nil
+		if x.teacher != "" {
+			c.Teacher = fresh(t, x.teacher, student.MaskedLM(), 7)
+		}
+		c.Loss = distill.Sum{distill.Scale(1, distill.Denoise{}), distill.Scale(1, x.loss)}
+		if name == "weights" {
+			c.Loss = c.Loss[1:]
+		}
+		if e := plan(c); e.Memory-plain.Memory < 4*x.fed {
+			t.Errorf("%s: %d bytes in place of %d, and %d are fed", name, e.Memory, plain.Memory, 4*x.fed)
+		}
+		c.Loss = append(c.Loss, distill.Scale(1e-6, probe{&live}))
+		e := plan(c)
+		live = 0
+		run(t, m, c)
+		live += 4 * m.Parameters() // of the result, which is made when the step is over
+		t.Logf("%s: estimate %.1f MB, held %.1f MB in all", name, mb(e.Live), mb(live))
+		if live < e.Live*9/10 || live > e.Live*11/10 {
+			t.Errorf("%s: %d bytes are held, the estimate is %d", name, live, e.Live)
+		}
+	}
 }
 
 func mb(n int64) float64 { return float64(n) / 1e6 }

@@ -25,10 +25,13 @@ type Graph struct {
 	tokens  bool // whether the primary output has a row for each selected token
 	spread  bool // whether tags stand at every token, [B·S], rather than at the rows
 	width   int  // C or V of the teacher; 0 without one
-	pair    *Pair
-	inner   map[string][]int // shapes of the teacher's tapped values
-	floats  map[string]func(*Moment) ([]float32, error)
-	ints    map[string]func(*Moment) ([]int32, error)
+	// teachers is how many there are.
+	teachers int
+	pair     *Pair
+	inner    map[string][]int // shapes of the teacher's tapped values
+	floats   map[string]func(*Moment) ([]float32, error)
+	ints     map[string]func(*Moment) ([]int32, error)
+	held     map[string]int // numbers that a step holds beside the pass: its inputs, and copies
 }
 
 // Moment is what the inputs of a step are made from. A result may depend on
@@ -95,6 +98,7 @@ func (g *Graph) head(kind student.Kind) (*gorgonia.Node, error) {
 func (g *Graph) Floats(name string, feed func(*Moment) ([]float32, error), shape ...int) *gorgonia.Node {
 	if g.floats[name] == nil {
 		g.floats[name] = feed
+		g.hold(name, shape...)
 	}
 	return g.pass.Floats(name, shape...)
 }
@@ -103,8 +107,26 @@ func (g *Graph) Floats(name string, feed func(*Moment) ([]float32, error), shape
 func (g *Graph) Ints(name string, feed func(*Moment) ([]int32, error), shape ...int) *gorgonia.Node {
 	if g.ints[name] == nil {
 		g.ints[name] = feed
+		g.hold(name, shape...)
 	}
 	return g.pass.Ints(name, shape...)
+}
+
+// hold counts numbers of 4 bytes that a step keeps beside what the pass computes.
+func (g *Graph) hold(name string, shape ...int) {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	g.held[name] = n
+}
+
+// heldBytes is what a step holds of them.
+func (g *Graph) heldBytes() (total int64) {
+	for _, n := range g.held {
+		total += 4 * int64(n)
+	}
+	return total
 }
 
 // Teacher returns the teacher's logits: [B,C], or [R,V] on the masked view; of
@@ -112,6 +134,9 @@ func (g *Graph) Ints(name string, feed func(*Moment) ([]int32, error), shape ...
 func (g *Graph) Teacher() (*gorgonia.Node, error) {
 	if g.width == 0 {
 		return nil, fmt.Errorf("distill: this loss needs a teacher")
+	}
+	if n := g.teachers; n > 1 { // their rows are mixed
+		g.hold("rows of each teacher", n, g.Rows(), g.width)
 	}
 	return g.Floats("teacher", func(m *Moment) ([]float32, error) { return m.soft, nil }, g.Rows(), g.width), nil
 }

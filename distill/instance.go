@@ -70,6 +70,7 @@ func (l InstanceRegularization) Build(g *Graph) (*gorgonia.Node, error) {
 	}
 	name, feed := "instance gold", func(m *Moment) ([]float32, error) { return m.gold() }
 	if l.Form != Guided {
+		g.hold("instance gold", hidden.Shape()...)
 		restored := g.Report("restored")
 		name, feed = "instance predicted", func(m *Moment) ([]float32, error) {
 			p, err := m.predicted()
@@ -134,27 +135,61 @@ type glanceKey struct {
 	b, s, r int
 }
 
+// glance is the forward pass for an output at the shape of a batch.
+func (t *trainer) glance(b *corpus.Batch, output string) (*glance, error) {
+	key := glanceKey{output, b.B, b.S, b.R}
+	if g := t.glances[key]; g != nil {
+		return g, nil
+	}
+	if len(t.glances) >= maxShapes {
+		clear(t.glances)
+	}
+	pass, err := t.program.NewForward(b.B, b.S, b.R)
+	if err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	g := &glance{pass: pass}
+	if g.node, err = pass.Output(output); err != nil {
+		return nil, err
+	}
+	if err := pass.Compile(nil); err != nil {
+		return nil, fmt.Errorf("distill: %w", err)
+	}
+	t.glances[key] = g
+	return g, nil
+}
+
+// glanceMemory is what the looks at a masked batch need of the passes' memory, in bytes.
+func (t *trainer) glanceMemory(b *corpus.Batch) (most int64, err error) {
+	if !t.cfg.Loss.looksInside() {
+		return 0, nil
+	}
+	e, err := t.anatomy()
+	if err != nil {
+		return 0, err
+	}
+	outputs := []string{lastHidden(e)}
+	for _, term := range t.cfg.Loss.of(Masked) {
+		if l, ok := term.Loss.(InstanceRegularization); ok && l.Form != Guided {
+			outputs = append(outputs, t.heads.output[student.KindMaskedLM])
+		}
+	}
+	for _, output := range outputs {
+		g, err := t.glance(b, output)
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, g.pass.Memory())
+	}
+	return most, nil
+}
+
 // look runs the student as it stands on ids in place of the batch's and returns an
 // output. Its memory is that of all passes: it is valid until the next one runs.
 func (t *trainer) look(b *corpus.Batch, ids []int64, output string) ([]float32, error) {
-	key := glanceKey{output, b.B, b.S, b.R}
-	g := t.glances[key]
-	if g == nil {
-		if len(t.glances) >= maxShapes {
-			clear(t.glances)
-		}
-		pass, err := t.program.NewForward(b.B, b.S, b.R)
-		if err != nil {
-			return nil, fmt.Errorf("distill: %w", err)
-		}
-		g = &glance{pass: pass}
-		if g.node, err = pass.Output(output); err != nil {
-			return nil, err
-		}
-		if err := pass.Compile(nil); err != nil {
-			return nil, fmt.Errorf("distill: %w", err)
-		}
-		t.glances[key] = g
+	g, err := t.glance(b, output)
+	if err != nil {
+		return nil, err
 	}
 	in := map[string][]int64{"input_ids": ids, "attention_mask": b.Mask, "token_type_ids": b.Types, fuse.RowsInput: b.Rows}
 	if _, err := g.pass.Run(autodiff.Feed{Inputs: in}); err != nil {

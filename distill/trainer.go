@@ -539,8 +539,8 @@ func (t *trainer) build(s *stream, m *Moment, key shapeKey) (g *Graph, err error
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	g = &Graph{owner: t, pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, tokens: s.tokens, spread: s.tags != MaskedWords, width: s.width,
-		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}}
+	g = &Graph{owner: t, pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, tokens: s.tokens, spread: s.tags != MaskedWords, width: s.width, teachers: len(s.tutors),
+		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}, held: map[string]int{}}
 	nodes := make([]*gorgonia.Node, len(s.terms))
 	for i, term := range s.terms {
 		g.term = s.indices[i]
