@@ -205,7 +205,7 @@ func TestTeachersThatCannotBeTapped(t *testing.T) {
 		}
 	}
 	fails("a deeper student", classifier(t, "6x32x2", 1), inside(t, distill.HiddenMSE{}), "6 layers and the teacher 4")
-	fails("pkd of one layer", classifier(t, "1x32x2", 1), inside(t, distill.PKD{}), "no other")
+	fails("pkd of one layer", classifier(t, "1x32x2", 1), inside(t, distill.PKD{}), "--layer-map 0:3")
 	c := inside(t, distill.HiddenMSE{})
 	c.Teacher = nil
 	fails("no teacher", m, c, "there is none")
