@@ -13,8 +13,10 @@ const maxMissing = 2 << 30
 // OpenDamaged is [Open] for looking at a model that Open refuses: external
 // data that cannot be read is taken as zeros, up to 2 GiB, and a config.json or
 // tokenizer file that cannot be read as absent. faults says what is missing, each
-// file once; it is nil where the model is whole. The error is that of a file
-// that holds no model.
+// file once; it is nil where the model is whole. Of a model file that is cut short
+// or damaged the nodes and weights before the damage are there, if any, and the
+// first fault says at which byte it lies. The error is that of a file that holds
+// no model.
 func OpenDamaged(path string) (m *Model, faults []error, err error) {
 	if m, err = Open(path); err == nil {
 		return m, nil, nil
@@ -55,7 +57,12 @@ func OpenDamaged(path string) (m *Model, faults []error, err error) {
 		return zeros[:length:length], nil
 	}
 	if err := Guard(func() (err error) { m, err = decode(data, read); return err }); err != nil {
-		return nil, nil, refused
+		if m == nil || m.Graph == nil || len(m.Graph.Nodes)+len(m.Graph.Initializers) == 0 {
+			return nil, nil, refused
+		}
+		g := m.Graph
+		faults = append(faults, fmt.Errorf("%w; what could be read is shown: %d nodes, %d weights, %d inputs, %d outputs, %d operator sets",
+			refused, len(g.Nodes), len(g.Initializers), len(g.Inputs), len(g.Outputs), len(m.Opsets)))
 	}
 	m.DataFiles = slices.Sorted(maps.Keys(ext.named))
 	for _, location := range slices.Sorted(maps.Keys(missing)) {

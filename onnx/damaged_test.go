@@ -46,3 +46,48 @@ func TestOpenDamaged(t *testing.T) {
 		t.Error("bytes that are no model are opened")
 	}
 }
+
+// Of a file that is cut short there is what stands before the cut, and the fault
+// says where that is; Open refuses it wherever it is cut.
+func TestOpenDamagedFile(t *testing.T) {
+	m := &onnx.Model{IRVersion: 8, Producer: "maker", Opsets: []onnx.Opset{{Version: 17}}, Graph: &onnx.Graph{
+		Name:         "g",
+		Inputs:       []*onnx.ValueInfo{{Name: "x", Type: onnx.Float}},
+		Outputs:      []*onnx.ValueInfo{{Name: "y", Type: onnx.Float}},
+		Initializers: []*onnx.Tensor{onnx.NewFloats("w", make([]float32, 64), 64), onnx.NewFloats("v", make([]float32, 2048), 2048)},
+		Nodes:        []*onnx.Node{onnx.NewNode("Add", "", []string{"x", "w"}, []string{"h"}), onnx.NewNode("Mul", "", []string{"h", "v"}, []string{"y"})},
+	}}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	most := 0
+	for cut := 1; cut < len(data); cut += 7 {
+		if err := os.WriteFile(path, data[:cut], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := onnx.Open(path)
+		got, faults, damaged := onnx.OpenDamaged(path)
+		if err == nil { // between two fields of the model, after its graph
+			if damaged != nil || faults != nil || len(whole.Graph.Nodes) != 2 {
+				t.Errorf("%d bytes: %v, %v", cut, faults, damaged)
+			}
+			continue
+		}
+		if damaged != nil {
+			continue // before the first node, or there is no graph
+		}
+		if len(faults) != 1 || !strings.Contains(faults[0].Error(), "byte ") || !strings.Contains(faults[0].Error(), "what could be read") || got.Producer != "maker" {
+			t.Fatalf("%d bytes: %v, made by %q", cut, faults, got.Producer)
+		}
+		seen := len(got.Graph.Nodes) + len(got.Graph.Initializers)
+		if seen < most {
+			t.Errorf("%d bytes show %d nodes and weights, fewer showed %d", cut, seen, most)
+		}
+		most = max(most, seen)
+	}
+	if most != 4 {
+		t.Errorf("at the most %d nodes and weights are shown; before the end all four are there", most)
+	}
+}

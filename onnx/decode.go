@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/litekit/lite/internal/onnxpb"
 )
@@ -17,7 +18,11 @@ var errExternal = errors.New("its data lies in another file; open the model with
 // slices of the model are parts of data, which must not change afterwards.
 // Weights kept in other files are an error: [Open] resolves them.
 func Decode(data []byte) (*Model, error) {
-	return decode(data, nil)
+	m, err := decode(data, nil)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // decoder reads one model.
@@ -27,20 +32,37 @@ type decoder struct {
 	depth    int
 }
 
+// decode returns with an error what was read before it.
 func decode(data []byte, external func(string, int64, int64) ([]byte, error)) (*Model, error) {
 	d := &decoder{external: external}
 	m := &Model{}
 	if err := d.model(m, data); err != nil {
-		return nil, fmt.Errorf("onnx: %w", err)
+		if f := (*onnxpb.FieldError)(nil); errors.As(err, &f) {
+			return m, fmt.Errorf("onnx: byte %d of %d: %w", offset(data, f.Rest), len(data), err)
+		}
+		return m, fmt.Errorf("onnx: %w", err)
 	}
 	if m.Graph == nil {
-		return nil, errors.New("onnx: the data holds no graph; it is empty, cut short, or not an ONNX model")
+		return m, errors.New("onnx: the data holds no graph; it is empty, cut short, or not an ONNX model")
 	}
 	return m, nil
 }
 
+// offset is where part, which is not empty, lies in data.
+func offset(data, part []byte) int {
+	return int(uintptr(unsafe.Pointer(unsafe.SliceData(part))) - uintptr(unsafe.Pointer(unsafe.SliceData(data))))
+}
+
+// model reads into m. Of a graph that is cut short it reads what there is, so
+// that one can look at it.
 func (d *decoder) model(m *Model, data []byte) error {
 	for f, err := range onnxpb.Fields(data) {
+		if cut := (*onnxpb.FieldError)(nil); errors.As(err, &cut) && cut.Num == 7 && m.Graph == nil {
+			m.Graph = &Graph{}
+			if inner := d.graph(m.Graph, cut.Part()); inner != nil {
+				err = fmt.Errorf("field 7 is cut short: %w", inner)
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("model: %w", err)
 		}

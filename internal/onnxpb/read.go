@@ -20,6 +20,39 @@ var (
 	ErrWireType = errors.New("unexpected wire type; the file is damaged or not ONNX")
 )
 
+// FieldError is what [Fields] says of a field that cannot be read.
+type FieldError struct {
+	// Num is the field's number, 0 where that cannot be read either.
+	Num int32
+	// Rest is the message from the field on, a part of the input.
+	Rest []byte
+	Err  error
+}
+
+func (e *FieldError) Error() string {
+	if e.Num == 0 {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("field %d: %v", e.Num, e.Err)
+}
+
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Part is what is there of a length-delimited field that is cut short, nil for
+// other faults.
+func (e *FieldError) Part() []byte {
+	_, typ, n := protowire.ConsumeTag(e.Rest)
+	if n < 0 || typ != protowire.BytesType || !errors.Is(e.Err, ErrTruncated) {
+		return nil
+	}
+	_, m := protowire.ConsumeVarint(e.Rest[n:])
+	if m < 0 {
+		return nil
+	}
+	part := e.Rest[n+m:]
+	return part[:len(part):len(part)]
+}
+
 // Field is one field of a message as it stands in the input.
 type Field struct {
 	// Num is the field number.
@@ -35,13 +68,13 @@ type Field struct {
 }
 
 // Fields walks the fields of a message in the order of the input. An error is
-// the last thing it yields. Groups, which ONNX never uses, are an error.
+// the last thing it yields, a [*FieldError]. Groups, which ONNX never uses, are an error.
 func Fields(msg []byte) iter.Seq2[Field, error] {
 	return func(yield func(Field, error) bool) {
 		for len(msg) > 0 {
 			f, n, err := next(msg)
 			if err != nil {
-				yield(Field{}, err)
+				yield(Field{}, &FieldError{f.Num, msg, err})
 				return
 			}
 			msg = msg[n:]
@@ -71,10 +104,10 @@ func next(b []byte) (Field, int, error) {
 	case protowire.BytesType:
 		f.Data, m = protowire.ConsumeBytes(b[n:])
 	default:
-		return Field{}, 0, fmt.Errorf("field %d: wire type %d: %w", num, typ, ErrWireType)
+		return f, 0, fmt.Errorf("wire type %d: %w", typ, ErrWireType)
 	}
 	if m < 0 {
-		return Field{}, 0, fmt.Errorf("field %d: %w", num, wireError(m))
+		return f, 0, wireError(m)
 	}
 	// Clipping keeps an append to a part of the input from writing into the input.
 	f.Data = f.Data[:len(f.Data):len(f.Data)]
