@@ -1,27 +1,25 @@
 package corpus
 
 import (
-	"bytes"
-	"compress/gzip"
 	_ "embed" // the dictionary
+	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-ego/gse"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 //go:generate go run gen_chinese.go
 
-// chineseDict is gse's dictionary of simplified Chinese, one "word frequency
-// tag" on each line; see gen_chinese.go.
+// chineseDict is gse's dictionary of simplified Chinese, packed by gen_chinese.go.
 //
-//go:embed chinese.dict.gz
+//go:embed chinese.dict.zst
 var chineseDict []byte
 
 // Chinese returns the annotator for simplified Chinese: words by the dictionary
@@ -34,17 +32,13 @@ var chineseDict []byte
 func Chinese() (Annotator, error) { return loadChinese() }
 
 var loadChinese = sync.OnceValues(func() (Annotator, error) {
-	z, err := gzip.NewReader(bytes.NewReader(chineseDict))
-	if err != nil {
-		return nil, fmt.Errorf("corpus: the embedded Chinese dictionary: %w", err)
-	}
-	dict, err := io.ReadAll(z)
+	dict, err := unpackDict(chineseDict)
 	if err != nil {
 		return nil, fmt.Errorf("corpus: the embedded Chinese dictionary: %w", err)
 	}
 	seg := new(gse.Segmenter)
 	seg.SkipLog = true
-	if err := seg.LoadDictStr(string(dict)); err != nil {
+	if err := seg.LoadDictStr(dict); err != nil {
 		return nil, fmt.Errorf("corpus: the embedded Chinese dictionary: %w", err)
 	}
 	return &chinese{
@@ -53,6 +47,41 @@ var loadChinese = sync.OnceValues(func() (Annotator, error) {
 		find:    func(word string) string { _, tag, _ := seg.Find(word); return tag },
 	}, nil
 })
+
+// unpackDict returns the dictionary as gse reads it, one "word frequency tag" on
+// each line.
+func unpackDict(packed []byte) (string, error) {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return "", err
+	}
+	defer z.Close()
+	plain, err := z.DecodeAll(packed, nil)
+	if err != nil {
+		return "", err
+	}
+	shared, rest, _ := strings.Cut(string(plain), "\n")
+	columns := strings.Split(rest, "\n")
+	n := len(shared)
+	if len(columns) != 3*n+1 {
+		return "", errors.New("it is damaged")
+	}
+	var out strings.Builder
+	last := ""
+	for i, c := range []byte(shared) {
+		at := 0
+		for range c - 'a' {
+			_, size := utf8.DecodeRuneInString(last[at:])
+			at += size
+		}
+		last = last[:at] + columns[i]
+		for k, s := range []string{last, columns[n+i], columns[2*n+i]} {
+			out.WriteString(s)
+			out.WriteByte(" \n"[k/2])
+		}
+	}
+	return out.String(), nil
+}
 
 // chinese holds what it needs of gse's Segmenter as functions. Were the type
 // itself within reach of an interface, a program that uses reflection (any with
