@@ -63,7 +63,7 @@ var table = rules{
 		"github.com/klauspost/compress": {"corpus", "internal/parquet"},
 		"github.com/dsnet/compress":     {"internal/parquet"},
 		"github.com/parquet-go":         {"corpus", "internal/parquet"}, // in tests: it writes what they read
-		"C":                             {}, // no cgo anywhere
+		"C":                             {},                             // no cgo anywhere
 	},
 	tests: []string{"internal/ort", "internal/shared", "internal/modeltest"},
 }
