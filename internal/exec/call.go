@@ -240,6 +240,21 @@ func (c *call) scalar(i int, def int64) (int64, error) {
 	return v[0], nil
 }
 
+// word is an attribute that is one of some known words, the first where it is
+// absent. Unlike Node.Str it makes no string.
+func (c *call) word(name string, known ...string) (string, error) {
+	a := c.node.Attr(name)
+	if a == nil {
+		return known[0], nil
+	}
+	for _, k := range known {
+		if string(a.String) == k {
+			return k, nil
+		}
+	}
+	return "", fmt.Errorf("attribute %s is %q; one of %q is needed", name, a.String, slices.Clone(known))
+}
+
 // axis normalises an axis that may be negative.
 func axis(a int64, rank int) (int, error) {
 	if a < -int64(rank) || a >= int64(rank) {

@@ -177,9 +177,9 @@ func castTo(c *call, to onnx.DataType) error {
 		return err
 	}
 	if narrow == nil {
-		mode := c.node.Str("round_mode", "up")
-		if mode != "up" && mode != "down" && mode != "nearest" {
-			return fmt.Errorf("round_mode is %q; up, down or nearest is needed", mode)
+		mode, err := c.word("round_mode", "up", "down", "nearest")
+		if err != nil {
+			return err
 		}
 		roundFloats(out, wide.F32, mode, c.node.Int("saturate", 1) != 0)
 		return nil

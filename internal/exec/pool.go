@@ -40,35 +40,44 @@ func (c *call) pooling() (*sliding, *Tensor, error) {
 	return w, out, err
 }
 
-// each calls f for every output position of a channel with the ranges of taps
-// that fall inside the input, and visits them through f's argument. It ends
-// early when the run is to end: a channel may be a whole image.
-func (c *call) each(w *sliding, f func(at int, visit func(func(from int)))) {
-	var start, lo, hi [3]int
-	visit := func(g func(int)) {
-		for kz := lo[0]; kz < hi[0]; kz++ {
-			z := start[0] + kz*w.dilation[0]
-			for ky := lo[1]; ky < hi[1]; ky++ {
-				row := (z*w.in[1] + start[1] + ky*w.dilation[1]) * w.in[2]
-				for kx := lo[2]; kx < hi[2]; kx++ {
-					g(row + start[2] + kx*w.dilation[2])
-				}
+// taps are the elements of a channel that lie under the window.
+type taps struct {
+	w             *sliding
+	start, lo, hi [3]int // as [sliding.taps] gives them
+}
+
+// visit calls f with the place of each in the channel.
+func (t *taps) visit(f func(from int)) {
+	w := t.w
+	for kz := t.lo[0]; kz < t.hi[0]; kz++ {
+		z := t.start[0] + kz*w.dilation[0]
+		for ky := t.lo[1]; ky < t.hi[1]; ky++ {
+			row := (z*w.in[1] + t.start[1] + ky*w.dilation[1]) * w.in[2]
+			for kx := t.lo[2]; kx < t.hi[2]; kx++ {
+				f(row + t.start[2] + kx*w.dilation[2])
 			}
 		}
 	}
+}
+
+// each calls f for every output position of a channel with the taps that fall
+// inside the input. It ends early when the run is to end: a channel may be a
+// whole image.
+func (c *call) each(w *sliding, f func(at int, t *taps)) {
+	t := &taps{w: w}
 	at, work := 0, lookAfter
 	for z := range w.out[0] {
-		start[0], lo[0], hi[0] = w.taps(0, z)
+		t.start[0], t.lo[0], t.hi[0] = w.taps(0, z)
 		for y := range w.out[1] {
-			start[1], lo[1], hi[1] = w.taps(1, y)
+			t.start[1], t.lo[1], t.hi[1] = w.taps(1, y)
 			for x := range w.out[2] {
 				if work -= w.kernelSize; work < 0 {
 					if work = lookAfter; c.stopped() {
 						return
 					}
 				}
-				start[2], lo[2], hi[2] = w.taps(2, x)
-				f(at, visit)
+				t.start[2], t.lo[2], t.hi[2] = w.taps(2, x)
+				f(at, t)
 				at++
 			}
 		}
@@ -122,9 +131,9 @@ func largest[T number](c *call, w *sliding, dst, src []T, where []int64, least T
 	}
 	c.perChannel(w, len(dst)/w.outVolume, func(ch int) {
 		x := src[ch*w.inSize : (ch+1)*w.inSize]
-		c.each(w, func(at int, visit func(func(int))) {
+		c.each(w, func(at int, t *taps) {
 			top, pos := least, -1
-			visit(func(from int) {
+			t.visit(func(from int) {
 				if v := x[from]; pos < 0 || v > top || v != v {
 					top, pos = v, from
 				}
@@ -169,9 +178,9 @@ func averagePool[T, S real](c *call) error {
 	counter.counts(counts)
 	c.perChannel(w, len(dst)/w.outVolume, func(ch int) {
 		x := src[ch*w.inSize : (ch+1)*w.inSize]
-		c.each(w, func(at int, visit func(func(int))) {
+		c.each(w, func(at int, t *taps) {
 			var sum S
-			visit(func(from int) { sum += S(x[from]) })
+			t.visit(func(from int) { sum += S(x[from]) })
 			dst[ch*w.outVolume+at] = T(sum / S(counts[at]))
 		})
 	})
@@ -217,9 +226,9 @@ func lpPool[T real](c *call) error {
 	src, dst, p := data[T](c.in[0]), data[T](out), c.power()
 	c.perChannel(w, len(dst)/w.outVolume, func(ch int) {
 		x := src[ch*w.inSize : (ch+1)*w.inSize]
-		c.each(w, func(at int, visit func(func(int))) {
+		c.each(w, func(at int, t *taps) {
 			sum := 0.0
-			visit(func(from int) { sum += math.Pow(math.Abs(float64(x[from])), p) })
+			t.visit(func(from int) { sum += math.Pow(math.Abs(float64(x[from])), p) })
 			dst[ch*w.outVolume+at] = T(math.Pow(sum, 1/p))
 		})
 	})

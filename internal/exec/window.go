@@ -137,11 +137,7 @@ func (w *sliding) slide(c *call, ceil bool) error {
 }
 
 func (c *call) autoPad() (string, error) {
-	mode := c.node.Str("auto_pad", "NOTSET")
-	if !slices.Contains([]string{"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"}, mode) {
-		return "", fmt.Errorf("attribute auto_pad is %q; NOTSET, SAME_UPPER, SAME_LOWER or VALID is needed", mode)
-	}
-	return mode, nil
+	return c.word("auto_pad", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 }
 
 func (w *sliding) spatialOut() []int { return w.out[3-w.rank:] }
