@@ -354,6 +354,13 @@ func (t *trainer) readCheckpoint(path string) error {
 	if _, err := io.ReadFull(r.r, want); err != nil || !bytes.Equal(want, sum.Sum(nil)) {
 		return damaged("checksum mismatch: the file is damaged")
 	}
+	t.restore(h, state, best)
+	return nil
+}
+
+// restore takes over what a checkpoint holds, of each parameter its value, moments,
+// and where there are some its average and its best value.
+func (t *trainer) restore(h *checkpointHeader, state [][][]float32, best bool) {
 	if best {
 		t.best = make([][]float32, len(t.params))
 	}
@@ -364,14 +371,13 @@ func (t *trainer) readCheckpoint(path string) error {
 			t.mean[i] = state[i][3]
 		}
 		if best {
-			t.best[i] = state[i][parts-1]
+			t.best[i] = state[i][len(state[i])-1]
 		}
 	}
 	t.step, t.averages = h.Step, h.Losses
 	if h.Watch != nil {
 		t.watch = *h.Watch
 	}
-	return nil
 }
 
 // intact tells whether a file ends with the checksum of what is before.

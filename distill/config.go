@@ -229,13 +229,7 @@ func (c *Config) Validate() error {
 		return err
 	}
 	for _, t := range c.Loss {
-		if !(t.Weight >= 0) || math.IsInf(t.Weight, 0) {
-			return fmt.Errorf("distill: weight %v of %s is not a number ≥ 0", t.Weight, t.Loss.Name())
-		}
-		if !(t.Ramp >= 0 && t.Ramp <= 1) {
-			return fmt.Errorf("distill: ramp %v of %s is a share of the steps, 0 to 1", t.Ramp, t.Loss.Name())
-		}
-		if err := c.checkLoss(t); err != nil {
+		if err := c.checkTerm(t); err != nil {
 			return err
 		}
 	}
@@ -256,6 +250,17 @@ func (c *Config) Validate() error {
 
 // checker is a loss that refuses settings outside their ranges.
 type checker interface{ check() error }
+
+// checkTerm refuses a weight or a ramp outside its range, and what checkLoss does.
+func (c *Config) checkTerm(t Term) error {
+	if !(t.Weight >= 0) || math.IsInf(t.Weight, 0) {
+		return fmt.Errorf("distill: weight %v of %s is not a number ≥ 0", t.Weight, t.Loss.Name())
+	}
+	if !(t.Ramp >= 0 && t.Ramp <= 1) {
+		return fmt.Errorf("distill: ramp %v of %s is a share of the steps, 0 to 1", t.Ramp, t.Loss.Name())
+	}
+	return c.checkLoss(t)
+}
 
 // checkLoss refuses the settings of a loss that are outside their ranges.
 func (c *Config) checkLoss(t Term) error {

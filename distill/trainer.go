@@ -143,18 +143,9 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
 		return nil, fmt.Errorf("distill: maximum length %d exceeds the student's %d positions", c.MaxLength, p)
 	}
-	opts := autodiff.Options{Outputs: slices.Clone(pair.outputs()), Recompute: c.Recompute, Dropout: float32(c.Dropout)}
-	if opts.Rows, err = c.selectRows(t.heads); err != nil {
+	opts, err := t.options()
+	if err != nil {
 		return nil, err
-	}
-	if c.Loss.looksInside() {
-		e, err := t.anatomy()
-		if err != nil {
-			return nil, err
-		}
-		if h := lastHidden(e); !slices.Contains(opts.Outputs, h) {
-			opts.Outputs = append(opts.Outputs, h)
-		}
 	}
 	t.program, err = autodiff.New(m, opts)
 	if err != nil {
@@ -169,13 +160,45 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if t.share, err = c.layerRates(m, t.params); err != nil {
 		return nil, err
 	}
+	if err := t.openStreams(); err != nil {
+		return nil, err
+	}
+	if t.run, err = t.fingerprint(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// options are those of the differentiable program.
+func (t *trainer) options() (opts autodiff.Options, err error) {
+	c := t.cfg
+	opts = autodiff.Options{Outputs: slices.Clone(t.pair.outputs()), Recompute: c.Recompute, Dropout: float32(c.Dropout)}
+	if opts.Rows, err = c.selectRows(t.heads); err != nil {
+		return opts, err
+	}
+	if c.Loss.looksInside() {
+		e, err := t.anatomy()
+		if err != nil {
+			return opts, err
+		}
+		if h := lastHidden(e); !slices.Contains(opts.Outputs, h) {
+			opts.Outputs = append(opts.Outputs, h)
+		}
+	}
+	return opts, nil
+}
+
+// openStreams makes the streams that losses read, with their teachers, and what
+// follows from the data: the decoder's first biases and the number of steps.
+func (t *trainer) openStreams() error {
+	c := t.cfg
 	for _, v := range []View{Clean, Masked} {
 		s, err := c.newStream(v, t.heads, t.tok)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if s != nil {
-			s.taps = pair.taps(v)
+			s.taps = t.pair.taps(v)
 			t.streams = append(t.streams, s)
 		}
 	}
@@ -187,14 +210,11 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	}
 	t.steps = c.steps(t.streams[0].perEpoch())
 	for _, s := range t.streams {
-		if err := c.engage(s, t.heads, t.tok, m.Files, t.steps*c.Accumulate); err != nil {
-			return nil, err
+		if err := c.engage(s, t.heads, t.tok, t.model.Files, t.steps*c.Accumulate); err != nil {
+			return err
 		}
 	}
-	if t.run, err = t.fingerprint(); err != nil {
-		return nil, err
-	}
-	return t, nil
+	return nil
 }
 
 // steps is the number of updates, given the batches of an epoch.

@@ -36,6 +36,21 @@ func (s *start) choose() (student.Layers, error) {
 	return layers, nil
 }
 
+// student is the student of a shape that starts so.
+func (s *start) student(shape string, teacher *onnx.Model) (out distill.Student, err error) {
+	out = distill.Student{Fresh: s.fresh, Narrow: s.narrow}
+	if out.Layers, err = s.choose(); err != nil {
+		return out, err
+	}
+	if out.Shape, err = studentShape(shape, teacher); err != nil {
+		return out, err
+	}
+	if s.from != "" {
+		out.From, err = openModel("--from", s.from)
+	}
+	return out, err
+}
+
 func distillCommand(a *app) *cobra.Command {
 	t := newTraining(a)
 	out := &output{app: a, file: floatFile}
@@ -76,21 +91,12 @@ ends in the same bytes.`,
   lite distill --teacher zh-mlm --text docs.txt --annotate zh --alpha-pos 0.2 --alpha-ner 0.2 --out zh-small`,
 		Args: noArguments,
 	}, func(ctx context.Context, _ []string) error {
-		s := distill.Student{Fresh: from.fresh, Narrow: from.narrow}
-		var err error
-		if s.Layers, err = from.choose(); err != nil {
+		if err := teachers.open(&t.cfg); err != nil {
 			return err
 		}
-		if err = teachers.open(&t.cfg); err != nil {
+		s, err := from.student(shape, t.cfg.Teacher)
+		if err != nil {
 			return err
-		}
-		if s.Shape, err = studentShape(shape, t.cfg.Teacher); err != nil {
-			return err
-		}
-		if from.from != "" {
-			if s.From, err = openModel("--from", from.from); err != nil {
-				return err
-			}
 		}
 		if err := out.check(append(teachers.paths, from.from)...); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -36,8 +37,8 @@ func buildProgram(t *testing.T) string {
 	return path
 }
 
-// writeTask writes an untrained teacher and annotated documents to learn from.
-func writeTask(t *testing.T, dir string) {
+// writeTask writes an untrained teacher and so many annotated documents to learn from.
+func writeTask(t *testing.T, dir string, documents int) {
 	t.Helper()
 	tok, err := corpus.NewWordPiece(synth.Vocabulary(), true)
 	if err != nil {
@@ -50,7 +51,7 @@ func writeTask(t *testing.T, dir string) {
 	if err := m.Save(filepath.Join(dir, "teacher")); err != nil {
 		t.Fatal(err)
 	}
-	docs := corpus.FromExamples(synth.Documents(synth.Default(1, 150)), synth.Topics())
+	docs := corpus.FromExamples(synth.Documents(synth.Default(1, documents)), synth.Topics())
 	if err := writeFile(filepath.Join(dir, "train.jsonl"), func(w io.Writer) error { return corpus.WriteJSONL(w, docs) }); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	}
 	const steps = 80
 	program, dir := buildProgram(t), t.TempDir()
-	writeTask(t, dir)
+	writeTask(t, dir, 150)
 	start := func(out string, threads int) (*exec.Cmd, *strings.Builder) {
 		cmd := exec.Command(program, "distill", "--teacher", "teacher", "--data", "train.jsonl", "--student", "1x16", "--dev-split", "0.1",
 			"--alpha-kd", "1", "--alpha-ce", "0.5", "--alpha-mlm", "0.5", "--alpha-pos", "0.2", "--alpha-ner", "0.2", "--alpha-sop", "0.2", "--alpha-hidden", "0.2", "--alpha-minilm", "0.2",
@@ -176,6 +177,72 @@ func checkLog(t *testing.T, path string, steps int) {
 	}
 	if next != steps+1 {
 		t.Errorf("%s: ends with step %d", path, next-1)
+	}
+}
+
+// Labelling that is killed at random moments and started again each time, at 1 and 2
+// threads in turns, keeps what it had and ends in the same shards as one that was
+// left alone.
+func TestKilledLabelsEndInTheSameBytes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGKILL")
+	}
+	program, dir := buildProgram(t), t.TempDir()
+	writeTask(t, dir, 1200)
+	start := func(cache string, threads int) (*exec.Cmd, *strings.Builder) {
+		cmd := exec.Command(program, "label", "--teacher", "teacher", "--data", "train.jsonl", "--max-length", "96", "--cache", cache, "--threads", fmt.Sprint(threads), "--json")
+		out := &strings.Builder{}
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd, out
+	}
+	already := regexp.MustCompile(`[1-9][0-9]* batches are in parts already`)
+	began := time.Now()
+	cmd, out := start("whole", 1)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	took := time.Since(began)
+
+	const seed, kills = 20240602, 10
+	rng := rand.New(rand.NewPCG(seed, 0))
+	killed, resumed := 0, 0
+	for i := 0; killed < kills && i < 3*kills; i++ {
+		after := time.Duration((0.2 + 0.5*rng.Float64()) * float64(took))
+		cmd, out := start("parts", 1+i%2)
+		time.Sleep(after)
+		cmd.Process.Kill()
+		var exit *exec.ExitError
+		switch err := cmd.Wait(); {
+		case err == nil: // it was done; the next one begins anew
+			os.RemoveAll(filepath.Join(dir, "parts"))
+		case errors.As(err, &exit) && exit.ExitCode() == -1:
+			killed++
+			if already.MatchString(out.String()) {
+				resumed++
+			}
+		default:
+			t.Fatalf("killed after %v (seed %d): %v\n%s", after, seed, err, out)
+		}
+	}
+	cmd, out = start("parts", 2)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("killed %d times within %v (seed %d), of which %d went on from kept labels; the last run said:\n%s", killed, took*7/10, seed, resumed, out)
+	if killed == 0 {
+		t.Error("no run could be killed before it ended")
+	}
+	whole, parts := files(t, filepath.Join(dir, "whole")), files(t, filepath.Join(dir, "parts"))
+	for name, data := range whole {
+		if !bytes.Equal(data, parts[name]) {
+			t.Errorf("%s differs", name)
+		}
+	}
+	if len(parts) != len(whole) || len(whole) < 1 {
+		t.Errorf("%d files, and %d after kills", len(whole), len(parts))
 	}
 }
 
