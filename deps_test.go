@@ -51,7 +51,7 @@ var table = rules{
 		{"onnx", "internal/synth", "synonym", "tagger"},
 		{"corpus", "internal/kernel", "internal/onnxpb"},
 		{"corpus/tokenizer"},
-		{"internal/ordered", "internal/parquet"},
+		{"internal/ordered"},
 	},
 	beside: map[string]string{"eval": "teacher"},
 	only: map[string][]string{
@@ -60,10 +60,9 @@ var table = rules{
 		"github.com/owulveryck/onnx-go": {"teacher/onnxgo"},
 		"github.com/spf13/cobra":        {"cmd/lite"},
 		"github.com/go-ego/gse":         {"corpus"},
-		"github.com/klauspost/compress": {"corpus", "internal/parquet"},
-		"github.com/dsnet/compress":     {"internal/parquet"},
-		"github.com/parquet-go":         {"corpus", "internal/parquet"}, // in tests: it writes what they read
-		"C":                             {},                             // no cgo anywhere
+		"github.com/klauspost/compress": {"corpus"},
+		"github.com/parquet-go":         {"corpus"},
+		"C":                             {}, // no cgo anywhere
 	},
 	tests: []string{"internal/ort", "internal/shared", "internal/modeltest"},
 }

@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/chewxy/hm v1.0.0
-	github.com/dsnet/compress v0.0.1
 	github.com/go-ego/gse v0.80.3
 	github.com/klauspost/compress v1.20.4
 	github.com/owulveryck/onnx-go v0.5.0

@@ -5,21 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/litekit/lite/internal/parquet"
+	"github.com/parquet-go/parquet-go"
 )
 
 // parquetColumn is one leaf of the schema.
 type parquetColumn struct {
-	parquet.Column
-	name  string // "" is not read
+	name  string
 	list  bool
+	full  int      // definition level of a value that is there
 	names []string // of a ClassLabel's numbers
 }
 
@@ -27,7 +26,12 @@ type parquetColumn struct {
 // columns of strings, numbers and lists of them, with the names of ClassLabel
 // features from the metadata. Each row then counts as a JSON object. What is not
 // a file with random access goes to a temporary file first.
-func (l *loader) readParquet(name string, r io.Reader) error {
+func (l *loader) readParquet(name string, r io.Reader) (err error) {
+	defer func() { // the decoder panics on some damaged files
+		if x := recover(); x != nil {
+			err = fmt.Errorf("corpus: %s: the Parquet file is damaged: %v; download it again", name, x)
+		}
+	}()
 	f, size, done, err := randomAccess(name, r)
 	if err != nil {
 		return err
@@ -36,34 +40,40 @@ func (l *loader) readParquet(name string, r io.Reader) error {
 	if size == 0 {
 		return fmt.Errorf("corpus: %s: the file is empty; check the path and how it was made", name)
 	}
-	p, err := parquet.Open(f, size)
+	p, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return parquetFault(name, "", fmt.Errorf("not a Parquet file: %w", err), "download it again, or set the format")
+		return fmt.Errorf("corpus: %s: not a Parquet file: %w; download it again, or set the format", name, err)
 	}
 	columns := parquetColumns(p, l.opts.Columns.POS)
 	n := 0
-	for row, err := range p.Rows(func(k int) bool { return columns[k].name != "" }) {
-		n++
-		if err != nil {
-			return parquetFault(name, fmt.Sprintf("row %d: ", n), err, "the file is damaged, download it again")
+	buf := make([]parquet.Row, 64)
+	for _, group := range p.RowGroups() {
+		rows := group.Rows()
+		for {
+			k, err := rows.ReadRows(buf)
+			for _, row := range buf[:k] {
+				n++
+				if l.full() {
+					return rows.Close()
+				}
+				if err := l.parquetRow(name, n, row, columns); err != nil {
+					rows.Close()
+					return err
+				}
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				rows.Close()
+				return fmt.Errorf("corpus: %s: row %d: %w; the file is damaged, download it again", name, n+1, err)
+			}
 		}
-		if l.full() {
-			return nil
-		}
-		if err := l.parquetRow(name, n, row, columns); err != nil {
-			return err
+		if err := rows.Close(); err != nil {
+			return fmt.Errorf("corpus: %s: %w", name, err)
 		}
 	}
 	return nil
-}
-
-// parquetFault says what to do about a file that cannot be read.
-func parquetFault(name, where string, err error, more string) error {
-	var other parquet.UnsupportedError
-	if errors.As(err, &other) {
-		return fmt.Errorf("corpus: %s: %s%w; write the file with another setting, or as jsonl", name, where, err)
-	}
-	return fmt.Errorf("corpus: %s: %s%w; %s", name, where, err, more)
 }
 
 // randomAccess returns r as a file.
@@ -97,11 +107,11 @@ func randomAccess(name string, r io.Reader) (f *os.File, size int64, done func()
 func parquetColumns(p *parquet.File, wantPOS string) []parquetColumn {
 	names := classNames(p)
 	columns := make([]parquetColumn, 0, 8)
-	for _, leaf := range p.Columns {
-		c := parquetColumn{Column: leaf, list: leaf.Repeated == 1}
-		path := leaf.Path
+	for _, path := range p.Schema().Columns() {
+		leaf, ok := p.Schema().Lookup(path...)
+		c := parquetColumn{full: leaf.MaxDefinitionLevel, list: leaf.MaxRepetitionLevel == 1}
 		switch {
-		case leaf.Repeated > 1:
+		case !ok || leaf.MaxRepetitionLevel > 1:
 		case c.list && (len(path) == 1 || len(path) <= 3 && path[len(path)-1] != path[0] && slices.Contains([]string{"list", "bag", "array", "element"}, path[1])):
 			c.name = path[0]
 		case !c.list:
@@ -153,18 +163,34 @@ func classNames(p *parquet.File) map[string][]string {
 }
 
 // parquetRow adds a row.
-func (l *loader) parquetRow(name string, n int, row [][]parquet.Value, columns []parquetColumn) error {
+func (l *loader) parquetRow(name string, n int, row parquet.Row, columns []parquetColumn) error {
 	m := map[string]json.RawMessage{}
 	var bad error
-	for k, c := range columns {
-		if c.name == "" {
-			continue
+	row.Range(func(k int, values []parquet.Value) bool {
+		if k >= len(columns) || columns[k].name == "" {
+			return true
 		}
-		if m[c.name], bad = c.member(row[k]); bad != nil {
-			bad = fmt.Errorf("column %q: %w", c.name, bad)
-			break
+		c := columns[k]
+		items := make([]string, 0, len(values))
+		for _, v := range values {
+			if c.list && v.IsNull() && v.DefinitionLevel() < c.full && len(values) == 1 {
+				break // an empty list
+			}
+			s, err := c.json(v)
+			if err != nil {
+				bad = fmt.Errorf("column %q: %w", c.name, err)
+				return false
+			}
+			items = append(items, s)
 		}
-	}
+		switch {
+		case c.list:
+			m[c.name] = json.RawMessage("[" + strings.Join(items, ",") + "]")
+		case len(items) == 1:
+			m[c.name] = json.RawMessage(items[0])
+		}
+		return true
+	})
 	var e Example
 	if bad == nil {
 		e, bad = l.fromObject(m)
@@ -175,50 +201,37 @@ func (l *loader) parquetRow(name string, n int, row [][]parquet.Value, columns [
 	return l.add(name, n, e)
 }
 
-// member writes the values of a row.
-func (c parquetColumn) member(values []parquet.Value) (json.RawMessage, error) {
-	if !c.list {
-		s, err := c.json(values[0])
-		return json.RawMessage(s), err
-	}
-	items := make([]string, 0, len(values))
-	for _, v := range values {
-		if v.Level < c.ItemLevel {
-			break // an empty list
-		}
-		s, err := c.json(v)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, s)
-	}
-	return json.RawMessage("[" + strings.Join(items, ",") + "]"), nil
-}
-
 // json writes a value, a ClassLabel's number by its name.
 func (c parquetColumn) json(v parquet.Value) (string, error) {
-	if v.Null {
+	if v.IsNull() {
 		return "null", nil
 	}
-	switch c.Kind {
+	var number int64
+	switch v.Kind() {
 	case parquet.Boolean:
-		return strconv.FormatBool(v.Int != 0), nil
-	case parquet.Int32, parquet.Int64:
+		return strconv.FormatBool(v.Boolean()), nil
+	case parquet.Int32:
+		number = int64(v.Int32())
+	case parquet.Int64:
+		number = v.Int64()
 	case parquet.Float, parquet.Double:
-		if math.IsNaN(v.Float) || math.IsInf(v.Float, 0) {
-			return "null", nil // JSON has neither
+		x := v.Double()
+		if v.Kind() == parquet.Float {
+			x = float64(v.Float())
 		}
-		return strconv.FormatFloat(v.Float, 'g', -1, 64), nil
+		if x != x || x-x != 0 {
+			return "null", nil // JSON has no NaN and no infinity
+		}
+		return strconv.FormatFloat(x, 'g', -1, 64), nil
 	case parquet.ByteArray, parquet.FixedLenByteArray:
-		if !utf8.Valid(v.Bytes) {
+		if !utf8.Valid(v.ByteArray()) {
 			return "null", nil // an image or the like, of no use here
 		}
-		s, err := json.Marshal(string(v.Bytes))
+		s, err := json.Marshal(string(v.ByteArray()))
 		return string(s), err
 	default:
 		return "null", nil
 	}
-	number := v.Int
 	if c.names != nil && number >= 0 {
 		if number >= int64(len(c.names)) {
 			return "", fmt.Errorf("the class %d is none of %q", number, c.names)
