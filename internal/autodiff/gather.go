@@ -77,23 +77,32 @@ func (c *gather) forward(o *forward) error {
 }
 
 // read takes the ids over and checks them.
-func (c *gather) read(v *value) error {
-	if v.dtype == tensor.Int32 {
-		for i, id := range v.i32 {
-			c.ids[i] = int64(id)
-		}
-	} else {
-		copy(c.ids, v.i64)
-	}
-	for i, id := range c.ids {
-		if id < 0 {
-			c.ids[i] += int64(c.table)
-		}
-		if c.ids[i] < 0 || c.ids[i] >= int64(c.table) {
-			return fmt.Errorf("%s[%d] is %d, outside a table of %d rows", v.label, i, id, c.table)
+func (c *gather) read(v *value) (err error) {
+	for i := range c.ids {
+		if c.ids[i], err = v.index(i, c.table); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// index is element i of integers as a row of a table, from its end where it is
+// negative.
+func (v *value) index(i, table int) (int64, error) {
+	given := int64(0)
+	if v.dtype == tensor.Int32 {
+		given = int64(v.i32[i])
+	} else {
+		given = v.i64[i]
+	}
+	id := given
+	if id < 0 {
+		id += int64(table)
+	}
+	if id < 0 || id >= int64(table) {
+		return 0, fmt.Errorf("%s[%d] is %d, outside a table of %d rows", v.label, i, given, table)
+	}
+	return id, nil
 }
 
 func (c *gather) backward(b *backward) error {

@@ -1,12 +1,6 @@
 package autodiff
 
-import (
-	"fmt"
-
-	"gorgonia.org/tensor"
-
-	"github.com/litekit/lite/internal/kernel"
-)
+import "github.com/litekit/lite/internal/kernel"
 
 // packedGather makes the rows [N,n] of a packed pass from rows of X: for the
 // token at (b,s) that at b·strides[0] + s·strides[1], or with ids, a second
@@ -25,21 +19,11 @@ func (c *packedGather) forward(o *forward) error {
 		ids[r] = at/int64(k.seq)*int64(c.strides[0]) + at%int64(k.seq)*int64(c.strides[1])
 	}
 	if len(o.in) > 1 {
-		v := o.in[1]
+		var err error
 		for r, at := range ids {
-			id := int64(0)
-			if v.dtype == tensor.Int32 {
-				id = int64(v.i32[at])
-			} else {
-				id = v.i64[at]
+			if ids[r], err = o.in[1].index(int(at), c.limit); err != nil {
+				return err
 			}
-			if id < 0 {
-				id += int64(c.limit)
-			}
-			if id < 0 || id >= int64(c.limit) {
-				return fmt.Errorf("%s[%d] is %d, outside a table of %d rows", v.label, at, id, c.limit)
-			}
-			ids[r] = id
 		}
 	}
 	y := o.out.f32()
@@ -78,19 +62,10 @@ func (c *takeRows) forward(o *forward) error {
 			c.ids[b] = int64(k.offsets[b])
 		}
 	} else {
-		v := o.in[1]
 		for i := range c.ids {
-			at := int64(0)
-			if v.dtype == tensor.Int32 {
-				at = int64(v.i32[i])
-			} else {
-				at = v.i64[i]
-			}
-			if at < 0 {
-				at += int64(c.positions)
-			}
-			if at < 0 || at >= int64(c.positions) {
-				return fmt.Errorf("%s[%d] is %d, outside a table of %d rows", v.label, i, at, c.positions)
+			at, err := o.in[1].index(i, c.positions)
+			if err != nil {
+				return err
 			}
 			c.ids[i] = k.rowOf(at)
 		}

@@ -156,6 +156,29 @@ func TestInt8Twins(t *testing.T) {
 		if string(q1) != string(q2) {
 			t.Fatalf("quantize %d: %v, want %v", n, q1, q2)
 		}
+		bytes, y1, y2 := make([]int8, n), append(make([]float32, n), 77), make([]float32, n)
+		for i, v := range a {
+			bytes[i] = int8(v)
+		}
+		vScaleBytes(y1[:n], bytes, 0.01)
+		scaleBytesGo(y2, bytes, 0.01)
+		sameBits(t, fmt.Sprint("scaled bytes ", n), y1[:n], y2)
+		for i := range row {
+			row[i] %= 1 << 20
+		}
+		scale, bias := filled(n, 1e-5), random(4, n)
+		for _, act := range acts {
+			vFinishSums(act, y1[:n], row, sums[:n], scale, bias, 3, -7)
+			finishSumsGo(act, y2, row, sums, scale, bias, 3, -7)
+			compare(t, fmt.Sprint(act, " of sums ", n), y1[:n], wide(y2), 2e-6, 2e-6)
+			steps := make([]float32, n) // the same in two steps has the same bits
+			vDequantize(steps, row, sums, scale, 3, -7)
+			vBiasAct(act, steps, bias)
+			sameBits(t, fmt.Sprint(act, " of sums in two steps ", n), y1[:n], steps)
+		}
+		if y1[n] != 77 {
+			t.Fatalf("%d sums: wrote behind the end", n)
+		}
 	}
 }
 
