@@ -50,6 +50,16 @@ func TestLayouts(t *testing.T) {
 			t.Errorf("%s: got\n%swant\n%s", c.file, d, c.want)
 		}
 	}
+	// A column score is a number where nothing else is said and all of it is one.
+	for data, scored := range map[string]bool{"text\tscore\na\t1.5\n": true, "text\tscore\na\thigh\n": false, "text\tlabel\tscore\na\tx\t2\n": false} {
+		c, err := corpus.Read(strings.NewReader(data), "own.tsv", corpus.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, _ := c.At(0); (e.Score != nil) != scored {
+			t.Errorf("%q: score %v", data, e.Score)
+		}
+	}
 	for _, file := range []string{"STS-B/dev.tsv", "stsb.tsv"} {
 		c, err := corpus.Read(strings.NewReader("index\tsentence1\tsentence2\tscore\n0\ta\tb\t4.75\n"), file, corpus.Options{})
 		if err != nil {

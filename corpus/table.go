@@ -237,6 +237,8 @@ func (l *loader) tableColumns(name string, rows []row) (c columns, header bool, 
 		if c.score, err = pick("score", want.Score, nil); err != nil {
 			return c, header, err
 		}
+	} else if i := slices.Index(names, "score"); header && c.label < 0 && c.text >= 0 && numbers(rows[1:], i) {
+		c.score = i
 	}
 	if c.text < 0 && header {
 		for i := range c.width { // a single unknown column is the text
@@ -255,6 +257,19 @@ func (l *loader) tableColumns(name string, rows []row) (c columns, header bool, 
 		err = c.guess(name, rows, want)
 	}
 	return c, header, err
+}
+
+// numbers reports whether a column holds numbers.
+func numbers(rows []row, column int) bool {
+	for _, r := range rows {
+		if column < 0 || column >= len(r.fields) {
+			return false
+		}
+		if x, err := strconv.ParseFloat(strings.TrimSpace(r.fields[column]), 64); err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+			return false
+		}
+	}
+	return len(rows) > 0 && column >= 0
 }
 
 // guess places the columns of a table without a header: the label is a column

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -32,7 +33,7 @@ func (c Config) budget(ctx context.Context, m *onnx.Model, taken time.Duration) 
 	if c.TimeBudget == 0 {
 		return c, nil
 	}
-	of := fmt.Sprint(c.TimeBudget, c.Epochs, c.Steps, c.Batch, c.Accumulate, c.MaxLength)
+	of := c.planned(m)
 	path := filepath.Join(c.Checkpoint, budgetName)
 	if data, err := os.ReadFile(path); c.Checkpoint != "" && err == nil {
 		var old timePlan
@@ -56,6 +57,24 @@ func (c Config) budget(ctx context.Context, m *onnx.Model, taken time.Duration) 
 	}
 	c.Steps = steps
 	return c, c.keepPlan(path, timePlan{of, c.Steps})
+}
+
+// planned names what a time plan is for, as far as the time depends on it.
+func (c *Config) planned(m *onnx.Model) string {
+	out := fmt.Sprint(c.TimeBudget, c.Epochs, c.Steps, c.Batch, c.BatchTokens, c.Accumulate, c.MaxLength, c.Recompute, " ", m.Hash())
+	models, _ := c.teachers()
+	for _, t := range models {
+		out += " " + t.Hash()
+	}
+	for _, term := range c.Loss {
+		out += fmt.Sprint(" ", term.Loss.Name(), term.Weight > 0)
+	}
+	for _, data := range []corpus.Corpus{c.Task, c.Text} {
+		if data != nil {
+			out += fmt.Sprint(" ", data.Len())
+		}
+	}
+	return out
 }
 
 // Within is the number of steps that a run would have with that Config.TimeBudget,

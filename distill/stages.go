@@ -33,7 +33,7 @@ func RunStages(ctx context.Context, m *onnx.Model, stages []Config) (*onnx.Model
 		if i == 0 {
 			continue // Run looks at it before it begins
 		}
-		if err := own[i].try(m); err != nil {
+		if err := own[i].try(ctx, m); err != nil {
 			return nil, nil, inStage(err, own[i].Stage, len(stages))
 		}
 	}
@@ -75,8 +75,13 @@ func (c Config) stage(i, of int) Config {
 
 // try refuses what could not run: a stage that fails should fail before others
 // have run.
-func (c Config) try(m *onnx.Model) error {
+func (c Config) try(ctx context.Context, m *onnx.Model) error {
 	if err := c.Validate(); err != nil {
+		return err
+	}
+	c.Decided, c.Notice = nil, nil // told when the stage begins
+	c, err := c.fit(ctx, m)
+	if err != nil {
 		return err
 	}
 	t, err := newTrainer(m, &c)

@@ -29,6 +29,11 @@ type Student struct {
 	Narrow bool
 	// Fresh starts from random weights instead.
 	Fresh bool
+	// Graph, where set, is the student: a model of anyone's making, which starts
+	// from the weights it has. Shape, Head and what says where weights come from
+	// are not read. A tokenizer, or the kind and classes of its head, that it
+	// has not are the teacher's.
+	Graph *onnx.Model
 }
 
 // NewStudent makes the student of a teacher: its graph, its weights where sizes
@@ -37,6 +42,10 @@ type Student struct {
 // size, or a teacher whose weights are not floats (a quantized one), unless
 // From or Layers asks for them.
 func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, report *student.Transfer, err error) {
+	if s.Graph != nil {
+		out, err = adopt(s.Graph, teacher)
+		return out, nil, err
+	}
 	from := s.From
 	if from == nil {
 		from = teacher
@@ -62,6 +71,32 @@ func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, r
 		return out, nil, err
 	}
 	return start(out, from, s)
+}
+
+// adopt makes a model of anyone's making the student of a teacher, which has
+// what is not with it.
+func adopt(m, teacher *onnx.Model) (*onnx.Model, error) {
+	out := m.Clone()
+	if teacher == nil {
+		return out, nil
+	}
+	if len(out.Files) == 0 {
+		out.Files = maps.Clone(teacher.Files)
+	}
+	known, err := student.HeadsOf(out.Config)
+	if err != nil || len(known) > 0 || IsEmbedding(out) {
+		return out, err
+	}
+	h, err := readHeads(teacher)
+	if err != nil {
+		return nil, err
+	}
+	shape, err := student.Measure(out)
+	if err != nil {
+		shape = student.Shape{} // its sizes only tell others
+	}
+	out.Config = student.NewConfig(shape, h.list[:1])
+	return out, nil
 }
 
 // headOf is the primary head of a student of m. A model without a head gives
@@ -166,8 +201,8 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 		return nil, nil, fmt.Errorf("distill: %w", err)
 	}
 	if src.Hidden != dst.Hidden && !s.Narrow {
-		if s.From != nil {
-			return nil, nil, fmt.Errorf("distill: the student's hidden size %d is not the %d of the model to start from; leave that model out or change the shape", dst.Hidden, src.Hidden)
+		if s.From != nil || s.Layers != nil {
+			return nil, nil, fmt.Errorf("distill: the student's hidden size %d is not the %d of the model to start from, so no layer can be taken from it; leave out the model or the layers, change the shape, or start narrow", dst.Hidden, src.Hidden)
 		}
 		return m, nil, nil
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/modeltest"
+	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
 	"github.com/litekit/lite/student"
 )
@@ -58,5 +60,57 @@ func TestStudentOfAQuantizedTeacher(t *testing.T) {
 		if _, _, err = distill.NewStudent(odd, distill.Student{}, 1); err == nil || !strings.Contains(err.Error(), "whole shape") {
 			t.Errorf("error %v", err)
 		}
+	}
+}
+
+// foreign is a bare graph as another exporter spells it: without config and tokenizer.
+func foreign(t *testing.T) *onnx.Model {
+	m := modeltest.Variants()[1].Make(t, classifier(t, "1x16x2", 1))
+	m.Config, m.Files = nil, nil
+	return m
+}
+
+func TestStudentOfAnyonesMaking(t *testing.T) {
+	c := everything(t)
+	c.Loss, c.Steps = c.Loss[:2], 3
+	graph := foreign(t)
+	before := graph.Hash()
+	m, report, err := distill.NewStudent(c.Teacher, distill.Student{Graph: graph}, 1)
+	if err != nil || report != nil {
+		t.Fatalf("report %v, error %v", report, err)
+	}
+	if shape, err := student.Measure(m); err != nil || shape.Layers != 1 || m.Config.HiddenSize != 16 || len(m.Config.ID2Label) != len(c.Teacher.Config.ID2Label) {
+		t.Errorf("shape %v, error %v, config %+v", shape, err, m.Config)
+	}
+	out, _ := run(t, m, c)
+	if graph.Hash() != before || graph.Config != nil || graph.Files != nil {
+		t.Error("the graph that was given is changed")
+	}
+	if out.Hash() == m.Hash() {
+		t.Error("nothing was trained")
+	}
+}
+
+// A graph that cannot be trained is refused, by its node, before the teacher is asked.
+func TestStudentWithoutAGradient(t *testing.T) {
+	c := everything(t)
+	c.Loss = c.Loss[:2]
+	c.Labelling = func(int, int) { t.Error("the teacher was asked") }
+	graph := foreign(t)
+	out := graph.Graph.Outputs[0].Name
+	for _, n := range graph.Graph.Nodes {
+		for i, name := range n.Outputs {
+			if name == out {
+				n.Outputs[i] = "before"
+			}
+		}
+	}
+	graph.Graph.Nodes = append(graph.Graph.Nodes, &onnx.Node{Op: "Ceil", Name: "/odd/Ceil", Inputs: []string{"before"}, Outputs: []string{out}})
+	m, _, err := distill.NewStudent(c.Teacher, distill.Student{Graph: graph}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), "/odd/Ceil") || !strings.Contains(err.Error(), "no gradient") {
+		t.Errorf("error %v; want the node that has no gradient", err)
 	}
 }

@@ -17,6 +17,8 @@ import (
 
 // Report says how a run went.
 type Report struct {
+	// Stage is [Config.Stage].
+	Stage string `json:"stage,omitempty"`
 	// Steps is the number of updates in all, Resumed the step a checkpoint let it go on from.
 	Steps   int `json:"steps"`
 	Resumed int `json:"resumed"`
@@ -288,7 +290,7 @@ func (t *trainer) train(ctx context.Context) error {
 			return err
 		}
 	}
-	t.report = &Report{Steps: t.step, Resumed: resumed, Losses: t.losses(), LearnedWeights: t.learned(t.chosen()), Stopped: t.exhausted() && t.step < t.steps, OutOfTime: late, Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
+	t.report = &Report{Stage: t.cfg.Stage, Steps: t.step, Resumed: resumed, Losses: t.losses(), LearnedWeights: t.learned(t.chosen()), Stopped: t.exhausted() && t.step < t.steps, OutOfTime: late, Tokens: t.tokens, Seconds: time.Since(start).Seconds()}
 	t.evaluations(t.report)
 	if err := t.saveCheckpoint(); err != nil {
 		t.cfg.warn(fmt.Errorf("%w; the training is complete all the same", err))

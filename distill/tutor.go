@@ -78,6 +78,11 @@ func (c *Config) engage(s *stream, h *heads, tok *corpus.Tokenizer, files map[st
 			return err
 		}
 		u.share = shares[i]
+		for k, other := range models {
+			if k != i {
+				u.opts.Beside = append(u.opts.Beside, other.Hash())
+			}
+		}
 		s.tutors = append(s.tutors, u)
 	}
 	if s.view == Masked && s.together() {

@@ -31,7 +31,10 @@ func (c *Config) checkTeachers() error {
 			}
 		}
 	}
-	if c.Form.TopK < 0 || c.Form.TopK > 0 && c.Form.Half {
+	if c.Form.TopK < 0 {
+		return fmt.Errorf("distill: the %d most probable classes cannot be kept; give a number above 0, or 0 for all", c.Form.TopK)
+	}
+	if c.Form.TopK > 0 && c.Form.Half {
 		return fmt.Errorf("distill: labels are kept either whole, as float16, or of the most probable classes; the form %+v is none of these", c.Form)
 	}
 	return nil

@@ -114,7 +114,9 @@ func HeadsOf(c *onnx.Config) ([]Head, error) {
 	return nil, nil
 }
 
-func newConfig(s Shape, heads []Head) *onnx.Config {
+// NewConfig is the config.json of a model of that shape with those heads, the
+// primary one first.
+func NewConfig(s Shape, heads []Head) *onnx.Config {
 	act := s.Act
 	if act == "gelu_tanh" {
 		act = "gelu_new"

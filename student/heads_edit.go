@@ -104,7 +104,7 @@ func WithHeads(m *onnx.Model, heads []Head, seed uint64) (*onnx.Model, error) {
 	delete(c.Files, onnx.PoolingFile)
 	maps.Copy(c.Files, poolingFiles(heads, shape.Hidden))
 	if c.Config == nil {
-		c.Config = newConfig(shape, heads)
+		c.Config = NewConfig(shape, heads)
 	} else if err := setHeads(c.Config, heads); err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func New(shape Shape, heads []Head, seed uint64) (*onnx.Model, error) {
 	b.heads(heads, x, shape, wordName)
 	return &onnx.Model{
 		IRVersion: 8, Producer: "lite", Opsets: []onnx.Opset{{Version: 17}},
-		Graph: b.g, Config: newConfig(shape, heads), Files: poolingFiles(heads, shape.Hidden),
+		Graph: b.g, Config: NewConfig(shape, heads), Files: poolingFiles(heads, shape.Hidden),
 	}, nil
 }
 

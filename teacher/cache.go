@@ -159,8 +159,8 @@ func oldFiles(dir string) []string {
 }
 
 // others says what a cache holds that could be taken for the set, and in what
-// it differs; "" where there is nothing of the kind.
-func (s Set) others(dir string) string {
+// it differs; "" where there is nothing of the kind. Models of beside are known.
+func (s Set) others(dir string, beside []string) string {
 	if old := oldFiles(dir); len(old) > 0 {
 		return fmt.Sprintf("%s holds %d files of an earlier version of lite (%s), which this one does not read; delete them: the labels are computed again", dir, len(old), filepath.Base(old[0]))
 	}
@@ -172,7 +172,7 @@ func (s Set) others(dir string) string {
 	var least []string
 	for _, o := range sets {
 		diff := s.differences(o)
-		if o.Data != s.Data && o.Model != s.Model || len(diff) == 0 {
+		if o.Data != s.Data && o.Model != s.Model || len(diff) == 0 || o.Model != s.Model && slices.Contains(beside, o.Model) {
 			continue
 		}
 		if least == nil || len(diff) < len(least) {

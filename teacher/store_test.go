@@ -349,14 +349,19 @@ func TestOtherSetsAreNamed(t *testing.T) {
 	} {
 		other := set
 		change(&other)
-		if got := other.others(cache); !strings.Contains(got, want) || want == "" && got != "" {
+		if got := other.others(cache, nil); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%q does not say %q", got, want)
 		}
+	}
+	second := set // of the same run: its teacher is one of several
+	second.Model = "second"
+	if got := second.others(cache, []string{set.Model}); got != "" {
+		t.Errorf("labels of a teacher beside it: %q", got)
 	}
 	if err := os.WriteFile(filepath.Join(cache, "logits-0123456789abcdef.log"), []byte("litelog2 and more"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if got := set.others(cache); !strings.Contains(got, "earlier version") || !strings.Contains(got, "delete them") {
+	if got := set.others(cache, nil); !strings.Contains(got, "earlier version") || !strings.Contains(got, "delete them") {
 		t.Errorf("old files: %q", got)
 	}
 }

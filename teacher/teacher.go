@@ -51,6 +51,9 @@ type Options struct {
 	// Notice, if not nil, is told what else there is to know: that the cache has
 	// similar answers which do not fit and why, or that another teacher is waited for.
 	Notice func(string)
+	// Beside are the hashes ([onnx.Model.Hash]) of other models whose answers to the
+	// same texts stand in the cache by right: Notice does not speak of them.
+	Beside []string
 	// Taps names values inside the graph that [Teacher.Values] returns.
 	Taps []string
 }
@@ -203,7 +206,7 @@ func (t *Teacher) openCache(opts Options) error {
 	t.set = t.describe(opts)
 	if opts.Notice != nil {
 		if _, err := readSet(t.set.path(opts.Cache)); err != nil {
-			if s := t.set.others(opts.Cache); s != "" {
+			if s := t.set.others(opts.Cache, opts.Beside); s != "" {
 				opts.Notice(s)
 			}
 		}

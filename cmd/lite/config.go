@@ -195,7 +195,7 @@ func flagValue(data []byte) ([]string, error) {
 // and over them those of the stage, which may be any of losses and training.
 func (t *training) configure(head student.Kind, teacher bool) error {
 	if t.cfg.TimeBudget > 0 {
-		return usagef("--time-budget is for one stage; give each its own in the file")
+		return usagef("--time-budget is for one stage, and there are %d; give each its own in a file of stages (--config)", len(t.parts))
 	}
 	for i, part := range t.parts {
 		c, err := t.configureStage(part, head, teacher)

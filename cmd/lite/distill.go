@@ -36,8 +36,16 @@ func (s *start) choose() (student.Layers, error) {
 	return layers, nil
 }
 
-// student is the student of a shape that starts so.
+// student is the student of a shape that starts so, or the model that is named
+// in place of a shape.
 func (s *start) student(shape string, teacher *onnx.Model) (out distill.Student, err error) {
+	if namesModel(shape) {
+		if *s != (start{}) {
+			return out, usagef("--student %s is a model and starts from its own weights; leave out --init, --from, --narrow and --fresh", shape)
+		}
+		out.Graph, err = openModel("--student", shape)
+		return out, err
+	}
 	out = distill.Student{Fresh: s.fresh, Narrow: s.narrow}
 	if out.Layers, err = s.choose(); err != nil {
 		return out, err
@@ -59,7 +67,7 @@ func distillCommand(a *app) *cobra.Command {
 	var from start
 	models := newGroup("Models")
 	teachers.register(models)
-	models.StringVar(&shape, "student", "half-depth", "`shape` of the student: half-depth, half-width, both separated by a comma, layers×width[×heads[×ffn]] such as 4x312x12, or a preset")
+	models.StringVar(&shape, "student", "half-depth", "`shape` of the student: half-depth, half-width, both separated by a comma, layers×width[×heads[×ffn]] such as 4x312x12, or a preset; or a model directory or file that is trained as it stands")
 	from.register(models, " (default: the teacher)")
 	models.BoolVar(&from.narrow, "narrow", false, "start a narrower student from that model too: from its hidden values, heads and neurons of the greatest magnitude")
 	models.BoolVar(&from.fresh, "fresh", false, "start from random weights")
@@ -87,6 +95,7 @@ ends in the same bytes.`,
 		Example: `  lite distill --teacher bert-sst2 --data train.tsv --dev dev.tsv --student 1x64 --out small
   lite distill --teacher bert-sst2 --data train.tsv --limit-labels 2000 --alpha-ce 0.5 --out small
   lite distill --teacher bert-sst2 --data train.tsv --preset tinybert --student tinybert-4x312 --out tiny
+  lite distill --teacher bert-sst2 --data train.tsv --student exported.onnx --out small
   lite distill --teacher bert-sst2 --teacher roberta-sst2 --teacher-weight 0.7,0.3 --data train.tsv --out small
   lite distill --teacher zh-mlm --text docs.txt --annotate zh --alpha-pos 0.2 --alpha-ner 0.2 --out zh-small`,
 		Args: noArguments,
@@ -98,7 +107,11 @@ ends in the same bytes.`,
 		if err != nil {
 			return err
 		}
-		if err := out.check(append(teachers.paths, from.from)...); err != nil {
+		inputs := append(slices.Clone(teachers.paths), from.from)
+		if s.Graph != nil {
+			inputs = append(inputs, shape)
+		}
+		if err := out.check(inputs...); err != nil {
 			return err
 		}
 		return t.distill(ctx, s, out, teachers.paths)
@@ -134,10 +147,14 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 			return err
 		}
 	}
-	if _, _, err := student.Weights(t.cfg.Teacher); err != nil && report == nil && !s.Fresh {
+	if _, _, err := student.Weights(t.cfg.Teacher); err != nil && report == nil && !s.Fresh && s.Graph == nil {
 		t.app.progress.note("the teacher is quantized, so none of its weights can be copied")
 	}
-	t.app.copied(report)
+	if s.Graph != nil {
+		t.app.progress.note("the student starts from its own weights")
+	} else {
+		t.app.copied(report)
+	}
 	if t.dry {
 		return t.dryRun(ctx, "distill", m, out)
 	}

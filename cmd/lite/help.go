@@ -36,7 +36,7 @@ func withFlags(cmd *cobra.Command, groups ...group) {
 			fmt.Fprintf(&b, "\nExamples:\n%s\n", c.Example)
 		}
 		for _, g := range groups {
-			fmt.Fprintf(&b, "\n%s:\n%s", g.title, g.FlagUsages())
+			fmt.Fprintf(&b, "\n%s:\n%s", g.title, strings.ReplaceAll(g.FlagUsages(), " (default [])", "")) // what pflag says of no numbers
 		}
 		fmt.Fprintf(&b, "\nGlobal:\n%s", c.InheritedFlags().FlagUsages())
 		_, err := fmt.Fprintln(c.OutOrStderr(), strings.TrimRight(b.String(), "\n"))

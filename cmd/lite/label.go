@@ -21,7 +21,7 @@ type teacherFlags struct {
 
 func (f *teacherFlags) register(g group) {
 	g.StringArrayVar(&f.paths, "teacher", nil, "the teacher: a model `directory` or file; repeat it for several, the first of which the student is made from")
-	g.Float64SliceVar(&f.weights, "teacher-weight", nil, "shares of several teachers, in their order, such as 0.7,0.3 (default: the same for each)")
+	g.Float64SliceVar(&f.weights, "teacher-weight", nil, "`shares` of several teachers, in their order, such as 0.7,0.3 (default: the same for each)")
 }
 
 // open opens the teachers.

@@ -16,7 +16,7 @@ type mixFlags struct {
 func (x *mixFlags) register(g group) {
 	g.BoolVar(&x.dedupe, "dedupe", false, "leave out examples of --data whose text occurred before")
 	shareVar(g.FlagSet, &x.split, "dev-split", 0, "share of --data that is kept from training and measured on at the end, chosen by a hash of the text")
-	g.Float64SliceVar(&x.weights, "data-weights", nil, "how often an example of each of the --data `files` occurs: 2 is twice, 0.5 a random half")
+	g.Float64SliceVar(&x.weights, "data-weights", nil, "`shares` of the --data files, how often an example of each occurs: 2 is twice, 0.5 a random half")
 }
 
 // check refuses flags that do not fit together.

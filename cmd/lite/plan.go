@@ -49,7 +49,10 @@ func (t *training) dryRun(ctx context.Context, command string, m *onnx.Model, ou
 		}
 		e, err := distill.Plan(ctx, m, c)
 		if err != nil {
-			return fmt.Errorf("%w%s", err, inStage(c.Stage))
+			if c.Stage != "" {
+				err = fmt.Errorf("stage %s: %w", c.Stage, err)
+			}
+			return err
 		}
 		p.Stages = append(p.Stages, stagePlan{c.Stage, e})
 		p.Disk += e.Checkpoints

@@ -138,3 +138,48 @@ func TestPresetsOnAllShapes(t *testing.T) {
 		}
 	}
 }
+
+// A flag that says nothing without another one is a mistake of the command line.
+func TestIdleFlags(t *testing.T) {
+	for args, want := range map[string]string{
+		"--layer-map skip":                                "--layer-map belongs to --alpha-hidden",
+		"--layer-map skip --alpha-hidden 1":               "",
+		"--relation-heads 4 --alpha-minilm 1":             "",
+		"--relation-heads 4 --alpha-minilm 1 --minilm v1": "--alpha-minilm of version v2",
+		"--minilm v1":                    "--alpha-minilm",
+		"--alpha-tap 2":                  "--alpha-tap belongs to --tap",
+		"--dkd-beta 2":                   "--soft-labels dkd",
+		"--dkd-beta 2 --soft-labels dkd": "",
+		"--temperature 3 --alpha-kd 0 --alpha-cosine 1":    "--temperature belongs to --alpha-kd",
+		"--preset pkd --alpha-kd 0":                        "", // its temperature was not given
+		"--temperature-path cosine":                        "--temperature-end",
+		"--temperature-path cosine --temperature-end 1":    "",
+		"--tag-positions all":                              "--alpha-pos and --alpha-ner",
+		"--ramp 0.5":                                       "--ramp belongs to",
+		"--ramp 0.5 --alpha-sop 1":                         "",
+		"--ramp-ner 0.5 --alpha-pos 1":                     "--ramp-ner belongs to --alpha-ner",
+		"--preset mengzi --ramp-ner 0.5 --ramp 0.1":        "",
+		"--preset minilm --relation-layer 2 --minilm v2":   "",
+		"--preset minilm --relation-layer 2":               "version v2",
+		"--preset tinybert --layer-map last --alpha-kd 0":  "",
+		"--preset distilbert --layer-map last":             "--layer-map belongs to",
+		"--soft-labels mse --confidence entropy":           "",
+		"--confidence entropy --alpha-kd 0 --alpha-pkd 10": "--confidence belongs to",
+	} {
+		var o objectives
+		g := newGroup("")
+		o.registerPreset(g, true)
+		o.register(g, true)
+		if err := g.Parse(strings.Fields(args)); err != nil {
+			t.Fatal(err)
+		}
+		given := o.given()
+		if _, err := o.sum(student.KindClassification, true); err != nil {
+			t.Fatal(err)
+		}
+		err := o.idle(given, student.KindClassification)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +15,18 @@ const (
 	halfDepth = "half-depth"
 	halfWidth = "half-width"
 )
+
+// namesModel tells a --student that is a model from one that is a shape.
+func namesModel(text string) bool {
+	if strings.EqualFold(filepath.Ext(text), ".onnx") {
+		return true
+	}
+	if _, err := student.ParseShape(text); err == nil {
+		return false
+	}
+	_, err := os.Stat(text)
+	return err == nil
+}
 
 // studentShape reads --student; from is the model that the words refer to, nil
 // where there is none.

@@ -95,7 +95,7 @@ func stagesOf(reports []*distill.Report) []*distill.Report {
 
 // trained prints how the stages of a run went.
 func (a *app) trained(reports ...*distill.Report) {
-	for i, r := range reports {
+	for _, r := range reports {
 		if r == nil {
 			continue
 		}
@@ -108,7 +108,7 @@ func (a *app) trained(reports ...*distill.Report) {
 			rate = ", " + short(float64(r.Tokens)/r.Seconds) + " tokens/s"
 		}
 		if len(reports) > 1 {
-			stage = fmt.Sprintf("stage %d: ", i+1)
+			stage = fmt.Sprintf("stage %s: ", r.Stage)
 		}
 		a.print("%strained %d steps in %s%s: %s", stage, r.Steps, duration(time.Duration(r.Seconds*float64(time.Second))), rate, strings.Join(line, ", "))
 		if len(r.LearnedWeights) > 0 {

@@ -96,6 +96,9 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 	if t.limitLabels < 0 {
 		return usagef("--limit-labels %d: give the number of examples whose labels count", t.limitLabels)
 	}
+	if t.cfg.KeepCheckpoints == 0 && t.steps.FlagSet != nil {
+		return usagef("--keep-checkpoints 0: give a number of at least 1")
+	}
 	if len(t.task)+len(t.text) == 0 {
 		return usagef("nothing to train on; name files with --data or --text")
 	}
@@ -143,8 +146,17 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 	if len(t.parts) > 0 {
 		return t.configure(head, teacher)
 	}
+	given := t.loss.given()
 	if t.cfg.Loss, err = t.loss.sum(head, teacher); err != nil {
 		return err
+	}
+	if t.cfg.Stage == "" { // what is given for all stages may say nothing in one
+		if err := t.loss.idle(given, head); err != nil {
+			return err
+		}
+	}
+	if t.cfg.LayerDecay == 0 {
+		return usagef("--layer-decay 0: give a factor above 0, up to 1, which lets all layers learn alike")
 	}
 	t.cfg.LearnWeights = t.loss.learn
 	if len(t.cfg.Loss) == 0 {
@@ -173,7 +185,7 @@ func hasScores(c corpus.Corpus) error {
 			return err
 		}
 	}
-	return usagef("the scores of the examples are to be learned, but the data has none; give data with a score (--layout stsb, or a member \"score\" in jsonl)")
+	return usagef("the scores of the examples are to be learned, but the data has none; give data with a score (a column or member \"score\", or the one that --score-column names)")
 }
 
 // prepare completes the configurations of the stages for the training of m; the
