@@ -26,6 +26,8 @@ func vAdd(dst, a, b []float32)                        { addGo(dst, a, b) }
 func vMul(dst, a, b []float32)                        { mulGo(dst, a, b) }
 func vExpScale(y, x []float32, top, scale, c float32) { expScaleGo(y, x, top, scale, c) }
 func vExpAdd(y, x []float32, top, scale, c float32)   { expAddGo(y, x, top, scale, c) }
+func vJSTerms(ours, both, p, q []float32)             { jsTermsGo(ours, both, p, q) }
+func vJSGrad(acc, p, q []float32, c, mean float32)    { jsGradGo(acc, p, q, c, mean) }
 func vActBoth(act Act, y, g, x []float32)             { actBothGo(act, y, g, x) }
 func vDropout(y, x []float32, from, key0, key1, limit uint32, scale float32) {
 	dropoutGo(y, x, from, key0, key1, limit, scale)

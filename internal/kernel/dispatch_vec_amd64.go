@@ -146,6 +146,23 @@ func vExpAdd(y, x []float32, top, scale, c float32) {
 	expAddGo(y, x, top, scale, c)
 }
 
+// vJSTerms may write over p and q.
+func vJSTerms(ours, both, p, q []float32) {
+	if useAVX2 {
+		jsTermsAVX2(ptr(ours), ptr(both), ptr(p), ptr(q), len(p))
+		return
+	}
+	jsTermsGo(ours, both, p, q)
+}
+
+func vJSGrad(acc, p, q []float32, c, mean float32) {
+	if useAVX2 {
+		jsGradAVX2(ptr(acc), ptr(p), ptr(q), len(acc), c, mean)
+		return
+	}
+	jsGradGo(acc, p, q, c, mean)
+}
+
 func vNormalize(y, x, gamma, beta []float32, mean, rstd float32) {
 	if useAVX512 {
 		normalizeAVX512(ptr(y), ptr(x), ptr(gamma), ptr(beta), len(x), mean, rstd)

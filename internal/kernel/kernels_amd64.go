@@ -612,6 +612,16 @@ func tanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 //go:noescape
 func expSumAVX512(y *float32, x *float32, n int, top float32, scale float32) float32
 
+// jsTermsAVX2 sets ours = ½·q·log(q/m) and both = ours + ½·p·log(p/m), m = (p+q)/2.
+//
+//go:noescape
+func jsTermsAVX2(ours *float32, both *float32, p *float32, q *float32, n int)
+
+// jsGradAVX2 adds c·(½·q·log(q/m) - mean·q) to acc, m = (p+q)/2.
+//
+//go:noescape
+func jsGradAVX2(acc *float32, p *float32, q *float32, n int, c float32, mean float32)
+
 // normalizeAVX2 sets y = (x-mean)·rstd·gamma + beta.
 //
 //go:noescape

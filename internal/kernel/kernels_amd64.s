@@ -12248,6 +12248,479 @@ summed:
 	VZEROUPPER
 	RET
 
+// func jsTermsAVX2(ours *float32, both *float32, p *float32, q *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·jsTermsAVX2(SB), NOSPLIT, $0-40
+	MOVQ p+16(FP), AX
+	MOVQ q+24(FP), CX
+	MOVQ ours+0(FP), DX
+	MOVQ both+8(FP), BX
+	MOVQ n+32(FP), SI
+	XORQ DI, DI
+	SUBQ $0x08, SI
+	JL   vectors
+
+single:
+	VMOVUPS     (AX)(DI*1), Y0
+	VMOVUPS     (CX)(DI*1), Y1
+	VMOVUPS     const_00800000<>+0(SB), Y3
+	VADDPS      Y0, Y1, Y2
+	VMAXPS      Y2, Y3, Y2
+	VMOVUPS     const_3f800000<>+0(SB), Y3
+	VDIVPS      Y2, Y3, Y2
+	VSUBPS      Y0, Y1, Y3
+	VMULPS      Y2, Y3, Y3
+	VADDPS      Y2, Y2, Y2
+	VMULPS      Y1, Y2, Y4
+	VXORPS      Y7, Y7, Y7
+	VPSUBD      const_3f3504f3<>+0(SB), Y4, Y5
+	VPSRAD      $0x17, Y5, Y5
+	VPSLLD      $0x17, Y5, Y6
+	VPSUBD      Y6, Y4, Y6
+	VSUBPS      const_3f800000<>+0(SB), Y6, Y6
+	VPCMPEQD    Y7, Y5, Y7
+	VBLENDVPS   Y7, Y3, Y6, Y6
+	VCVTDQ2PS   Y5, Y5
+	VMOVUPS     const_bd9c5ab5<>+0(SB), Y4
+	VFMADD213PS const_3e02adb3<>+0(SB), Y6, Y4
+	VFMADD213PS const_be06c2a2<>+0(SB), Y6, Y4
+	VFMADD213PS const_3e116d0f<>+0(SB), Y6, Y4
+	VFMADD213PS const_be2a3922<>+0(SB), Y6, Y4
+	VFMADD213PS const_3e4cd004<>+0(SB), Y6, Y4
+	VFMADD213PS const_be800113<>+0(SB), Y6, Y4
+	VFMADD213PS const_3eaaaaaa<>+0(SB), Y6, Y4
+	VMULPS      Y6, Y6, Y7
+	VMULPS      Y6, Y4, Y4
+	VADDPS      const_bf000000<>+0(SB), Y4, Y4
+	VMULPS      Y7, Y4, Y4
+	VFMADD231PS const_b95e8083<>+0(SB), Y5, Y4
+	VADDPS      Y6, Y4, Y4
+	VFMADD231PS const_3f318000<>+0(SB), Y5, Y4
+	VMULPS      Y1, Y4, Y4
+	VMULPS      const_3f000000<>+0(SB), Y4, Y4
+	VXORPS      const_80000000<>+0(SB), Y3, Y3
+	VMULPS      Y0, Y2, Y1
+	VXORPS      Y6, Y6, Y6
+	VPSUBD      const_3f3504f3<>+0(SB), Y1, Y2
+	VPSRAD      $0x17, Y2, Y2
+	VPSLLD      $0x17, Y2, Y5
+	VPSUBD      Y5, Y1, Y5
+	VSUBPS      const_3f800000<>+0(SB), Y5, Y5
+	VPCMPEQD    Y6, Y2, Y6
+	VBLENDVPS   Y6, Y3, Y5, Y5
+	VCVTDQ2PS   Y2, Y2
+	VMOVUPS     const_bd9c5ab5<>+0(SB), Y1
+	VFMADD213PS const_3e02adb3<>+0(SB), Y5, Y1
+	VFMADD213PS const_be06c2a2<>+0(SB), Y5, Y1
+	VFMADD213PS const_3e116d0f<>+0(SB), Y5, Y1
+	VFMADD213PS const_be2a3922<>+0(SB), Y5, Y1
+	VFMADD213PS const_3e4cd004<>+0(SB), Y5, Y1
+	VFMADD213PS const_be800113<>+0(SB), Y5, Y1
+	VFMADD213PS const_3eaaaaaa<>+0(SB), Y5, Y1
+	VMULPS      Y5, Y5, Y3
+	VMULPS      Y5, Y1, Y1
+	VADDPS      const_bf000000<>+0(SB), Y1, Y1
+	VMULPS      Y3, Y1, Y1
+	VFMADD231PS const_b95e8083<>+0(SB), Y2, Y1
+	VADDPS      Y5, Y1, Y1
+	VFMADD231PS const_3f318000<>+0(SB), Y2, Y1
+	VMULPS      Y0, Y1, Y1
+	VMULPS      const_3f000000<>+0(SB), Y1, Y1
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     Y4, (DX)(DI*1)
+	VMOVUPS     Y1, (BX)(DI*1)
+	ADDQ        $0x20, DI
+	SUBQ        $0x08, SI
+	JGE         single
+
+vectors:
+	ADDQ        $0x08, SI
+	JZ          done
+	LEAQ        tail_masks<>+0(SB), R8
+	NEGQ        SI
+	VMOVUPS     32(R8)(SI*4), Y0
+	VMASKMOVPS  (AX)(DI*1), Y0, Y1
+	VMASKMOVPS  (CX)(DI*1), Y0, Y2
+	VMOVUPS     const_00800000<>+0(SB), Y4
+	VADDPS      Y1, Y2, Y3
+	VMAXPS      Y3, Y4, Y3
+	VMOVUPS     const_3f800000<>+0(SB), Y4
+	VDIVPS      Y3, Y4, Y3
+	VSUBPS      Y1, Y2, Y4
+	VMULPS      Y3, Y4, Y4
+	VADDPS      Y3, Y3, Y3
+	VMULPS      Y2, Y3, Y5
+	VXORPS      Y8, Y8, Y8
+	VPSUBD      const_3f3504f3<>+0(SB), Y5, Y6
+	VPSRAD      $0x17, Y6, Y6
+	VPSLLD      $0x17, Y6, Y7
+	VPSUBD      Y7, Y5, Y7
+	VSUBPS      const_3f800000<>+0(SB), Y7, Y7
+	VPCMPEQD    Y8, Y6, Y8
+	VBLENDVPS   Y8, Y4, Y7, Y7
+	VCVTDQ2PS   Y6, Y6
+	VMOVUPS     const_bd9c5ab5<>+0(SB), Y5
+	VFMADD213PS const_3e02adb3<>+0(SB), Y7, Y5
+	VFMADD213PS const_be06c2a2<>+0(SB), Y7, Y5
+	VFMADD213PS const_3e116d0f<>+0(SB), Y7, Y5
+	VFMADD213PS const_be2a3922<>+0(SB), Y7, Y5
+	VFMADD213PS const_3e4cd004<>+0(SB), Y7, Y5
+	VFMADD213PS const_be800113<>+0(SB), Y7, Y5
+	VFMADD213PS const_3eaaaaaa<>+0(SB), Y7, Y5
+	VMULPS      Y7, Y7, Y8
+	VMULPS      Y7, Y5, Y5
+	VADDPS      const_bf000000<>+0(SB), Y5, Y5
+	VMULPS      Y8, Y5, Y5
+	VFMADD231PS const_b95e8083<>+0(SB), Y6, Y5
+	VADDPS      Y7, Y5, Y5
+	VFMADD231PS const_3f318000<>+0(SB), Y6, Y5
+	VMULPS      Y2, Y5, Y5
+	VMULPS      const_3f000000<>+0(SB), Y5, Y5
+	VXORPS      const_80000000<>+0(SB), Y4, Y4
+	VMULPS      Y1, Y3, Y2
+	VXORPS      Y7, Y7, Y7
+	VPSUBD      const_3f3504f3<>+0(SB), Y2, Y3
+	VPSRAD      $0x17, Y3, Y3
+	VPSLLD      $0x17, Y3, Y6
+	VPSUBD      Y6, Y2, Y6
+	VSUBPS      const_3f800000<>+0(SB), Y6, Y6
+	VPCMPEQD    Y7, Y3, Y7
+	VBLENDVPS   Y7, Y4, Y6, Y6
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     const_bd9c5ab5<>+0(SB), Y2
+	VFMADD213PS const_3e02adb3<>+0(SB), Y6, Y2
+	VFMADD213PS const_be06c2a2<>+0(SB), Y6, Y2
+	VFMADD213PS const_3e116d0f<>+0(SB), Y6, Y2
+	VFMADD213PS const_be2a3922<>+0(SB), Y6, Y2
+	VFMADD213PS const_3e4cd004<>+0(SB), Y6, Y2
+	VFMADD213PS const_be800113<>+0(SB), Y6, Y2
+	VFMADD213PS const_3eaaaaaa<>+0(SB), Y6, Y2
+	VMULPS      Y6, Y6, Y4
+	VMULPS      Y6, Y2, Y2
+	VADDPS      const_bf000000<>+0(SB), Y2, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS const_b95e8083<>+0(SB), Y3, Y2
+	VADDPS      Y6, Y2, Y2
+	VFMADD231PS const_3f318000<>+0(SB), Y3, Y2
+	VMULPS      Y1, Y2, Y2
+	VMULPS      const_3f000000<>+0(SB), Y2, Y2
+	VADDPS      Y5, Y2, Y2
+	VMASKMOVPS  Y5, Y0, (DX)(DI*1)
+	VMASKMOVPS  Y2, Y0, (BX)(DI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+DATA const_00800000<>+0(SB)/4, $0x00800000
+DATA const_00800000<>+4(SB)/4, $0x00800000
+DATA const_00800000<>+8(SB)/4, $0x00800000
+DATA const_00800000<>+12(SB)/4, $0x00800000
+DATA const_00800000<>+16(SB)/4, $0x00800000
+DATA const_00800000<>+20(SB)/4, $0x00800000
+DATA const_00800000<>+24(SB)/4, $0x00800000
+DATA const_00800000<>+28(SB)/4, $0x00800000
+DATA const_00800000<>+32(SB)/4, $0x00800000
+DATA const_00800000<>+36(SB)/4, $0x00800000
+DATA const_00800000<>+40(SB)/4, $0x00800000
+DATA const_00800000<>+44(SB)/4, $0x00800000
+DATA const_00800000<>+48(SB)/4, $0x00800000
+DATA const_00800000<>+52(SB)/4, $0x00800000
+DATA const_00800000<>+56(SB)/4, $0x00800000
+DATA const_00800000<>+60(SB)/4, $0x00800000
+GLOBL const_00800000<>(SB), RODATA|NOPTR, $64
+
+DATA const_3f3504f3<>+0(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+4(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+8(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+12(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+16(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+20(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+24(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+28(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+32(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+36(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+40(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+44(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+48(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+52(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+56(SB)/4, $0x3f3504f3
+DATA const_3f3504f3<>+60(SB)/4, $0x3f3504f3
+GLOBL const_3f3504f3<>(SB), RODATA|NOPTR, $64
+
+DATA const_bd9c5ab5<>+0(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+4(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+8(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+12(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+16(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+20(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+24(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+28(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+32(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+36(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+40(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+44(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+48(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+52(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+56(SB)/4, $0xbd9c5ab5
+DATA const_bd9c5ab5<>+60(SB)/4, $0xbd9c5ab5
+GLOBL const_bd9c5ab5<>(SB), RODATA|NOPTR, $64
+
+DATA const_3e02adb3<>+0(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+4(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+8(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+12(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+16(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+20(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+24(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+28(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+32(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+36(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+40(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+44(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+48(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+52(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+56(SB)/4, $0x3e02adb3
+DATA const_3e02adb3<>+60(SB)/4, $0x3e02adb3
+GLOBL const_3e02adb3<>(SB), RODATA|NOPTR, $64
+
+DATA const_be06c2a2<>+0(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+4(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+8(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+12(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+16(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+20(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+24(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+28(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+32(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+36(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+40(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+44(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+48(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+52(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+56(SB)/4, $0xbe06c2a2
+DATA const_be06c2a2<>+60(SB)/4, $0xbe06c2a2
+GLOBL const_be06c2a2<>(SB), RODATA|NOPTR, $64
+
+DATA const_3e116d0f<>+0(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+4(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+8(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+12(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+16(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+20(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+24(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+28(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+32(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+36(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+40(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+44(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+48(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+52(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+56(SB)/4, $0x3e116d0f
+DATA const_3e116d0f<>+60(SB)/4, $0x3e116d0f
+GLOBL const_3e116d0f<>(SB), RODATA|NOPTR, $64
+
+DATA const_be2a3922<>+0(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+4(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+8(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+12(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+16(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+20(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+24(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+28(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+32(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+36(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+40(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+44(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+48(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+52(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+56(SB)/4, $0xbe2a3922
+DATA const_be2a3922<>+60(SB)/4, $0xbe2a3922
+GLOBL const_be2a3922<>(SB), RODATA|NOPTR, $64
+
+DATA const_3e4cd004<>+0(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+4(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+8(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+12(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+16(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+20(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+24(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+28(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+32(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+36(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+40(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+44(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+48(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+52(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+56(SB)/4, $0x3e4cd004
+DATA const_3e4cd004<>+60(SB)/4, $0x3e4cd004
+GLOBL const_3e4cd004<>(SB), RODATA|NOPTR, $64
+
+DATA const_be800113<>+0(SB)/4, $0xbe800113
+DATA const_be800113<>+4(SB)/4, $0xbe800113
+DATA const_be800113<>+8(SB)/4, $0xbe800113
+DATA const_be800113<>+12(SB)/4, $0xbe800113
+DATA const_be800113<>+16(SB)/4, $0xbe800113
+DATA const_be800113<>+20(SB)/4, $0xbe800113
+DATA const_be800113<>+24(SB)/4, $0xbe800113
+DATA const_be800113<>+28(SB)/4, $0xbe800113
+DATA const_be800113<>+32(SB)/4, $0xbe800113
+DATA const_be800113<>+36(SB)/4, $0xbe800113
+DATA const_be800113<>+40(SB)/4, $0xbe800113
+DATA const_be800113<>+44(SB)/4, $0xbe800113
+DATA const_be800113<>+48(SB)/4, $0xbe800113
+DATA const_be800113<>+52(SB)/4, $0xbe800113
+DATA const_be800113<>+56(SB)/4, $0xbe800113
+DATA const_be800113<>+60(SB)/4, $0xbe800113
+GLOBL const_be800113<>(SB), RODATA|NOPTR, $64
+
+DATA const_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+8(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+12(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+32(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+36(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+40(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+44(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+48(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+52(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+56(SB)/4, $0x3eaaaaaa
+DATA const_3eaaaaaa<>+60(SB)/4, $0x3eaaaaaa
+GLOBL const_3eaaaaaa<>(SB), RODATA|NOPTR, $64
+
+DATA const_3f000000<>+0(SB)/4, $0x3f000000
+DATA const_3f000000<>+4(SB)/4, $0x3f000000
+DATA const_3f000000<>+8(SB)/4, $0x3f000000
+DATA const_3f000000<>+12(SB)/4, $0x3f000000
+DATA const_3f000000<>+16(SB)/4, $0x3f000000
+DATA const_3f000000<>+20(SB)/4, $0x3f000000
+DATA const_3f000000<>+24(SB)/4, $0x3f000000
+DATA const_3f000000<>+28(SB)/4, $0x3f000000
+DATA const_3f000000<>+32(SB)/4, $0x3f000000
+DATA const_3f000000<>+36(SB)/4, $0x3f000000
+DATA const_3f000000<>+40(SB)/4, $0x3f000000
+DATA const_3f000000<>+44(SB)/4, $0x3f000000
+DATA const_3f000000<>+48(SB)/4, $0x3f000000
+DATA const_3f000000<>+52(SB)/4, $0x3f000000
+DATA const_3f000000<>+56(SB)/4, $0x3f000000
+DATA const_3f000000<>+60(SB)/4, $0x3f000000
+GLOBL const_3f000000<>(SB), RODATA|NOPTR, $64
+
+// func jsGradAVX2(acc *float32, p *float32, q *float32, n int, c float32, mean float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·jsGradAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS c+32(FP), Y0
+	VBROADCASTSS mean+36(FP), Y1
+	MOVQ         p+8(FP), AX
+	MOVQ         q+16(FP), CX
+	MOVQ         acc+0(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x08, BX
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Y2
+	VMOVUPS      (CX)(SI*1), Y3
+	VMOVUPS      (DX)(SI*1), Y4
+	VMOVUPS      const_00800000<>+0(SB), Y6
+	VADDPS       Y2, Y3, Y5
+	VMAXPS       Y5, Y6, Y5
+	VMOVUPS      const_3f800000<>+0(SB), Y6
+	VDIVPS       Y5, Y6, Y5
+	VSUBPS       Y2, Y3, Y2
+	VMULPS       Y5, Y2, Y2
+	VADDPS       Y5, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VXORPS       Y8, Y8, Y8
+	VPSUBD       const_3f3504f3<>+0(SB), Y5, Y6
+	VPSRAD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y6, Y7
+	VPSUBD       Y7, Y5, Y7
+	VSUBPS       const_3f800000<>+0(SB), Y7, Y7
+	VPCMPEQD     Y8, Y6, Y8
+	VBLENDVPS    Y8, Y2, Y7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMOVUPS      const_bd9c5ab5<>+0(SB), Y2
+	VFMADD213PS  const_3e02adb3<>+0(SB), Y7, Y2
+	VFMADD213PS  const_be06c2a2<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3e116d0f<>+0(SB), Y7, Y2
+	VFMADD213PS  const_be2a3922<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3e4cd004<>+0(SB), Y7, Y2
+	VFMADD213PS  const_be800113<>+0(SB), Y7, Y2
+	VFMADD213PS  const_3eaaaaaa<>+0(SB), Y7, Y2
+	VMULPS       Y7, Y7, Y5
+	VMULPS       Y7, Y2, Y2
+	VADDPS       const_bf000000<>+0(SB), Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VFMADD231PS  const_b95e8083<>+0(SB), Y6, Y2
+	VADDPS       Y7, Y2, Y2
+	VFMADD231PS  const_3f318000<>+0(SB), Y6, Y2
+	VMULPS       Y3, Y2, Y2
+	VMULPS       const_3f000000<>+0(SB), Y2, Y2
+	VFNMADD231PS Y1, Y3, Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VMOVUPS      Y4, (DX)(SI*1)
+	ADDQ         $0x20, SI
+	SUBQ         $0x08, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x08, BX
+	JZ           done
+	LEAQ         tail_masks<>+0(SB), DI
+	NEGQ         BX
+	VMOVUPS      32(DI)(BX*4), Y2
+	VMASKMOVPS   (AX)(SI*1), Y2, Y3
+	VMASKMOVPS   (CX)(SI*1), Y2, Y4
+	VMASKMOVPS   (DX)(SI*1), Y2, Y5
+	VMOVUPS      const_00800000<>+0(SB), Y7
+	VADDPS       Y3, Y4, Y6
+	VMAXPS       Y6, Y7, Y6
+	VMOVUPS      const_3f800000<>+0(SB), Y7
+	VDIVPS       Y6, Y7, Y6
+	VSUBPS       Y3, Y4, Y3
+	VMULPS       Y6, Y3, Y3
+	VADDPS       Y6, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VXORPS       Y9, Y9, Y9
+	VPSUBD       const_3f3504f3<>+0(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y8
+	VSUBPS       const_3f800000<>+0(SB), Y8, Y8
+	VPCMPEQD     Y9, Y7, Y9
+	VBLENDVPS    Y9, Y3, Y8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMOVUPS      const_bd9c5ab5<>+0(SB), Y3
+	VFMADD213PS  const_3e02adb3<>+0(SB), Y8, Y3
+	VFMADD213PS  const_be06c2a2<>+0(SB), Y8, Y3
+	VFMADD213PS  const_3e116d0f<>+0(SB), Y8, Y3
+	VFMADD213PS  const_be2a3922<>+0(SB), Y8, Y3
+	VFMADD213PS  const_3e4cd004<>+0(SB), Y8, Y3
+	VFMADD213PS  const_be800113<>+0(SB), Y8, Y3
+	VFMADD213PS  const_3eaaaaaa<>+0(SB), Y8, Y3
+	VMULPS       Y8, Y8, Y6
+	VMULPS       Y8, Y3, Y3
+	VADDPS       const_bf000000<>+0(SB), Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  const_b95e8083<>+0(SB), Y7, Y3
+	VADDPS       Y8, Y3, Y3
+	VFMADD231PS  const_3f318000<>+0(SB), Y7, Y3
+	VMULPS       Y4, Y3, Y3
+	VMULPS       const_3f000000<>+0(SB), Y3, Y3
+	VFNMADD231PS Y1, Y4, Y3
+	VFMADD231PS  Y0, Y3, Y5
+	VMASKMOVPS   Y5, Y2, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func normalizeAVX2(y *float32, x *float32, gamma *float32, beta *float32, n int, mean float32, rstd float32)
 // Requires: AVX, FMA3
 TEXT ·normalizeAVX2(SB), NOSPLIT, $0-48

@@ -51,27 +51,17 @@ func (l *LogitLoss) jensenShannon(s, u []float32, stat *rowStat) float64 {
 		teacherTop: topU, teacherInverse: float32(1 / expTotal(u, topU, scale)), weight: stat.weight,
 	}
 	var bp, bq [expBlock]float32
-	var ours, theirs float64
+	var ours, both float64
 	for i := 0; i < len(s); i += expBlock {
 		j := min(i+expBlock, len(s))
 		p, q := bp[:j-i], bq[:j-i]
 		vExpScale(p, u[i:j], topU, scale, stat.teacherInverse)
 		vExpScale(q, s[i:j], topS, scale, stat.inverse)
-		for k, a := range p {
-			ours += half(q[k], a)
-			theirs += half(a, q[k])
-		}
+		vJSTerms(q, p, p, q)
+		ours, both = ours+float64(vSum(q)), both+float64(vSum(p))
 	}
 	stat.extra = float32(ours)
-	return ours + theirs
-}
-
-// half is ½·a·log(a/m) with m = (a+b)/2.
-func half(a, b float32) float64 {
-	if a == 0 {
-		return 0
-	}
-	return 0.5 * float64(a) * math.Log(2*float64(a)/(float64(a)+float64(b)))
+	return both
 }
 
 // addJensenShannon adds c·q·(½log(q/m) - extra)/T.
@@ -80,10 +70,7 @@ func (l *LogitLoss) addJensenShannon(acc, x, u []float32, c float32, stat *rowSt
 	p, q, scale := bp[:len(acc)], bq[:len(acc)], 1/l.T
 	vExpScale(p, u[:len(acc)], stat.teacherTop, scale, stat.teacherInverse)
 	vExpScale(q, x, stat.top, scale, stat.inverse)
-	c *= scale
-	for k, v := range q {
-		acc[k] += float32(float64(c) * (half(v, p[k]) - float64(v*stat.extra)))
-	}
+	vJSGrad(acc, p, q, c*scale, stat.extra)
 }
 
 // decoupled keeps the derivative of KL(b_p ‖ b_q) by the log-odds of b_q as extra.

@@ -103,6 +103,63 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// The loops of JS against their plain twins, on probabilities of every size.
+func TestJensenShannonTerms(t *testing.T) {
+	some := []float32{0, 1e-45, 1e-38, 2e-38, 1e-20, 1e-7, 1e-4, 0.0999, 0.1, 0.10001, 0.1001, 0.11, 0.2, 0.5, 0.999999, 1}
+	var p, q []float32
+	for _, a := range some {
+		for _, b := range some {
+			p, q = append(p, a), append(q, b)
+		}
+	}
+	for n := range len(p) + 1 {
+		if n > 40 && n != len(p) {
+			continue
+		}
+		p, q := p[len(p)-n:], q[len(q)-n:]
+		var got, want [3][]float32
+		for i := range got {
+			got[i], want[i] = append(random(4, n), 77), random(4, n)
+		}
+		vJSTerms(got[0][:n], got[1][:n], p, q)
+		vJSGrad(got[2][:n], p, q, 3, 0.2)
+		jsTermsGo(want[0], want[1], p, q)
+		jsGradGo(want[2], p, q, 3, 0.2)
+		for i, what := range []string{"ours", "both", "gradient"} {
+			if got[i][n] != 77 {
+				t.Fatalf("%s: wrote behind %d elements", what, n)
+			}
+			compare(t, what, got[i][:n], wide(want[i]), 4e-8, 2e-6)
+		}
+		inPlace := [2][]float32{slices.Clone(p), slices.Clone(q)}
+		vJSTerms(inPlace[1], inPlace[0], inPlace[0], inPlace[1])
+		sameBits(t, "in place", append(inPlace[1], inPlace[0]...), append(got[0][:n], got[1][:n]...))
+	}
+	for _, bad := range [][2]float32{{nan32, 0.5}, {0.5, nan32}} {
+		ours, both := make([]float32, 1), make([]float32, 1)
+		if vJSTerms(ours, both, bad[:1], bad[1:]); both[0] == both[0] {
+			t.Errorf("p %v, q %v: %v is a number", bad[0], bad[1], both[0])
+		}
+	}
+}
+
+// Distributions that are nearly equal have a divergence of second order, of which
+// the float32 terms leave a few digits.
+func TestJensenShannonOfNearOnes(t *testing.T) {
+	const n = 5000
+	for _, eps := range []float32{1e-1, 1e-2, 1e-3} {
+		s, u := random(1, n), random(2, n)
+		for i := range s {
+			s[i], u[i] = s[i]*2, s[i]*2+eps*u[i]
+		}
+		got, _ := (&LogitLoss{Teacher: u, Form: FormJS, T: 1}).Value(s, 1, n)
+		want := form64(FormJS, wide(s), wide(u), 0, 1, 0, 0)
+		if math.Abs(got-want) > want*0.02 {
+			t.Errorf("logits that differ by %v: %v, want %v", eps, got, want)
+		}
+	}
+}
+
 // DKD with α = 1 and β = 1 - p_T(label) is KD (Zhao et al. 2022, equation 6), also
 // where the label is nearly certain.
 func TestDecoupledIsKD(t *testing.T) {

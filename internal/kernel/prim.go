@@ -180,6 +180,29 @@ func expScaleGo(y, x []float32, top, scale, c float32) {
 	}
 }
 
+// jsTermsGo sets ours = ½·q·log(q/m) and both = ours + ½·p·log(p/m), m = (p+q)/2.
+func jsTermsGo(ours, both, p, q []float32) {
+	for i, a := range p {
+		x := halfLog(q[i], a)
+		ours[i], both[i] = float32(x), float32(x+halfLog(a, q[i]))
+	}
+}
+
+// jsGradGo adds c·(½·q·log(q/m) - mean·q) to acc, m = (p+q)/2.
+func jsGradGo(acc, p, q []float32, c, mean float32) {
+	for i, v := range q {
+		acc[i] += float32(float64(c) * (halfLog(v, p[i]) - float64(v*mean)))
+	}
+}
+
+// halfLog is ½·a·log(a/m) with m = (a+b)/2, and 0 where a is 0.
+func halfLog(a, b float32) float64 {
+	if a == 0 {
+		return 0
+	}
+	return 0.5 * float64(a) * math.Log(2*float64(a)/(float64(a)+float64(b)))
+}
+
 // expAddGo adds c·exp(scale·(x-top)) to y, for no x above top.
 func expAddGo(y, x []float32, top, scale, c float32) {
 	y = y[:len(x)]

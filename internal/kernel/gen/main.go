@@ -26,6 +26,7 @@ func main() {
 	dropout()
 	reductions()
 	functions()
+	jensenShannon()
 	normLoops()
 	optimizer()
 	attention()
