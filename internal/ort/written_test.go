@@ -18,7 +18,8 @@ import (
 const (
 	// The float logits of lite and of ONNX Runtime may differ by rounding only.
 	tolerance = 1e-4
-	// In int8 the last bit of a float may move an activation to the next step.
+	// In int8 the last bit of a float may move an activation to the next step;
+	// TestInt8DiffersByRoundingOnly shows where.
 	stepTolerance = 0.02
 )
 
