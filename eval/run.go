@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -253,6 +254,11 @@ func (r *runner) metricsOf(s *scored) (err error) {
 	for _, name := range names {
 		if !slices.Contains(fit, name) {
 			return &MetricError{Metric: name, Head: s.kind, Fit: fit}
+		}
+		if s.kind == student.KindEmbedding && name != "cosine" {
+			if pairs, err := r.pairs(); err != nil || !pairs {
+				return errors.Join(err, errNoPairs(name))
+			}
 		}
 		make, err := MetricByName(name)
 		if err != nil {

@@ -22,6 +22,11 @@ func (r *runner) pairs() (bool, error) {
 	return false, nil
 }
 
+// errNoPairs is what a metric of similarity says of other data.
+func errNoPairs(metric string) error {
+	return fmt.Errorf("eval: metric %s of an embedding compares two texts with their score, and the data has no pairs with scores", metric)
+}
+
 // vectorMetrics are the usual ones of an embedding on this data.
 func (r *runner) vectorMetrics() (names []string, err error) {
 	pairs, err := r.pairs()
@@ -112,7 +117,7 @@ func (r *runner) scoreVectors(s *scored, all []float32, width int) error {
 		}
 		rows := Rows{Logits: make([]float32, n), Classes: 1, Gold: make([]int32, n), Target: make([]float32, n)}
 		if len(all) != 2*n*width {
-			return fmt.Errorf("eval: metric %s of an embedding compares two texts with their score, and the data has no pairs with scores", m.Name())
+			return errNoPairs(m.Name())
 		}
 		s.count = 0
 		for i := range n {

@@ -29,6 +29,7 @@ func (o *objectives) idle(given map[string]bool, kind student.Kind) error {
 		{in.minilm > 0 && in.minilmVersion != "v1", "--alpha-minilm of version v2", []string{"relation-heads", "relation-layer"}},
 		{len(in.taps) > 0, "--tap", []string{"alpha-tap"}},
 		{o.kd > 0 && distributions, "--alpha-kd under a teacher that gives distributions", []string{"soft-labels", "temperature", "temperature-end", "temperature-path", "confidence", "dkd-alpha", "dkd-beta"}},
+		{o.kd > 0 && kind == student.KindEmbedding, "--alpha-kd under a teacher that gives vectors", []string{"vector-loss"}},
 		{o.soft.loss.Form == distill.DKD, "--soft-labels dkd", []string{"dkd-alpha", "dkd-beta"}},
 		{o.soft.loss.TemperatureEnd > 0, "--temperature-end", []string{"temperature-path"}},
 		{o.pos+o.ner > 0, "--alpha-pos and --alpha-ner", []string{"tag-positions"}},

@@ -142,14 +142,15 @@ func TestPresetsOnAllShapes(t *testing.T) {
 // A flag that says nothing without another one is a mistake of the command line.
 func TestIdleFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"--layer-map skip":                                "--layer-map belongs to --alpha-hidden",
-		"--layer-map skip --alpha-hidden 1":               "",
-		"--relation-heads 4 --alpha-minilm 1":             "",
-		"--relation-heads 4 --alpha-minilm 1 --minilm v1": "--alpha-minilm of version v2",
-		"--minilm v1":                    "--alpha-minilm",
-		"--alpha-tap 2":                  "--alpha-tap belongs to --tap",
-		"--dkd-beta 2":                   "--soft-labels dkd",
-		"--dkd-beta 2 --soft-labels dkd": "",
+		"--layer-map skip":                                 "--layer-map belongs to --alpha-hidden",
+		"--layer-map skip --alpha-hidden 1":                "",
+		"--relation-heads 4 --alpha-minilm 1":              "",
+		"--relation-heads 4 --alpha-minilm 1 --minilm v1":  "--alpha-minilm of version v2",
+		"--vector-loss mse":                                "a teacher that gives vectors",
+		"--minilm v1":                                      "--alpha-minilm",
+		"--alpha-tap 2":                                    "--alpha-tap belongs to --tap",
+		"--dkd-beta 2":                                     "--soft-labels dkd",
+		"--dkd-beta 2 --soft-labels dkd":                   "",
 		"--temperature 3 --alpha-kd 0 --alpha-cosine 1":    "--temperature belongs to --alpha-kd",
 		"--preset pkd --alpha-kd 0":                        "", // its temperature was not given
 		"--temperature-path cosine":                        "--temperature-end",
