@@ -128,6 +128,9 @@ func New(cfg Config) (*Augmenter, error) {
 // what is replaced. Words and sentences of the example keep their tags and move
 // with the text.
 func (a *Augmenter) Example(ctx context.Context, e corpus.Example, index int) ([]corpus.Example, error) {
+	if e.Tokens != nil {
+		return nil, errors.New("augment: it holds token ids; words of a text are replaced, so give the text")
+	}
 	enc := a.tok.EncodeMax(e.Text, e.Pair, a.cfg.MaxLength)
 	places := a.places(e, &enc)
 	if len(places) == 0 {

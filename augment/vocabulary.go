@@ -104,6 +104,9 @@ func (v *vocabulary) spell(id int32, form string) string {
 	return string(unicode.ToUpper(head)) + s[n:]
 }
 
+// maxKnown bounds how many answers are remembered.
+const maxKnown = 1 << 17
+
 // nearby finds tokens by their embeddings.
 type nearby struct {
 	words *vocabulary
@@ -163,6 +166,9 @@ func (n *nearby) of(ids []int64, form string, k int) []int32 {
 	kernel.Gemm(false, true, 1, v, n.dim, 1, mean, n.dim, n.unit, n.dim, 0, scores, v)
 	found = n.words.top(scores, k, n.words.kind(int32(ids[0])), form)
 	n.mu.Lock()
+	if len(n.known) == maxKnown {
+		clear(n.known)
+	}
 	n.known[string(name)] = found
 	n.mu.Unlock()
 	return found

@@ -11,21 +11,24 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/litekit/lite/internal/files"
 )
 
 // Journal writes a file in pieces and goes on where it was stopped, by whatever
 // stopped it: the pieces collect in PATH.part, and PATH.part.json tells how many
 // of its bytes are sure. When all is there the file gets its name. One process
-// writes a journal at a time.
+// writes a journal at a time: a second one gets an error.
 type Journal struct {
-	path string
-	file *os.File
-	note journalNote
-	sum  hash.Hash
-	last time.Time // of the note
-	open int64     // bytes since then
+	path   string
+	file   *os.File
+	unlock func()
+	failed bool // nothing more can be written
+	note   journalNote
+	sum    hash.Hash
+	last   time.Time // of the note
+	open   int64     // bytes since then
 }
 
 // journalNote is what is sure of a part.
@@ -56,17 +59,57 @@ const (
 // damaged is begun anew, one of another run is a *RunError.
 func OpenJournal(path, run string, state any) (*Journal, error) {
 	j := &Journal{path: path, note: journalNote{Run: run}, sum: sha256.New(), last: time.Now()}
+	if err := j.take(); err != nil {
+		return nil, fmt.Errorf("corpus: %w", err)
+	}
+	if err := j.goOn(run, state); err != nil {
+		j.giveBack()
+		return nil, err
+	}
+	return j, nil
+}
+
+// take opens the part for this process alone.
+func (j *Journal) take() (err error) {
+	for {
+		if j.file, err = os.OpenFile(j.part(), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+			return err
+		}
+		j.unlock, err = files.Lock(j.file)
+		if errors.Is(err, files.ErrLocked) {
+			err = fmt.Errorf("%s is %w; wait for it to end, or write another file", j.part(), err)
+		}
+		if err != nil {
+			return errors.Join(err, j.file.Close())
+		}
+		// Another run may have ended between, which gives the part its name.
+		mine, err := j.file.Stat()
+		there, gone := os.Stat(j.part())
+		if err == nil && gone == nil && os.SameFile(mine, there) {
+			return nil
+		}
+		if err := errors.Join(err, j.giveBack()); err != nil {
+			return err
+		}
+	}
+}
+
+func (j *Journal) giveBack() error {
+	err := j.file.Close()
+	j.unlock()
+	return err
+}
+
+// goOn reads what a run before has left.
+func (j *Journal) goOn(run string, state any) error {
 	note, err := os.ReadFile(j.notePath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("corpus: %w", err)
+		return fmt.Errorf("corpus: %w", err)
 	}
 	var old journalNote
 	known := err == nil && json.Unmarshal(note, &old) == nil
 	if known && old.Run != run {
-		return nil, &RunError{j.part()}
-	}
-	if j.file, err = os.OpenFile(j.part(), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return nil, fmt.Errorf("corpus: %w", err)
+		return &RunError{j.part()}
 	}
 	if known && j.verify(old) && (state == nil || json.Unmarshal(old.State, state) == nil) {
 		j.note = old
@@ -77,10 +120,9 @@ func OpenJournal(path, run string, state any) (*Journal, error) {
 		_, err = j.file.Seek(j.note.Bytes, io.SeekStart)
 	}
 	if err != nil {
-		j.file.Close()
-		return nil, fmt.Errorf("corpus: %w", err)
+		return fmt.Errorf("corpus: %w", err)
 	}
-	return j, nil
+	return nil
 }
 
 func (j *Journal) part() string     { return j.path + ".part" }
@@ -111,7 +153,8 @@ func (j *Journal) Written() io.Reader {
 // when it goes on after them; it is kept as JSON.
 func (j *Journal) Add(items int, content []byte, state any) error {
 	if _, err := j.file.Write(content); err != nil {
-		return fmt.Errorf("corpus: %w", err)
+		j.failed = true
+		return fmt.Errorf("corpus: %w; make room and run the same command again, it goes on from what is written", err)
 	}
 	j.sum.Write(content)
 	j.note.Items += items
@@ -135,7 +178,10 @@ func (j *Journal) commit() error {
 		err = j.file.Sync()
 	}
 	if err == nil {
-		err = replaceFile(j.notePath(), note)
+		err = files.Replace(j.notePath(), func(w io.Writer) error {
+			_, err := w.Write(note)
+			return err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("corpus: %w", err)
@@ -144,48 +190,50 @@ func (j *Journal) commit() error {
 	return nil
 }
 
-// Close makes sure of what is written and leaves it to be gone on with.
+// Close makes sure of what is written and leaves it to be gone on with; where
+// nothing is, it leaves nothing.
 func (j *Journal) Close() error {
-	return errors.Join(j.commit(), j.file.Close())
+	if j.note.Items == 0 {
+		gone := os.Remove(j.part()) == nil // while it is locked, as in Finish
+		err := errors.Join(j.giveBack(), j.forget())
+		if !gone {
+			err = errors.Join(err, os.Remove(j.part()))
+		}
+		return err
+	}
+	err := j.commit()
+	if j.failed {
+		err = nil // Add has told
+	}
+	return errors.Join(err, j.giveBack())
 }
 
-// Finish gives the file its name and removes what the journal needed.
-func (j *Journal) Finish() error {
-	err := j.file.Chmod(0o644)
-	if err == nil {
-		err = j.file.Sync()
-	}
-	err = errors.Join(err, j.file.Close())
-	if err == nil {
-		err = os.Rename(j.part(), j.path)
-	}
-	if err != nil {
-		return fmt.Errorf("corpus: %w", err)
-	}
-	if err := os.Remove(j.notePath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("corpus: %w", err)
+// forget removes the note.
+func (j *Journal) forget() error {
+	if err := os.Remove(j.notePath()); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
 
-// replaceFile replaces a small file at once.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
+// Finish gives the file its name and removes what the journal needed.
+func (j *Journal) Finish() error {
+	err := j.file.Sync()
+	renamed := false
+	if err == nil { // while it is locked, where the system can rename open files
+		renamed = os.Rename(j.part(), j.path) == nil
 	}
-	_, err = f.Write(content)
+	err = errors.Join(err, j.giveBack())
+	if err == nil && !renamed {
+		err = os.Rename(j.part(), j.path)
+	}
 	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = j.forget()
 	}
 	if err != nil {
-		os.Remove(f.Name())
+		return fmt.Errorf("corpus: %w", err)
 	}
-	return err
+	return nil
 }
 
 // Hash returns a hash of everything in a corpus that WriteJSONL writes, and of

@@ -119,3 +119,33 @@ func TestHash(t *testing.T) {
 		t.Error("different corpora are equal")
 	}
 }
+
+func TestJournalHasOneWriter(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out.jsonl")
+	j, err := corpus.OpenJournal(path, "run", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := corpus.OpenJournal(path, "run", nil); err == nil || !strings.Contains(err.Error(), "in use") || !strings.Contains(err.Error(), "out.jsonl.part") {
+		t.Fatalf("a second writer: %v", err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) > 0 {
+		t.Fatalf("nothing was written, and this is left: %v, %v", list, err)
+	}
+	if j, err = corpus.OpenJournal(path, "run", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Add(1, []byte("line\n"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 || list[0].Name() != "out.jsonl" {
+		t.Fatalf("at the end: %v, %v", list, err)
+	}
+}

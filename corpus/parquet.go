@@ -88,18 +88,18 @@ func randomAccess(name string, r io.Reader) (f *os.File, size int64, done func()
 		return nil, 0, nil, err
 	}
 	defer stop()
-	if f, err = os.CreateTemp("", "lite-parquet-*"); err != nil {
+	spill, err := newSpillFile()
+	if err != nil {
 		return nil, 0, nil, fmt.Errorf("corpus: %s: %w; set TMPDIR to a folder that can be written", name, err)
 	}
-	done = func() {
-		f.Close()
-		os.Remove(f.Name())
+	if size, err = io.Copy(spill.w, plain); err == nil {
+		err = spill.w.Flush()
 	}
-	if size, err = io.Copy(f, plain); err != nil {
-		done()
+	if err != nil {
+		spill.close()
 		return nil, 0, nil, fmt.Errorf("corpus: %s: %w", name, err)
 	}
-	return f, size, done, nil
+	return spill.f, size, spill.close, nil
 }
 
 // parquetColumns describes the leaves, by column index; those that are nested

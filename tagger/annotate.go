@@ -82,6 +82,9 @@ func (j Job) run(ctx context.Context, c corpus.Corpus, r *Report, from int, writ
 			if err != nil {
 				return err
 			}
+			if e.Tokens != nil {
+				return fmt.Errorf("tagger: example %d holds token ids (%s: line %d); words are found in text, so give the text", lo+i, e.Tokens.Source, e.Tokens.Line)
+			}
 			gold[i], raw[i] = e, corpus.Example{Text: e.Text}
 			if e.Words != nil && !j.Replace && !scored(e.Words) {
 				raw[i].Text = "" // its words stay, and there is nothing to compare

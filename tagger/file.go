@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
+
+	"github.com/litekit/lite/internal/files"
 )
 
 const (
@@ -90,31 +90,25 @@ func (t *Tagger) Write(w io.Writer) error {
 		return err
 	}
 	if _, err := w.Write(b); err != nil {
-		return fmt.Errorf("tagger: writing it: %w", err)
+		return fmt.Errorf("tagger: %w", err)
 	}
 	return nil
 }
 
 // Save writes the tagger into a file, under a temporary name first.
-func (t *Tagger) Save(path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+func (t *Tagger) Save(path string) error {
+	b, err := t.Bytes()
+	if err != nil {
+		return err
+	}
+	err = files.Replace(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("tagger: %w", err)
 	}
-	if err = t.Write(f); err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return nil
 }
 
 // Open reads a tagger from a file that [Tagger.Save] wrote.

@@ -101,6 +101,9 @@ func Train(ctx context.Context, train, dev corpus.Corpus, opts Options) (*Tagger
 		if held, err = t.read(dev); err != nil {
 			return nil, fmt.Errorf("tagger: dev data: %w", err)
 		}
+		if len(held) == 0 {
+			return nil, fmt.Errorf("dev data: %w", errNothing)
+		}
 	}
 	if err := t.survey(data); err != nil {
 		return nil, err
@@ -155,6 +158,7 @@ func (t *Tagger) read(c corpus.Corpus) (out []text, err error) {
 		if len(e.Words) == 0 {
 			continue
 		}
+		e.Words = slices.Clone(e.Words) // the corpus is the caller's
 		for k := range e.Words {
 			w := &e.Words[k]
 			if w.POS == "_" {

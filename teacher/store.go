@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/litekit/lite/internal/files"
 )
 
 // store is a set of labels on disk: a folder with its description (set.json),
@@ -88,7 +90,7 @@ func (s *store) create() error {
 // writes, the record it is writing looks like that. Records before it stand.
 func (s *store) look(damage error) error {
 	switch err := s.take(); {
-	case errors.Is(err, errLocked):
+	case errors.Is(err, files.ErrLocked):
 		return nil
 	case err != nil:
 		return errors.Join(damage, err)
@@ -163,7 +165,7 @@ func (s *store) write(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errLocked) {
+		if !errors.Is(err, files.ErrLocked) {
 			return fmt.Errorf("teacher: cache %s cannot be locked: %w", s.dir, err)
 		}
 		if !s.wait {
@@ -189,13 +191,13 @@ func (s *store) write(ctx context.Context) error {
 	return err
 }
 
-// take takes the lock, or fails with errLocked.
+// take takes the lock, or fails with files.ErrLocked.
 func (s *store) take() (err error) {
 	f, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
-	if s.unlock, err = lock(f); err != nil {
+	if s.unlock, err = files.Lock(f); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	s.lock = f

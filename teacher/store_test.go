@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/litekit/lite/internal/files"
 )
 
 func key(s string) [32]byte { return sha256.Sum256([]byte(s)) }
@@ -247,7 +249,7 @@ func TestOneWriterManyReaders(t *testing.T) {
 	if _, ok, err := reader.get(key("x")); !ok || err != nil {
 		t.Fatalf("a reader beside a writer: %v %v", ok, err)
 	}
-	if err := b.write(context.Background()); !errors.Is(err, errLocked) {
+	if err := b.write(context.Background()); !errors.Is(err, files.ErrLocked) {
 		t.Fatalf("a second writer: %v", err)
 	}
 	notices := make(chan string, 1)
@@ -364,26 +366,6 @@ func TestOtherSetsAreNamed(t *testing.T) {
 	if got := set.others(cache, nil); !strings.Contains(got, "earlier version") || !strings.Contains(got, "delete them") {
 		t.Errorf("old files: %q", got)
 	}
-}
-
-func TestLockBeside(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	unlock, err := lockBeside(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := lockBeside(f); !errors.Is(err, errLocked) {
-		t.Fatalf("locked twice: %v", err)
-	}
-	unlock()
-	if unlock, err = lockBeside(f); err != nil {
-		t.Fatal(err)
-	}
-	unlock()
 }
 
 // onFull is a store whose disk is full.

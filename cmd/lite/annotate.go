@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/files"
 	"github.com/litekit/lite/tagger"
 	"github.com/litekit/lite/teacher"
 )
@@ -215,6 +215,9 @@ func (f *annotateFlags) report(r tagger.Report) error {
 
 // fileOutput refuses a file that cannot be written, before the work begins.
 func fileOutput(path string) error {
+	if path == corpus.Stdin {
+		return usagef("--out -: leave --out out for standard output")
+	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return usagef("--out: %s is a directory; name a file", path)
 	}
@@ -226,32 +229,9 @@ func fileOutput(path string) error {
 }
 
 // writeFile replaces the file at path, or leaves it as it is where that fails.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+func writeFile(path string, write func(io.Writer) error) error {
+	if err := files.Replace(path, write); err != nil {
+		return fmt.Errorf("--out: writing %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-			err = fmt.Errorf("--out: writing %s: %w", path, err)
-		}
-	}()
-	b := bufio.NewWriterSize(f, 1<<16)
-	if err = write(b); err == nil {
-		err = b.Flush()
-	}
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }

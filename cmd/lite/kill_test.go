@@ -58,7 +58,7 @@ func writeTask(t *testing.T, dir string, documents int) {
 }
 
 // files reads everything below a directory.
-func files(t *testing.T, dir string) map[string][]byte {
+func filesOf(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -135,7 +135,7 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 		t.Fatalf("%v\n%s", err, errs)
 	}
 	t.Logf("killed %d times within %v (seed %d), %d times with a checkpoint; the last run said:\n%s", killed, took*35/100, seed, saved, errs)
-	whole, parts := files(t, filepath.Join(dir, "whole")), files(t, filepath.Join(dir, "parts"))
+	whole, parts := filesOf(t, filepath.Join(dir, "whole")), filesOf(t, filepath.Join(dir, "parts"))
 	for name, data := range whole {
 		if !bytes.Equal(data, parts[name]) {
 			t.Errorf("%s differs", name)
@@ -260,7 +260,7 @@ func TestHalvesAreSwept(t *testing.T) {
 	if err := sweepHalves(filepath.Join(dir, "model.onnx")); err != nil {
 		t.Fatal(err)
 	}
-	left := files(t, dir)
+	left := filesOf(t, dir)
 	for _, name := range stay {
 		if _, ok := left[name]; !ok {
 			t.Errorf("%s is gone", name)
@@ -330,7 +330,7 @@ func TestKilledAnnotationEndsInTheSameBytes(t *testing.T) {
 	if bytes.Contains(out, []byte(`"resumed_from": 0,`)) {
 		t.Errorf("the run began anew:\n%s", out)
 	}
-	made := files(t, dir)
+	made := filesOf(t, dir)
 	if len(made["whole.jsonl"]) == 0 || !bytes.Equal(made["whole.jsonl"], made["parts.jsonl"]) {
 		t.Error("the files differ")
 	}

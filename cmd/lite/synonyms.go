@@ -107,9 +107,24 @@ func (s *synonymFlags) restrict(tok *corpus.Tokenizer) error {
 		return err
 	}
 	counts := make([]int, tok.VocabSize())
-	for text := range corpus.Texts(c) {
-		for _, id := range tok.Encode(text).IDs {
-			counts[id]++
+	for i := range c.Len() {
+		e, err := c.At(i)
+		if err == nil && e.Tokens != nil {
+			err = e.Tokens.Check(len(counts))
+		}
+		if err != nil {
+			return fmt.Errorf("--corpus: %w", err)
+		}
+		if e.Tokens != nil {
+			for _, id := range e.Tokens.IDs {
+				counts[id]++
+			}
+			continue
+		}
+		for _, text := range []string{e.Text, e.Pair} {
+			for _, id := range tok.Encode(text).IDs {
+				counts[id]++
+			}
 		}
 	}
 	s.opts.Keep = func(id int64) bool { return counts[id] >= s.least }

@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package teacher
+package files
 
 import (
 	"errors"
@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes the file for this process alone, or fails with errLocked. The
+// Lock takes the file for this process alone, or fails with ErrLocked. The
 // system gives the lock back when the file is closed or the process ends,
 // however it ends.
-func lock(f *os.File) (unlock func(), err error) {
+func Lock(f *os.File) (unlock func(), err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil, errLocked
+		return nil, ErrLocked
 	case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
 		return lockBeside(f) // some network file systems have no locks
 	case err != nil:

@@ -1,4 +1,4 @@
-package teacher
+package files
 
 import (
 	"errors"
@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// errLocked is what lock returns while another holder has the file.
-var errLocked = errors.New("in use by another run")
+// ErrLocked is what [Lock] returns while another holder has the file.
+var ErrLocked = errors.New("in use by another run")
 
 // lockBeside locks by a file <name>.lock that must not exist, for systems
 // without file locks. A killed process leaves it behind; the message says so.
@@ -15,7 +15,7 @@ func lockBeside(f *os.File) (unlock func(), err error) {
 	name := f.Name() + ".lock"
 	l, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%w (if none is running, delete %s, which a killed one left)", errLocked, name)
+		return nil, fmt.Errorf("%w (if none is running, delete %s, which a killed one left)", ErrLocked, name)
 	}
 	if err != nil {
 		return nil, err
