@@ -235,7 +235,7 @@ func TestKilledLabelsEndInTheSameBytes(t *testing.T) {
 	if killed == 0 {
 		t.Error("no run could be killed before it ended")
 	}
-	whole, parts := files(t, filepath.Join(dir, "whole")), files(t, filepath.Join(dir, "parts"))
+	whole, parts := filesOf(t, filepath.Join(dir, "whole")), filesOf(t, filepath.Join(dir, "parts"))
 	for name, data := range whole {
 		if !bytes.Equal(data, parts[name]) {
 			t.Errorf("%s differs", name)
