@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +79,10 @@ func (s *store) create() error {
 	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), filepath.Join(s.dir, setFile))
+	}
+	if errors.Is(err, fs.ErrNotExist) { // another made it first, and tidied up
+		_, err = readSet(s.dir)
+		return err
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
@@ -183,6 +188,7 @@ func (s *store) write(ctx context.Context) error {
 	}
 	err := s.scan()
 	if err == nil {
+		s.tidy()
 		err = s.openLast()
 	}
 	if err != nil {
@@ -209,6 +215,17 @@ func (s *store) giveBack() {
 		_ = s.lock.Close()
 		s.unlock()
 		s.lock, s.last = nil, nil
+	}
+}
+
+// tidy removes what those left who were killed while they made the description,
+// now that there is one.
+func (s *store) tidy() {
+	entries, _ := os.ReadDir(s.dir) // what cannot be read is not in the way
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), setFile+".tmp") {
+			_ = os.Remove(filepath.Join(s.dir, e.Name()))
+		}
 	}
 }
 

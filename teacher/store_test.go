@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,6 +77,24 @@ func TestStoreKeepsAndFinds(t *testing.T) {
 }
 
 // A set grows beyond one file, and every record is found again.
+// Who writes removes what a process left that was killed while it began the set;
+// one that is just beginning does not mind.
+func TestStoreTidiesUp(t *testing.T) {
+	cache := t.TempDir()
+	first := openTest(t, cache)
+	defer first.close()
+	left := filepath.Join(first.dir, setFile+".tmp123")
+	if err := os.WriteFile(left, []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was left is still there: %v", err)
+	}
+}
+
 func TestStoreHasSeveralShards(t *testing.T) {
 	cache := t.TempDir()
 	s := openTest(t, cache)

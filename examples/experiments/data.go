@@ -45,7 +45,7 @@ func (e *experiments) language(ctx context.Context, name string) (l *language, e
 
 // vocabulary is how many tokens the models of tables 3 and 4 know: enough for
 // texts of a few megabytes, and most of a step would go into more.
-const vocabulary = 5000
+const vocabulary = 4000
 
 // learnTokens makes the vocabulary of those models.
 func (l *language) learnTokens() (err error) {

@@ -182,7 +182,7 @@ func (l *language) linguisticTable() table {
 }
 
 // pretrained is the shape of the models of tables 3 and 4.
-func (l *language) pretrained() student.Shape { return student.Shape{Layers: 2, Hidden: 128, Heads: 4} }
+func (l *language) pretrained() student.Shape { return student.Shape{Layers: 2, Hidden: 64, Heads: 4} }
 
 func (l *language) pretrain(p pretraining) func(context.Context, string, uint64) (map[string]float64, error) {
 	return func(ctx context.Context, dir string, seed uint64) (map[string]float64, error) {
