@@ -81,3 +81,23 @@ func Evaluator(data corpus.Corpus, opts Options) func(ctx context.Context, m *on
 		return float64(r.Primary().Value), nil
 	}
 }
+
+// EvaluatorAgainst is [Evaluator] for embeddings without scored pairs: the metric is
+// the mean cosine with the vectors that reference gives of the same texts. Those are
+// computed when the function is first called, which must not be from several
+// goroutines at once.
+func EvaluatorAgainst(reference *onnx.Model, data corpus.Corpus, opts Options) func(ctx context.Context, m *onnx.Model) (float64, error) {
+	opts.Metrics, opts.Bytes, opts.Latency = []string{"cosine"}, 1, nil
+	return func(ctx context.Context, m *onnx.Model) (float64, error) {
+		if opts.Reference == nil {
+			own := opts
+			own.itself = true
+			r, err := Run(ctx, reference, data, own)
+			if err != nil {
+				return 0, err
+			}
+			opts.Reference = r
+		}
+		return Evaluator(data, opts)(ctx, m)
+	}
+}

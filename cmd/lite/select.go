@@ -13,6 +13,7 @@ import (
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
 )
 
 // selection are the flags of the measurements while a model is trained.
@@ -69,6 +70,12 @@ func (s *selection) apply(c *distill.Config, d *devFlags, m *onnx.Model) error {
 		return err
 	}
 	measure, p := eval.Evaluator(d.corpus, o), d.app.progress
+	if o.Metrics[0] == "cosine" {
+		if c.Teacher == nil {
+			return usagef("--eval-every: the vectors of a model without a head are measured by their cosine with a teacher's, and there is none; give --dev pairs of texts with a score")
+		}
+		measure = eval.EvaluatorAgainst(c.Teacher, d.corpus, o)
+	}
 	c.Evaluate = func(ctx context.Context, m *onnx.Model) (float64, error) {
 		v, err := measure(ctx, m)
 		p.clear()
@@ -94,6 +101,15 @@ func (s *selection) options(d *devFlags, m *onnx.Model, maxLength int) (eval.Opt
 	}
 	if len(o.Metrics) == 0 {
 		o.Metrics = fit[:1]
+		if kind == student.KindEmbedding {
+			pairs, err := scoredPairs(d.corpus)
+			if err != nil {
+				return o, err
+			}
+			if !pairs {
+				o.Metrics = []string{"cosine"}
+			}
+		}
 	}
 	if !slices.Contains(fit, o.Metrics[0]) {
 		return o, usagef("--best-metric: %s does not fit a %s head; choose one of %v", o.Metrics[0], kind, fit)
@@ -102,6 +118,20 @@ func (s *selection) options(d *devFlags, m *onnx.Model, maxLength int) (eval.Opt
 		return o, usagef("--best-metric: cosine compares vectors with the teacher's at the end, not while training; give pairs with scores, and choose spearman or pearson")
 	}
 	return o, nil
+}
+
+// scoredPairs tells whether some example is a pair of texts with a score.
+func scoredPairs(c corpus.Corpus) (bool, error) {
+	for i := range c.Len() {
+		e, err := c.At(i)
+		if err != nil {
+			return false, err
+		}
+		if e.Pair != "" && e.Score != nil {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // corpusID is a hash of the examples of a corpus.
