@@ -114,9 +114,6 @@ func (s *selection) options(d *devFlags, m *onnx.Model, maxLength int) (eval.Opt
 	if !slices.Contains(fit, o.Metrics[0]) {
 		return o, usagef("--best-metric: %s does not fit a %s head; choose one of %v", o.Metrics[0], kind, fit)
 	}
-	if o.Metrics[0] == "cosine" {
-		return o, usagef("--best-metric: cosine compares vectors with the teacher's at the end, not while training; give pairs with scores, and choose spearman or pearson")
-	}
 	return o, nil
 }
 
