@@ -69,7 +69,7 @@ func (b *bench) check(args []string) error {
 			return fmt.Errorf("-only: %q is none of %s", name, strings.Join(partNames(), ", "))
 		}
 	}
-	b.machine = fmt.Sprintf("%s, %d threads, %s kernels", processor(), b.threads, kernel.Class())
+	b.machine = fmt.Sprintf("%s, %d threads, %s kernels", processor(), b.threads, kernel.Path())
 	return nil
 }
 
