@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/kernel"
 )
 
 // pairs reports whether the data is pairs with scores: then embeddings are
@@ -131,24 +132,11 @@ func (r *runner) scoreVectors(s *scored, all []float32, width int) error {
 			}
 			s.count++
 			rows.Target[i] = float32(*e.Score)
-			rows.Logits[i] = float32(cosine(all[i*width:(i+1)*width], all[(n+i)*width:(n+i+1)*width]))
+			rows.Logits[i] = float32(kernel.Cosine(all[i*width:(i+1)*width], all[(n+i)*width:(n+i+1)*width]))
 		}
 		m.Add(rows)
 	}
 	return nil
-}
-
-// cosine of the angle between two vectors; 0 where one of them is zero.
-func cosine(a, b []float32) float64 {
-	var aa, bb, ab float64
-	for i := range a {
-		x, y := float64(a[i]), float64(b[i])
-		aa, bb, ab = aa+x*x, bb+y*y, ab+x*y
-	}
-	if aa == 0 || bb == 0 {
-		return 0
-	}
-	return ab / math.Sqrt(aa*bb)
 }
 
 // meanCosine is the mean over rows of cos(row, reference).
@@ -167,7 +155,7 @@ func (m *meanCosine) Add(r Rows) {
 		return
 	}
 	r.each(func(i int, row []float32, _ int) {
-		m.values = append(m.values, cosine(row, r.Reference[i*r.Classes:(i+1)*r.Classes]))
+		m.values = append(m.values, kernel.Cosine(row, r.Reference[i*r.Classes:(i+1)*r.Classes]))
 	})
 }
 

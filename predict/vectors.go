@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/student"
 )
 
@@ -88,20 +89,7 @@ func (p *Predictor) Compare(ctx context.Context, pairs []Text) ([]Rated, error) 
 	}
 	out := make([]Rated, len(pairs))
 	for i, t := range pairs {
-		out[i] = Rated{t.Text, t.Pair, cosine(vectors[2*i].Vector, vectors[2*i+1].Vector)}
+		out[i] = Rated{t.Text, t.Pair, kernel.Cosine(vectors[2*i].Vector, vectors[2*i+1].Vector)}
 	}
 	return out, nil
-}
-
-// cosine of the angle between two vectors.
-func cosine(a, b []float32) float64 {
-	var aa, bb, ab float64
-	for i := range a {
-		x, y := float64(a[i]), float64(b[i])
-		aa, bb, ab = aa+x*x, bb+y*y, ab+x*y
-	}
-	if aa == 0 || bb == 0 {
-		return 0
-	}
-	return ab / math.Sqrt(aa*bb)
 }

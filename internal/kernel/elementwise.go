@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // Chunk sizes, in elements, of loops that only move memory and of loops that
 // evaluate functions.
 const (
@@ -192,4 +194,18 @@ func ColSum(dst []float32, x []float32, rows, n int, beta float32) {
 	*t = colSumTask{dst: dst, x: x, rows: rows, n: n, beta: beta}
 	parallel(tiles(n, colBlock), rowGrain(colBlock*rows, grainCheap), t)
 	colSumTasks.put(t)
+}
+
+// Cosine of the angle between two vectors of equal length, in float64; 0 where
+// one of them is zero.
+func Cosine(a, b []float32) float64 {
+	var aa, bb, ab float64
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		aa, bb, ab = aa+x*x, bb+y*y, ab+x*y
+	}
+	if aa == 0 || bb == 0 {
+		return 0
+	}
+	return ab / math.Sqrt(aa*bb)
 }

@@ -359,8 +359,22 @@ func expSumWide() {
 	ADDQ(Imm(64), y)
 	SUBQ(Imm(16), n)
 	JGE(LabelRef("vector"))
+	restByEight(n, 16, []Register{x, y}, func(v VecVirtual, mask Op) {
+		e := value(v)
+		VADDPS(e, acc, mask, acc)
+		VMOVUPS(e, mask, Mem{Base: y})
+	})
+	Store(reduceWide(acc, add).AsX(), ReturnIndex(0))
+	finish()
+	cur = ymm
+}
+
+// restByEight ends a sum whose vectors took a step of elements each: what is left
+// of n is read from the first pointer 8 elements at a time, those beyond it being
+// zero and outside the mask, and all pointers go on.
+func restByEight(n Register, step uint64, pointers []Register, each func(v VecVirtual, mask Op)) {
 	Label("rest")
-	ADDQ(Imm(16), n)
+	ADDQ(Imm(step), n)
 	JZ(LabelRef("summed"))
 	Label("eight")
 	some, v := GP64(), reg()
@@ -368,18 +382,14 @@ func expSumWide() {
 	CMPQ(n, some)
 	CMOVQLT(n, some)
 	mask := firstLanes(some)
-	VMOVUPS_Z(Mem{Base: x}, mask, v)
-	e = value(v)
-	VADDPS(e, acc, mask, acc)
-	VMOVUPS(e, mask, Mem{Base: y})
-	ADDQ(Imm(32), x)
-	ADDQ(Imm(32), y)
+	VMOVUPS_Z(Mem{Base: pointers[0]}, mask, v)
+	each(v, mask)
+	for _, p := range pointers {
+		ADDQ(Imm(32), p)
+	}
 	SUBQ(Imm(8), n)
 	JG(LabelRef("eight"))
 	Label("summed")
-	Store(reduceWide(acc, add).AsX(), ReturnIndex(0))
-	finish()
-	cur = ymm
 }
 
 // reduceWide folds the halves of a vector of 16 and then as reduce does.
