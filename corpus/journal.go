@@ -221,11 +221,11 @@ func (j *Journal) Finish() error {
 	err := j.file.Sync()
 	renamed := false
 	if err == nil { // while it is locked, where the system can rename open files
-		renamed = os.Rename(j.part(), j.path) == nil
+		renamed = files.Rename(j.part(), j.path) == nil
 	}
 	err = errors.Join(err, j.giveBack())
 	if err == nil && !renamed {
-		err = os.Rename(j.part(), j.path)
+		err = files.Rename(j.part(), j.path)
 	}
 	if err == nil {
 		err = j.forget()

@@ -3,14 +3,14 @@ package distill
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/files"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -102,25 +102,12 @@ func (c *Config) keepPlan(path string, p timePlan) error {
 		err = os.MkdirAll(c.Checkpoint, 0o777)
 	}
 	if err == nil {
-		err = os.WriteFile(path+".tmp", data, 0o666)
-	}
-	if err == nil {
-		err = os.Rename(path+".tmp", path)
+		err = files.Replace(path, func(w io.Writer) error { _, err := w.Write(data); return err })
 	}
 	if err != nil {
 		return fmt.Errorf("distill: checkpoints cannot be kept in %s: %w; choose a directory that can be written", c.Checkpoint, err)
 	}
 	return nil
-}
-
-// removePlan deletes what keepPlan wrote.
-func removePlan(dir string) (err error) {
-	for _, name := range []string{budgetName, budgetName + ".tmp"} {
-		if e := os.Remove(filepath.Join(dir, name)); !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
-	}
-	return err
 }
 
 // outOfTime tells whether another step would end after the deadline.

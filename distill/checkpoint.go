@@ -17,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/litekit/lite/internal/files"
 	"github.com/litekit/lite/teacher"
 )
 
@@ -71,16 +72,17 @@ func (t *trainer) openCheckpoint() error {
 	if dir == "" {
 		return nil
 	}
+	path := filepath.Join(dir, checkpointName)
 	err := os.MkdirAll(dir, 0o777)
 	if err == nil {
-		err = removeAll(dir, checkpointName+".tmp*")
+		err = files.Sweep(path)
 	}
-	var f *os.File
+	var temp string
 	if err == nil {
-		f, err = os.CreateTemp(dir, checkpointName+".tmp*")
+		temp, err = files.Temp(path, func(io.Writer) error { return nil })
 	}
 	if err == nil {
-		err = errors.Join(f.Close(), os.Remove(f.Name()))
+		err = os.Remove(temp)
 	}
 	if err != nil {
 		return fmt.Errorf("distill: checkpoints cannot be kept in %s: %w; choose a directory that can be written", dir, err)
@@ -111,10 +113,10 @@ func RemoveCheckpoint(dir string) error {
 	}
 	stages, err := stageDirs(dir)
 	for _, d := range append(stages, dir) {
-		for _, names := range []string{checkpointName, olderNames, checkpointName + ".tmp*"} {
+		for _, names := range []string{checkpointName, olderNames, budgetName} {
 			err = errors.Join(err, removeAll(d, names))
 		}
-		err = errors.Join(err, removePlan(d))
+		err = errors.Join(err, files.Sweep(filepath.Join(d, checkpointName)), files.Sweep(filepath.Join(d, budgetName)))
 	}
 	err = errors.Join(err, teacher.RemoveCache(filepath.Join(dir, labelsName)))
 	if err != nil {
@@ -150,7 +152,7 @@ func (t *trainer) due() bool {
 	return true
 }
 
-// saveCheckpoint writes the trainer's state to a temporary file, syncs and renames it.
+// saveCheckpoint replaces the newest checkpoint by the trainer's state.
 func (t *trainer) saveCheckpoint() error {
 	if t.cfg.Checkpoint == "" {
 		return nil
@@ -159,20 +161,16 @@ func (t *trainer) saveCheckpoint() error {
 		return fmt.Errorf("distill: checkpoint directory: %w", err)
 	}
 	path := filepath.Join(t.cfg.Checkpoint, checkpointName)
-	f, err := os.CreateTemp(t.cfg.Checkpoint, checkpointName+".tmp*")
-	if err != nil {
-		return fmt.Errorf("distill: checkpoint: %w", err)
-	}
-	err = t.writeState(f)
-	err = errors.Join(err, f.Sync(), f.Close())
+	temp, err := files.Temp(path, t.writeState)
 	if err == nil {
-		err = t.keepOlder(path)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+		if err = t.keepOlder(path); err == nil {
+			err = files.Rename(temp, path)
+		}
+		if err != nil {
+			_ = os.Remove(temp) // gone where it was renamed
+		}
 	}
 	if err != nil {
-		os.Remove(f.Name())
 		removeEmpty(t.cfg.Checkpoint)
 		return fmt.Errorf("distill: writing checkpoint %s: %w", path, err)
 	}
@@ -272,13 +270,13 @@ func (t *trainer) loadCheckpoint() (bool, error) {
 	if t.cfg.Checkpoint == "" {
 		return false, nil
 	}
-	files := []string{filepath.Join(t.cfg.Checkpoint, checkpointName)}
+	newest := []string{filepath.Join(t.cfg.Checkpoint, checkpointName)}
 	older, err := olderCheckpoints(t.cfg.Checkpoint)
 	if err != nil {
 		return false, fmt.Errorf("distill: checkpoint: %w", err)
 	}
 	var first error
-	for i, path := range append(files, older...) {
+	for i, path := range append(newest, older...) {
 		err := t.readCheckpoint(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

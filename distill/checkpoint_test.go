@@ -115,7 +115,7 @@ func TestStopWhileLabelling(t *testing.T) {
 
 	// What the run wrote goes, what it did not write stays.
 	foreign := filepath.Join(c.Checkpoint, "labels", "notes.txt")
-	torn := filepath.Join(c.Checkpoint, "state.ckpt.tmp123")
+	torn := filepath.Join(c.Checkpoint, ".state.ckpt.123.tmp")
 	for _, f := range []string{foreign, torn} {
 		if err := os.WriteFile(f, nil, 0o666); err != nil {
 			t.Fatal(err)

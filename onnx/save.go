@@ -1,7 +1,6 @@
 package onnx
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/files"
 	"github.com/litekit/lite/internal/onnxpb"
 )
 
@@ -97,7 +97,7 @@ func (m *Model) saveDir(dir string, o SaveOptions) (Saved, error) {
 // saveAll writes the model and the files beside it. All of them are written
 // under temporary names before the first is put in place, so that a full disk
 // leaves a model that is there as it is, with the files that belong to it.
-func (m *Model) saveAll(dir string, o SaveOptions, files map[string][]byte) (saved Saved, err error) {
+func (m *Model) saveAll(dir string, o SaveOptions, beside map[string][]byte) (saved Saved, err error) {
 	sub := filepath.Join(dir, "onnx")
 	made := missing(sub)
 	temps := map[string]string{}
@@ -114,14 +114,14 @@ func (m *Model) saveAll(dir string, o SaveOptions, files map[string][]byte) (sav
 	if err := os.MkdirAll(sub, 0o777); err != nil {
 		return saved, fmt.Errorf("onnx: %w", err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
+	for _, name := range slices.Sorted(maps.Keys(beside)) {
 		if folder := filepath.Dir(filepath.Join(dir, name)); folder != filepath.Clean(dir) {
 			made = append(missing(folder), made...)
 			if err := os.MkdirAll(folder, 0o777); err != nil {
 				return saved, fmt.Errorf("onnx: %w", err)
 			}
 		}
-		if temps[name], err = writeTemp(filepath.Join(dir, name), bytesTo(files[name])); err != nil {
+		if temps[name], err = writeTemp(filepath.Join(dir, name), bytesTo(beside[name])); err != nil {
 			delete(temps, name)
 			return saved, err
 		}
@@ -129,13 +129,13 @@ func (m *Model) saveAll(dir string, o SaveOptions, files map[string][]byte) (sav
 	if saved, err = m.saveFile(filepath.Join(sub, o.File), o.ExternalData); err != nil {
 		return saved, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
+	for _, name := range slices.Sorted(maps.Keys(beside)) {
 		if err := os.Rename(temps[name], filepath.Join(dir, name)); err != nil {
 			return saved, fmt.Errorf("onnx: %w; the old file is unchanged", err)
 		}
 		delete(temps, name)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := files.SyncDir(dir); err != nil {
 		return saved, fmt.Errorf("onnx: %s: %w", dir, err)
 	}
 	return saved, nil
@@ -191,52 +191,11 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// writeTemp writes and syncs a temporary file beside path, with the mode that
-// path has or a new file would get, and returns its name.
+// writeTemp writes and syncs a temporary file beside path and returns its name.
 func writeTemp(path string, write func(io.Writer) error) (string, error) {
-	f, err := createTemp(path)
+	temp, err := files.Temp(path, write)
 	if err != nil {
-		return "", fmt.Errorf("onnx: cannot write %s: %w", path, err)
-	}
-	buf := bufio.NewWriterSize(f, 1<<16) // longer pieces go straight to the file
-	err = write(buf)
-	if err == nil {
-		err = buf.Flush()
-	}
-	if err == nil {
-		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
-			err = f.Chmod(info.Mode().Perm())
-		}
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
 		return "", fmt.Errorf("onnx: cannot write %s: %w; the old file, if any, is unchanged", path, err)
 	}
-	return f.Name(), nil
-}
-
-// createTemp makes a new file in the folder of path. os.CreateTemp would make
-// it readable by its owner alone, whatever the umask says.
-func createTemp(path string) (f *os.File, err error) {
-	_, err = tempName(path, func(name string) error {
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		return err
-	})
-	return f, err
-}
-
-// tempName finds a temporary name beside path under which take can make a file.
-func tempName(path string, take func(name string) error) (string, error) {
-	for i := os.Getpid(); ; i++ {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), i))
-		if err := take(name); !os.IsExist(err) {
-			return name, err
-		}
-	}
+	return temp, nil
 }

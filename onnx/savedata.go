@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/litekit/lite/internal/files"
 	"github.com/litekit/lite/internal/onnxpb"
 )
 
@@ -121,7 +122,7 @@ func (s *split) replace(msg *onnxpb.Message, newData string) error {
 // link makes another name for the new data, or a copy where the file system
 // has no links.
 func (s *split) link(newData string) (string, error) {
-	name, err := tempName(s.dataPath(), func(name string) error { return os.Link(newData, name) })
+	name, err := files.TempName(s.dataPath(), func(name string) error { return os.Link(newData, name) })
 	if err == nil {
 		return name, nil
 	}
@@ -133,7 +134,7 @@ func rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("onnx: %w; the old file is unchanged", err)
 	}
-	if err := syncDir(filepath.Dir(to)); err != nil {
+	if err := files.SyncDir(filepath.Dir(to)); err != nil {
 		return fmt.Errorf("onnx: %s: %w", to, err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/files"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -131,8 +132,8 @@ func RemoveCache(dir string) error {
 	for _, s := range sets {
 		folder := filepath.Join(dir, s.folder())
 		names, _ := filepath.Glob(filepath.Join(folder, shardGlob)) // the pattern is a good one
-		temps, _ := filepath.Glob(filepath.Join(folder, setFile+".tmp*"))
-		names = append(append(names, temps...), filepath.Join(folder, lockFile), filepath.Join(folder, lockFile+".lock"), filepath.Join(folder, setFile))
+		err = errors.Join(err, files.Sweep(filepath.Join(folder, setFile)))
+		names = append(names, filepath.Join(folder, lockFile), filepath.Join(folder, lockFile+".lock"), filepath.Join(folder, setFile))
 		for _, name := range names {
 			if bad := os.Remove(name); bad != nil && !errors.Is(bad, fs.ErrNotExist) {
 				err = errors.Join(err, bad)

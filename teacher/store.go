@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -71,22 +71,13 @@ func (s *store) create() error {
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return fmt.Errorf("teacher: cache directory: %w; %s", err, remedy)
 	}
-	f, err := os.CreateTemp(s.dir, setFile+".tmp*")
-	if err != nil {
-		return fmt.Errorf("teacher: cache: %w; %s", err, remedy)
-	}
-	_, err = f.Write(s.set.encode())
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(s.dir, setFile))
-	}
+	err := files.Replace(filepath.Join(s.dir, setFile), func(w io.Writer) error { _, err := w.Write(s.set.encode()); return err })
 	if errors.Is(err, fs.ErrNotExist) { // another made it first, and tidied up
 		_, err = readSet(s.dir)
 		return err
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
-		return failed(s.dir, err)
+		return fmt.Errorf("%w; %s", failed(s.dir, err), remedy)
 	}
 	return nil
 }
@@ -188,7 +179,7 @@ func (s *store) write(ctx context.Context) error {
 	}
 	err := s.scan()
 	if err == nil {
-		s.tidy()
+		_ = files.Sweep(filepath.Join(s.dir, setFile)) // of those who were killed while they made it; what cannot be removed is not in the way
 		err = s.openLast()
 	}
 	if err != nil {
@@ -215,17 +206,6 @@ func (s *store) giveBack() {
 		_ = s.lock.Close()
 		s.unlock()
 		s.lock, s.last = nil, nil
-	}
-}
-
-// tidy removes what those left who were killed while they made the description,
-// now that there is one.
-func (s *store) tidy() {
-	entries, _ := os.ReadDir(s.dir) // what cannot be read is not in the way
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), setFile+".tmp") {
-			_ = os.Remove(filepath.Join(s.dir, e.Name()))
-		}
 	}
 }
 

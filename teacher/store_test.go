@@ -83,7 +83,7 @@ func TestStoreTidiesUp(t *testing.T) {
 	cache := t.TempDir()
 	first := openTest(t, cache)
 	defer first.close()
-	left := filepath.Join(first.dir, setFile+".tmp123")
+	left := filepath.Join(first.dir, "."+setFile+".123.tmp")
 	if err := os.WriteFile(left, []byte("{"), 0o666); err != nil {
 		t.Fatal(err)
 	}

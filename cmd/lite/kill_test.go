@@ -246,31 +246,6 @@ func TestKilledLabelsEndInTheSameBytes(t *testing.T) {
 	}
 }
 
-// What a killed run was writing goes when the next one writes the same; other
-// files stay.
-func TestHalvesAreSwept(t *testing.T) {
-	dir := t.TempDir()
-	gone := []string{".model.onnx.12.tmp", ".model.onnx_data.7.tmp"}
-	stay := []string{"model.onnx", ".model.onnx.tmp", ".model.onnx.a.tmp", ".other.onnx.12.tmp", ".model.onnx.12.bak"}
-	for _, name := range append(gone, stay...) {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := sweepHalves(filepath.Join(dir, "model.onnx")); err != nil {
-		t.Fatal(err)
-	}
-	left := filesOf(t, dir)
-	for _, name := range stay {
-		if _, ok := left[name]; !ok {
-			t.Errorf("%s is gone", name)
-		}
-	}
-	if len(left) != len(stay) {
-		t.Errorf("%d files are left, want %q", len(left), stay)
-	}
-}
-
 // Annotation that is killed goes on with the examples it had written.
 func TestKilledAnnotationEndsInTheSameBytes(t *testing.T) {
 	if runtime.GOOS == "windows" {

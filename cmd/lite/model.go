@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/litekit/lite/internal/files"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -245,10 +245,11 @@ func saveElsewhere(m *onnx.Model) string {
 // was writing, the weights of a model that was replaced by one in a single file,
 // and the tokenizer files of another model, which would be read as this one's.
 func (o *output) sweep(m *onnx.Model, saved onnx.Saved) error {
-	if err := sweepHalves(o.model()); err != nil {
+	data := o.model() + "_data"
+	if err := errors.Join(files.Sweep(o.model()), files.Sweep(data)); err != nil {
 		return err
 	}
-	if data := o.model() + "_data"; saved.Data == "" {
+	if saved.Data == "" {
 		if err := o.removeOld(data); err != nil {
 			return err
 		}
@@ -258,7 +259,7 @@ func (o *output) sweep(m *onnx.Model, saved onnx.Saved) error {
 	}
 	written := m.CompleteFiles()
 	for _, name := range append(slices.Collect(maps.Keys(written)), "config.json") {
-		if err := sweepHalves(filepath.Join(o.path, name)); err != nil {
+		if err := files.Sweep(filepath.Join(o.path, name)); err != nil {
 			return err
 		}
 	}
@@ -283,30 +284,6 @@ func (o *output) removeOld(file string) error {
 		o.app.progress.note("removed %s of the model that was there before", file)
 	}
 	return err
-}
-
-// sweepHalves removes the temporary files (.NAME.NUMBER.tmp) under which the
-// file at path, and its data file, are written.
-func sweepHalves(path string) error {
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		middle, ok := strings.CutPrefix(e.Name(), "."+filepath.Base(path))
-		if !ok {
-			continue
-		}
-		middle, ok = strings.CutSuffix(strings.TrimPrefix(middle, "_data"), ".tmp")
-		number, dot := strings.CutPrefix(middle, ".")
-		if _, err := strconv.ParseUint(number, 10, 64); !ok || !dot || err != nil {
-			continue
-		}
-		if err := os.Remove(filepath.Join(filepath.Dir(path), e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // shortNames names models by the last part of their paths, by the whole paths

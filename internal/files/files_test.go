@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -35,6 +36,42 @@ func TestReplace(t *testing.T) {
 	}
 	if err := Replace(filepath.Join(dir, "no", "x"), func(io.Writer) error { return nil }); err == nil {
 		t.Error("no error in a folder that is not there")
+	}
+}
+
+// What a killed process was writing goes; other files stay, and so does the mode
+// of a file that is replaced.
+func TestSweepAndModes(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "model.onnx")
+	gone := []string{".model.onnx.12.tmp", ".model.onnx.7.tmp"}
+	stay := []string{"model.onnx", ".model.onnx.tmp", ".model.onnx.a.tmp", ".other.onnx.12.tmp", ".model.onnx.12.bak", ".model.onnx_data.7.tmp"}
+	for _, name := range append(gone, stay...) {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Sweep(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range gone {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is left", name)
+		}
+	}
+	for _, name := range stay {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := Replace(path, func(io.Writer) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := Sweep(filepath.Join(dir, "no", "x")); err != nil {
+		t.Errorf("a folder that is not there: %v", err)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build !windows
 
-package onnx
+package files
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// syncDir makes renames in a directory survive a power cut.
-func syncDir(dir string) error {
+// SyncDir makes renames in a directory survive a power cut.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
