@@ -18,6 +18,10 @@ func vAdd(dst, a, b []float32) {
 }
 
 func vMul(dst, a, b []float32) {
+	if useAVX512 {
+		mulAVX512(ptr(dst), ptr(a), ptr(b), len(dst))
+		return
+	}
 	if useAVX2 {
 		mulAVX2(ptr(dst), ptr(a), ptr(b), len(dst))
 		return
@@ -26,6 +30,10 @@ func vMul(dst, a, b []float32) {
 }
 
 func vDropout(y, x []float32, from, key0, key1, limit uint32, scale float32) {
+	if useAVX512 {
+		dropoutAVX512(ptr(y), ptr(x), len(x), from, key0, key1, limit, scale)
+		return
+	}
 	if useAVX2 {
 		dropoutAVX2(ptr(y), ptr(x), len(x), from, key0, key1, limit, scale)
 		return
@@ -34,6 +42,10 @@ func vDropout(y, x []float32, from, key0, key1, limit uint32, scale float32) {
 }
 
 func vAxpy(alpha float32, x, y []float32) {
+	if useAVX512 {
+		axpyAVX512(ptr(x), ptr(y), len(x), alpha)
+		return
+	}
 	if useAVX2 {
 		axpyAVX2(ptr(x), ptr(y), len(x), alpha)
 		return
@@ -42,6 +54,10 @@ func vAxpy(alpha float32, x, y []float32) {
 }
 
 func vScale(alpha float32, x []float32) {
+	if useAVX512 {
+		scaleAVX512(ptr(x), len(x), alpha)
+		return
+	}
 	if useAVX2 {
 		scaleAVX2(ptr(x), len(x), alpha)
 		return
@@ -50,6 +66,10 @@ func vScale(alpha float32, x []float32) {
 }
 
 func vAffine(alpha, beta float32, x []float32) {
+	if useAVX512 {
+		affineAVX512(ptr(x), len(x), alpha, beta)
+		return
+	}
 	if useAVX2 {
 		affineAVX2(ptr(x), len(x), alpha, beta)
 		return
@@ -83,6 +103,9 @@ func vDot(a, b []float32) float32 {
 }
 
 func vDotDiff(e, u, s []float32, shift float32) float32 {
+	if useAVX512 {
+		return dotDiffAVX512(ptr(e), ptr(u), ptr(s), len(e), shift)
+	}
 	if useAVX2 {
 		return dotDiffAVX2(ptr(e), ptr(u), ptr(s), len(e), shift)
 	}
@@ -90,6 +113,9 @@ func vDotDiff(e, u, s []float32, shift float32) float32 {
 }
 
 func vSumSquares(x []float32) float64 {
+	if useAVX512 {
+		return sumSquaresAVX512(ptr(x), len(x))
+	}
 	if useAVX2 {
 		return sumSquaresAVX2(ptr(x), len(x))
 	}
@@ -107,6 +133,9 @@ func vSquaredDiff(x []float32, mean float32) float32 {
 }
 
 func vMax(x []float32) float32 {
+	if useAVX512 {
+		return maxAVX512(ptr(x), len(x))
+	}
 	if useAVX2 {
 		return maxAVX2(ptr(x), len(x))
 	}
@@ -131,6 +160,10 @@ func vExpSum(y, x []float32, top, scale float32) float32 {
 }
 
 func vExpScale(y, x []float32, top, scale, c float32) {
+	if useAVX512 {
+		expScaleAVX512(ptr(y), ptr(x), len(x), top, scale, c)
+		return
+	}
 	if useAVX2 {
 		expScaleAVX2(ptr(y), ptr(x), len(x), top, scale, c)
 		return
@@ -139,6 +172,10 @@ func vExpScale(y, x []float32, top, scale, c float32) {
 }
 
 func vExpAdd(y, x []float32, top, scale, c float32) {
+	if useAVX512 {
+		expAddAVX512(ptr(y), ptr(x), len(x), top, scale, c)
+		return
+	}
 	if useAVX2 {
 		expAddAVX2(ptr(y), ptr(x), len(x), top, scale, c)
 		return
@@ -176,6 +213,9 @@ func vNormalize(y, x, gamma, beta []float32, mean, rstd float32) {
 }
 
 func vNormGradSums(dgamma, dbeta, dy, x, gamma []float32, mean, rstd float32) (sg, sgh float32) {
+	if useAVX512 {
+		return normGradSumsAVX512(ptr(dgamma), ptr(dbeta), ptr(dy), ptr(x), ptr(gamma), len(dy), mean, rstd)
+	}
 	if useAVX2 {
 		return normGradSumsAVX2(ptr(dgamma), ptr(dbeta), ptr(dy), ptr(x), ptr(gamma), len(dy), mean, rstd)
 	}
@@ -183,6 +223,10 @@ func vNormGradSums(dgamma, dbeta, dy, x, gamma []float32, mean, rstd float32) (s
 }
 
 func vNormGradDx(dx, dy, x, gamma []float32, mean, rstd, c1, c2 float32) {
+	if useAVX512 {
+		normGradDxAVX512(ptr(dx), ptr(dy), ptr(x), ptr(gamma), len(dy), mean, rstd, c1, c2)
+		return
+	}
 	if useAVX2 {
 		normGradDxAVX2(ptr(dx), ptr(dy), ptr(x), ptr(gamma), len(dy), mean, rstd, c1, c2)
 		return
@@ -191,6 +235,10 @@ func vNormGradDx(dx, dy, x, gamma []float32, mean, rstd, c1, c2 float32) {
 }
 
 func vAdamW(w, g, m, v []float32, c *adamConst) {
+	if useAVX512 {
+		adamWAVX512(ptr(w), ptr(g), ptr(m), ptr(v), len(w), &c.beta1)
+		return
+	}
 	if useAVX2 {
 		adamWAVX2(ptr(w), ptr(g), ptr(m), ptr(v), len(w), &c.beta1)
 		return
@@ -206,6 +254,10 @@ func vLAMBMoments(w, g, m, v []float32, c *lambConst) float64 {
 }
 
 func vLAMBStep(w, m, v []float32, c *lambConst) {
+	if useAVX512 {
+		lambStepAVX512(ptr(w), ptr(m), ptr(v), len(w), &c.beta1)
+		return
+	}
 	if useAVX2 {
 		lambStepAVX2(ptr(w), ptr(m), ptr(v), len(w), &c.beta1)
 		return
@@ -241,6 +293,10 @@ func vActGrad(act Act, dx, x, dy []float32) {
 		actGradGo(act, dx, x, dy)
 		return
 	}
+	if useAVX512 {
+		actGradAVX512(act, dx, x, dy)
+		return
+	}
 	switch act {
 	case ActNone:
 		copy(dx, dy[:len(x)])
@@ -258,6 +314,10 @@ func vActGrad(act Act, dx, x, dy []float32) {
 func vActBoth(act Act, y, g, x []float32) {
 	if !useAVX2 {
 		actBothGo(act, y, g, x)
+		return
+	}
+	if useAVX512 && act != ActNone {
+		actBothAVX512(act, y, g, x)
 		return
 	}
 	switch act {
@@ -327,5 +387,33 @@ func biasActAVX512(act Act, y, bias []float32) {
 		reluBiasAVX512(ptr(y), ptr(bias), len(y))
 	case ActTanh:
 		tanhBiasAVX512(ptr(y), ptr(bias), len(y))
+	}
+}
+
+func actGradAVX512(act Act, dx, x, dy []float32) {
+	switch act {
+	case ActNone:
+		copy(dx, dy[:len(x)])
+	case ActGelu:
+		geluGradAVX512(ptr(dx), ptr(x), ptr(dy), len(x))
+	case ActGeluTanh:
+		geluTanhGradAVX512(ptr(dx), ptr(x), ptr(dy), len(x))
+	case ActRelu:
+		reluGradAVX512(ptr(dx), ptr(x), ptr(dy), len(x))
+	case ActTanh:
+		tanhGradAVX512(ptr(dx), ptr(x), ptr(dy), len(x))
+	}
+}
+
+func actBothAVX512(act Act, y, g, x []float32) {
+	switch act {
+	case ActGelu:
+		geluBothAVX512(ptr(y), ptr(g), ptr(x), len(x))
+	case ActGeluTanh:
+		geluTanhBothAVX512(ptr(y), ptr(g), ptr(x), len(x))
+	case ActRelu:
+		reluBothAVX512(ptr(y), ptr(g), ptr(x), len(x))
+	case ActTanh:
+		tanhBothAVX512(ptr(y), ptr(g), ptr(x), len(x))
 	}
 }

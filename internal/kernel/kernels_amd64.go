@@ -411,6 +411,26 @@ func scaleAVX2(x *float32, n int, alpha float32)
 //go:noescape
 func affineAVX2(x *float32, n int, alpha float32, beta float32)
 
+// mulAVX512 sets dst = a·b.
+//
+//go:noescape
+func mulAVX512(dst *float32, a *float32, b *float32, n int)
+
+// axpyAVX512 sets y += alpha·x.
+//
+//go:noescape
+func axpyAVX512(x *float32, y *float32, n int, alpha float32)
+
+// scaleAVX512 sets x = alpha·x.
+//
+//go:noescape
+func scaleAVX512(x *float32, n int, alpha float32)
+
+// affineAVX512 sets x = alpha·x + beta.
+//
+//go:noescape
+func affineAVX512(x *float32, n int, alpha float32, beta float32)
+
 // shiftAVX2 sets y = (x - a) - b.
 //
 //go:noescape
@@ -425,6 +445,11 @@ func blendAVX2(y *float32, x *float32, n int, alpha float32, beta float32)
 //
 //go:noescape
 func dropoutAVX2(y *float32, x *float32, n int, from uint32, key0 uint32, key1 uint32, limit uint32, scale float32)
+
+// dropoutAVX512 sets y to 0 where the hash of from + i is below limit, elsewhere to scale·x.
+//
+//go:noescape
+func dropoutAVX512(y *float32, x *float32, n int, from uint32, key0 uint32, key1 uint32, limit uint32, scale float32)
 
 // sumAVX2 returns Σ x.
 //
@@ -451,6 +476,16 @@ func squaredDiffAVX2(x *float32, n int, mean float32) float32
 //go:noescape
 func sumSquaresAVX2(x *float32, n int) float64
 
+// dotDiffAVX512 is dotDiffAVX2, to the bit.
+//
+//go:noescape
+func dotDiffAVX512(e *float32, u *float32, s *float32, n int, shift float32) float32
+
+// sumSquaresAVX512 is sumSquaresAVX2, to the bit.
+//
+//go:noescape
+func sumSquaresAVX512(x *float32, n int) float64
+
 // sumAVX512 is sumAVX2, to the bit.
 //
 //go:noescape
@@ -465,6 +500,11 @@ func squaredDiffAVX512(x *float32, n int, mean float32) float32
 //
 //go:noescape
 func maxAVX2(x *float32, n int) float32
+
+// maxAVX512 is maxAVX2.
+//
+//go:noescape
+func maxAVX512(x *float32, n int) float32
 
 // minMaxAVX2 returns the extrema of x and 0.
 //
@@ -486,6 +526,16 @@ func expScaleAVX2(y *float32, x *float32, n int, top float32, scale float32, c f
 //go:noescape
 func expAddAVX2(y *float32, x *float32, n int, top float32, scale float32, c float32)
 
+// expScaleAVX512 sets y = c·exp(scale·(x-top)), for no x above top.
+//
+//go:noescape
+func expScaleAVX512(y *float32, x *float32, n int, top float32, scale float32, c float32)
+
+// expAddAVX512 adds c·exp(scale·(x-top)) to y, for no x above top.
+//
+//go:noescape
+func expAddAVX512(y *float32, x *float32, n int, top float32, scale float32, c float32)
+
 // geluAVX2 sets y to x·Φ(x).
 //
 //go:noescape
@@ -495,16 +545,6 @@ func geluAVX2(y *float32, x *float32, n int)
 //
 //go:noescape
 func geluBiasAVX2(y *float32, bias *float32, n int)
-
-// geluAVX512 sets y to x·Φ(x).
-//
-//go:noescape
-func geluAVX512(y *float32, x *float32, n int)
-
-// geluBiasAVX512 sets y to x·Φ(x) with x = y + bias.
-//
-//go:noescape
-func geluBiasAVX512(y *float32, bias *float32, n int)
 
 // geluGradAVX2 sets dx to dy times the derivative of x·Φ(x).
 //
@@ -516,6 +556,26 @@ func geluGradAVX2(dx *float32, x *float32, dy *float32, n int)
 //go:noescape
 func geluBothAVX2(y *float32, slope *float32, x *float32, n int)
 
+// geluAVX512 sets y to x·Φ(x).
+//
+//go:noescape
+func geluAVX512(y *float32, x *float32, n int)
+
+// geluBiasAVX512 sets y to x·Φ(x) with x = y + bias.
+//
+//go:noescape
+func geluBiasAVX512(y *float32, bias *float32, n int)
+
+// geluGradAVX512 sets dx to dy times the derivative of x·Φ(x).
+//
+//go:noescape
+func geluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+
+// geluBothAVX512 sets y to x·Φ(x) and slope to its derivative.
+//
+//go:noescape
+func geluBothAVX512(y *float32, slope *float32, x *float32, n int)
+
 // geluTanhAVX2 sets y to GELU's tanh approximation of x.
 //
 //go:noescape
@@ -525,16 +585,6 @@ func geluTanhAVX2(y *float32, x *float32, n int)
 //
 //go:noescape
 func geluTanhBiasAVX2(y *float32, bias *float32, n int)
-
-// geluTanhAVX512 sets y to GELU's tanh approximation of x.
-//
-//go:noescape
-func geluTanhAVX512(y *float32, x *float32, n int)
-
-// geluTanhBiasAVX512 sets y to GELU's tanh approximation of x with x = y + bias.
-//
-//go:noescape
-func geluTanhBiasAVX512(y *float32, bias *float32, n int)
 
 // geluTanhGradAVX2 sets dx to dy times the derivative of GELU's tanh approximation of x.
 //
@@ -546,6 +596,26 @@ func geluTanhGradAVX2(dx *float32, x *float32, dy *float32, n int)
 //go:noescape
 func geluTanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 
+// geluTanhAVX512 sets y to GELU's tanh approximation of x.
+//
+//go:noescape
+func geluTanhAVX512(y *float32, x *float32, n int)
+
+// geluTanhBiasAVX512 sets y to GELU's tanh approximation of x with x = y + bias.
+//
+//go:noescape
+func geluTanhBiasAVX512(y *float32, bias *float32, n int)
+
+// geluTanhGradAVX512 sets dx to dy times the derivative of GELU's tanh approximation of x.
+//
+//go:noescape
+func geluTanhGradAVX512(dx *float32, x *float32, dy *float32, n int)
+
+// geluTanhBothAVX512 sets y to GELU's tanh approximation of x and slope to its derivative.
+//
+//go:noescape
+func geluTanhBothAVX512(y *float32, slope *float32, x *float32, n int)
+
 // reluAVX2 sets y to max(x, 0).
 //
 //go:noescape
@@ -555,16 +625,6 @@ func reluAVX2(y *float32, x *float32, n int)
 //
 //go:noescape
 func reluBiasAVX2(y *float32, bias *float32, n int)
-
-// reluAVX512 sets y to max(x, 0).
-//
-//go:noescape
-func reluAVX512(y *float32, x *float32, n int)
-
-// reluBiasAVX512 sets y to max(x, 0) with x = y + bias.
-//
-//go:noescape
-func reluBiasAVX512(y *float32, bias *float32, n int)
 
 // reluGradAVX2 sets dx to dy times the derivative of max(x, 0).
 //
@@ -576,6 +636,26 @@ func reluGradAVX2(dx *float32, x *float32, dy *float32, n int)
 //go:noescape
 func reluBothAVX2(y *float32, slope *float32, x *float32, n int)
 
+// reluAVX512 sets y to max(x, 0).
+//
+//go:noescape
+func reluAVX512(y *float32, x *float32, n int)
+
+// reluBiasAVX512 sets y to max(x, 0) with x = y + bias.
+//
+//go:noescape
+func reluBiasAVX512(y *float32, bias *float32, n int)
+
+// reluGradAVX512 sets dx to dy times the derivative of max(x, 0).
+//
+//go:noescape
+func reluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+
+// reluBothAVX512 sets y to max(x, 0) and slope to its derivative.
+//
+//go:noescape
+func reluBothAVX512(y *float32, slope *float32, x *float32, n int)
+
 // tanhAVX2 sets y to tanh x.
 //
 //go:noescape
@@ -585,6 +665,16 @@ func tanhAVX2(y *float32, x *float32, n int)
 //
 //go:noescape
 func tanhBiasAVX2(y *float32, bias *float32, n int)
+
+// tanhGradAVX2 sets dx to dy times the derivative of tanh x.
+//
+//go:noescape
+func tanhGradAVX2(dx *float32, x *float32, dy *float32, n int)
+
+// tanhBothAVX2 sets y to tanh x and slope to its derivative.
+//
+//go:noescape
+func tanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 
 // tanhAVX512 sets y to tanh x.
 //
@@ -596,15 +686,15 @@ func tanhAVX512(y *float32, x *float32, n int)
 //go:noescape
 func tanhBiasAVX512(y *float32, bias *float32, n int)
 
-// tanhGradAVX2 sets dx to dy times the derivative of tanh x.
+// tanhGradAVX512 sets dx to dy times the derivative of tanh x.
 //
 //go:noescape
-func tanhGradAVX2(dx *float32, x *float32, dy *float32, n int)
+func tanhGradAVX512(dx *float32, x *float32, dy *float32, n int)
 
-// tanhBothAVX2 sets y to tanh x and slope to its derivative.
+// tanhBothAVX512 sets y to tanh x and slope to its derivative.
 //
 //go:noescape
-func tanhBothAVX2(y *float32, slope *float32, x *float32, n int)
+func tanhBothAVX512(y *float32, slope *float32, x *float32, n int)
 
 // expSumAVX512 sets y = exp(scale·(x-top)), for no x above top, and returns the sum, to the bit
 // of expSumAVX2.
@@ -638,15 +728,30 @@ func normalizeAVX512(y *float32, x *float32, gamma *float32, beta *float32, n in
 //go:noescape
 func normGradSumsAVX2(dgamma *float32, dbeta *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32) (sg float32, sgh float32)
 
+// normGradSumsAVX512 is normGradSumsAVX2, to the bit.
+//
+//go:noescape
+func normGradSumsAVX512(dgamma *float32, dbeta *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32) (sg float32, sgh float32)
+
 // normGradDxAVX2 sets dx = rstd·(dy·gamma - c1 - h·c2), with h = (x-mean)·rstd.
 //
 //go:noescape
 func normGradDxAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, c1 float32, c2 float32)
 
+// normGradDxAVX512 sets dx = rstd·(dy·gamma - c1 - h·c2), with h = (x-mean)·rstd.
+//
+//go:noescape
+func normGradDxAVX512(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, c1 float32, c2 float32)
+
 // adamWAVX2 takes one step; c holds the fields of adamConst.
 //
 //go:noescape
 func adamWAVX2(w *float32, grad *float32, m *float32, v *float32, n int, c *float32)
+
+// adamWAVX512 takes one step; c holds the fields of adamConst.
+//
+//go:noescape
+func adamWAVX512(w *float32, grad *float32, m *float32, v *float32, n int, c *float32)
 
 // lambMomentsAVX2 updates the moments and returns Σ u² in float64;
 // c holds the fields of lambConst.
@@ -658,6 +763,11 @@ func lambMomentsAVX2(w *float32, grad *float32, m *float32, v *float32, n int, c
 //
 //go:noescape
 func lambStepAVX2(w *float32, m *float32, v *float32, n int, c *float32)
+
+// lambStepAVX512 sets w -= rate·u; c holds the fields of lambConst.
+//
+//go:noescape
+func lambStepAVX512(w *float32, m *float32, v *float32, n int, c *float32)
 
 // attnScores1 sets s[1,16·panels] = A·B + bias and top[1] to the greatest element of
 // each row. Rows of A, bias and s and panels of B are so many bytes apart.

@@ -8103,6 +8103,141 @@ done:
 	VZEROUPPER
 	RET
 
+// func mulAVX512(dst *float32, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·mulAVX512(SB), NOSPLIT, $0-32
+	MOVQ a+8(FP), AX
+	MOVQ b+16(FP), CX
+	MOVQ dst+0(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(SI*1), Z0
+	VMOVUPS (CX)(SI*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (DX)(SI*1)
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, BX
+	JGE     single
+
+vectors:
+	ADDQ      $0x10, BX
+	JZ        done
+	MOVL      $0x0000ffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z0
+	VMOVUPS.Z (CX)(SI*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func axpyAVX512(x *float32, y *float32, n int, alpha float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·axpyAVX512(SB), NOSPLIT, $0-28
+	VBROADCASTSS alpha+24(FP), Z0
+	MOVQ         x+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           vectors
+
+single:
+	VMOVUPS     (AX)(BX*1), Z1
+	VMOVUPS     (CX)(BX*1), Z2
+	VFMADD231PS Z0, Z1, Z2
+	VMOVUPS     Z2, (CX)(BX*1)
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, DX
+	JGE         single
+
+vectors:
+	ADDQ        $0x10, DX
+	JZ          done
+	MOVL        $0x0000ffff, SI
+	BZHIL       DX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z1
+	VMOVUPS.Z   (CX)(BX*1), K1, Z2
+	VFMADD231PS Z0, Z1, Z2
+	VMOVUPS     Z2, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func scaleAVX512(x *float32, n int, alpha float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·scaleAVX512(SB), NOSPLIT, $0-20
+	VBROADCASTSS alpha+16(FP), Z0
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	XORQ         DX, DX
+	SUBQ         $0x10, CX
+	JL           vectors
+
+single:
+	VMOVUPS (AX)(DX*1), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)(DX*1)
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	JGE     single
+
+vectors:
+	ADDQ      $0x10, CX
+	JZ        done
+	MOVL      $0x0000ffff, BX
+	BZHIL     CX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (AX)(DX*1), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(DX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func affineAVX512(x *float32, n int, alpha float32, beta float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·affineAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS alpha+16(FP), Z0
+	VBROADCASTSS beta+20(FP), Z1
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	XORQ         DX, DX
+	SUBQ         $0x10, CX
+	JL           vectors
+
+single:
+	VMOVUPS     (AX)(DX*1), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, (AX)(DX*1)
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, CX
+	JGE         single
+
+vectors:
+	ADDQ        $0x10, CX
+	JZ          done
+	MOVL        $0x0000ffff, BX
+	BZHIL       CX, BX, BX
+	KMOVW       BX, K1
+	VMOVUPS.Z   (AX)(DX*1), K1, Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, K1, (AX)(DX*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func shiftAVX2(y *float32, x *float32, n int, a float32, b float32)
 // Requires: AVX
 TEXT ·shiftAVX2(SB), NOSPLIT, $0-32
@@ -8223,7 +8358,15 @@ DATA lane_numbers<>+16(SB)/4, $0x00000004
 DATA lane_numbers<>+20(SB)/4, $0x00000005
 DATA lane_numbers<>+24(SB)/4, $0x00000006
 DATA lane_numbers<>+28(SB)/4, $0x00000007
-GLOBL lane_numbers<>(SB), RODATA|NOPTR, $32
+DATA lane_numbers<>+32(SB)/4, $0x00000008
+DATA lane_numbers<>+36(SB)/4, $0x00000009
+DATA lane_numbers<>+40(SB)/4, $0x0000000a
+DATA lane_numbers<>+44(SB)/4, $0x0000000b
+DATA lane_numbers<>+48(SB)/4, $0x0000000c
+DATA lane_numbers<>+52(SB)/4, $0x0000000d
+DATA lane_numbers<>+56(SB)/4, $0x0000000e
+DATA lane_numbers<>+60(SB)/4, $0x0000000f
+GLOBL lane_numbers<>(SB), RODATA|NOPTR, $64
 
 // func dropoutAVX2(y *float32, x *float32, n int, from uint32, key0 uint32, key1 uint32, limit uint32, scale float32)
 // Requires: AVX, AVX2
@@ -8263,8 +8406,8 @@ wide:
 	VPSRLD   $0x10, Y6, Y7
 	VPXOR    Y7, Y6, Y6
 	VPSRLD   $0x01, Y6, Y6
-	VPCMPGTD Y6, Y3, Y7
 	VMULPS   Y4, Y5, Y5
+	VPCMPGTD Y6, Y3, Y7
 	VANDNPS  Y5, Y7, Y5
 	VMOVUPS  Y5, (CX)(BX*1)
 	VMOVUPS  32(AX)(BX*1), Y5
@@ -8280,8 +8423,8 @@ wide:
 	VPSRLD   $0x10, Y6, Y7
 	VPXOR    Y7, Y6, Y6
 	VPSRLD   $0x01, Y6, Y6
-	VPCMPGTD Y6, Y3, Y7
 	VMULPS   Y4, Y5, Y5
+	VPCMPGTD Y6, Y3, Y7
 	VANDNPS  Y5, Y7, Y5
 	VMOVUPS  Y5, 32(CX)(BX*1)
 	ADDQ     $0x00000040, BX
@@ -8307,8 +8450,8 @@ single:
 	VPSRLD   $0x10, Y6, Y7
 	VPXOR    Y7, Y6, Y6
 	VPSRLD   $0x01, Y6, Y6
-	VPCMPGTD Y6, Y3, Y7
 	VMULPS   Y4, Y5, Y5
+	VPCMPGTD Y6, Y3, Y7
 	VANDNPS  Y5, Y7, Y5
 	VMOVUPS  Y5, (CX)(BX*1)
 	ADDQ     $0x20, BX
@@ -8334,8 +8477,8 @@ vectors:
 	VPSRLD     $0x10, Y1, Y0
 	VPXOR      Y0, Y1, Y1
 	VPSRLD     $0x01, Y1, Y1
-	VPCMPGTD   Y1, Y3, Y0
 	VMULPS     Y4, Y6, Y6
+	VPCMPGTD   Y1, Y3, Y0
 	VANDNPS    Y6, Y0, Y6
 	VMASKMOVPS Y6, Y5, (CX)(BX*1)
 
@@ -8351,15 +8494,7 @@ DATA const_00000008<>+16(SB)/4, $0x00000008
 DATA const_00000008<>+20(SB)/4, $0x00000008
 DATA const_00000008<>+24(SB)/4, $0x00000008
 DATA const_00000008<>+28(SB)/4, $0x00000008
-DATA const_00000008<>+32(SB)/4, $0x00000008
-DATA const_00000008<>+36(SB)/4, $0x00000008
-DATA const_00000008<>+40(SB)/4, $0x00000008
-DATA const_00000008<>+44(SB)/4, $0x00000008
-DATA const_00000008<>+48(SB)/4, $0x00000008
-DATA const_00000008<>+52(SB)/4, $0x00000008
-DATA const_00000008<>+56(SB)/4, $0x00000008
-DATA const_00000008<>+60(SB)/4, $0x00000008
-GLOBL const_00000008<>(SB), RODATA|NOPTR, $64
+GLOBL const_00000008<>(SB), RODATA|NOPTR, $32
 
 DATA const_7feb352d<>+0(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+4(SB)/4, $0x7feb352d
@@ -8369,15 +8504,7 @@ DATA const_7feb352d<>+16(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+20(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+24(SB)/4, $0x7feb352d
 DATA const_7feb352d<>+28(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+32(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+36(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+40(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+44(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+48(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+52(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+56(SB)/4, $0x7feb352d
-DATA const_7feb352d<>+60(SB)/4, $0x7feb352d
-GLOBL const_7feb352d<>(SB), RODATA|NOPTR, $64
+GLOBL const_7feb352d<>(SB), RODATA|NOPTR, $32
 
 DATA const_846ca68b<>+0(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+4(SB)/4, $0x846ca68b
@@ -8387,15 +8514,91 @@ DATA const_846ca68b<>+16(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+20(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+24(SB)/4, $0x846ca68b
 DATA const_846ca68b<>+28(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+32(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+36(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+40(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+44(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+48(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+52(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+56(SB)/4, $0x846ca68b
-DATA const_846ca68b<>+60(SB)/4, $0x846ca68b
-GLOBL const_846ca68b<>(SB), RODATA|NOPTR, $64
+GLOBL const_846ca68b<>(SB), RODATA|NOPTR, $32
+
+// func dropoutAVX512(y *float32, x *float32, n int, from uint32, key0 uint32, key1 uint32, limit uint32, scale float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·dropoutAVX512(SB), NOSPLIT, $0-44
+	MOVL         from+24(FP), AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         key0+28(FP), AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Z1
+	MOVL         key1+32(FP), AX
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Z2
+	MOVL         limit+36(FP), AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Z3
+	VBROADCASTSS scale+40(FP), Z4
+	VPADDD       lane_numbers<>+0(SB), Z0, Z0
+	MOVQ         x+8(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           vectors
+
+single:
+	VMOVUPS   (AX)(BX*1), Z5
+	VPXORD    Z1, Z0, Z6
+	VPADDD.BCST    const_00000010<>+0(SB), Z0, Z0
+	VPSRLD    $0x10, Z6, Z7
+	VPXORD    Z7, Z6, Z6
+	VPMULLD.BCST   const_7feb352d<>+0(SB), Z6, Z6
+	VPSRLD    $0x0f, Z6, Z7
+	VPXORD    Z7, Z6, Z6
+	VPXORD    Z2, Z6, Z6
+	VPMULLD.BCST   const_846ca68b<>+0(SB), Z6, Z6
+	VPSRLD    $0x10, Z6, Z7
+	VPXORD    Z7, Z6, Z6
+	VPSRLD    $0x01, Z6, Z6
+	VMULPS    Z4, Z5, Z5
+	VPCMPD    $0x02, Z6, Z3, K1
+	VMOVUPS.Z Z5, K1, Z5
+	VMOVUPS   Z5, (CX)(BX*1)
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, DX
+	JGE       single
+
+vectors:
+	ADDQ      $0x10, DX
+	JZ        done
+	MOVL      $0x0000ffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z5
+	VPXORD    Z1, Z0, Z1
+	VPADDD.BCST    const_00000010<>+0(SB), Z0, Z0
+	VPSRLD    $0x10, Z1, Z0
+	VPXORD    Z0, Z1, Z1
+	VPMULLD.BCST   const_7feb352d<>+0(SB), Z1, Z1
+	VPSRLD    $0x0f, Z1, Z0
+	VPXORD    Z0, Z1, Z1
+	VPXORD    Z2, Z1, Z1
+	VPMULLD.BCST   const_846ca68b<>+0(SB), Z1, Z1
+	VPSRLD    $0x10, Z1, Z0
+	VPXORD    Z0, Z1, Z1
+	VPSRLD    $0x01, Z1, Z1
+	VMULPS    Z4, Z5, Z5
+	VPCMPD    $0x02, Z1, Z3, K2
+	VMOVUPS.Z Z5, K2, Z5
+	VMOVUPS   Z5, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+DATA const_00000010<>+0(SB)/4, $0x00000010
+DATA const_00000010<>+4(SB)/4, $0x00000010
+DATA const_00000010<>+8(SB)/4, $0x00000010
+DATA const_00000010<>+12(SB)/4, $0x00000010
+DATA const_00000010<>+16(SB)/4, $0x00000010
+DATA const_00000010<>+20(SB)/4, $0x00000010
+DATA const_00000010<>+24(SB)/4, $0x00000010
+DATA const_00000010<>+28(SB)/4, $0x00000010
+GLOBL const_00000010<>(SB), RODATA|NOPTR, $32
 
 // func sumAVX2(x *float32, n int) float32
 // Requires: AVX, SSE
@@ -8747,22 +8950,141 @@ done:
 	VZEROUPPER
 	RET
 
+// func dotDiffAVX512(e *float32, u *float32, s *float32, n int, shift float32) float32
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·dotDiffAVX512(SB), NOSPLIT, $0-44
+	VBROADCASTSS shift+32(FP), Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	MOVQ         e+0(FP), AX
+	MOVQ         u+8(FP), CX
+	MOVQ         s+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x10, BX
+	JL           rest
+
+wide:
+	VMOVUPS     (AX)(SI*1), Z3
+	VMOVUPS     (CX)(SI*1), Z4
+	VMOVUPS     (DX)(SI*1), Z5
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z0, Z4, Z4
+	VCMPPS      $0x04, Z1, Z3, K1
+	VMOVUPS.Z   Z4, K1, Z4
+	VFMADD231PS Z3, Z4, Z2
+	ADDQ        $0x00000040, SI
+	SUBQ        $0x10, BX
+	JGE         wide
+
+rest:
+	ADDQ $0x10, BX
+	JZ   summed
+
+eight:
+	MOVQ        $0x00000008, DI
+	CMPQ        BX, DI
+	CMOVQLT     BX, DI
+	MOVL        $0x0000ffff, R8
+	BZHIL       DI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(SI*1), K1, Z3
+	VMOVUPS.Z   (CX)(SI*1), K1, Z4
+	VMOVUPS.Z   (DX)(SI*1), K1, Z5
+	VSUBPS      Z5, Z4, Z4
+	VSUBPS      Z0, Z4, Z4
+	VCMPPS      $0x04, Z1, Z3, K1
+	VMOVUPS.Z   Z4, K1, Z4
+	VFMADD231PS Z3, Z4, Z2
+	ADDQ        $0x20, SI
+	SUBQ        $0x08, BX
+	JG          eight
+
+summed:
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0x4e, X2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0xb1, X2, X0
+	VADDPS        X0, X2, X2
+	MOVSS         X2, ret+40(FP)
+	VZEROUPPER
+	RET
+
+// func sumSquaresAVX512(x *float32, n int) float64
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE2
+TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-24
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	MOVQ   x+0(FP), AX
+	MOVQ   n+8(FP), CX
+	XORQ   DX, DX
+	SUBQ   $0x10, CX
+	JL     rest
+
+wide:
+	VMOVUPS       (AX)(DX*1), Z2
+	VEXTRACTF32X8 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z4
+	VCVTPS2PD     Y3, Z2
+	VFMADD231PD   Z4, Z4, Z0
+	VFMADD231PD   Z2, Z2, Z1
+	ADDQ          $0x00000040, DX
+	SUBQ          $0x10, CX
+	JGE           wide
+
+rest:
+	ADDQ $0x10, CX
+	JZ   summed
+
+eight:
+	MOVQ          $0x00000008, BX
+	CMPQ          CX, BX
+	CMOVQLT       CX, BX
+	MOVL          $0x0000ffff, SI
+	BZHIL         BX, SI, SI
+	KMOVW         SI, K1
+	VMOVUPS.Z     (AX)(DX*1), K1, Z2
+	VEXTRACTF32X8 $0x01, Z2, Y3
+	VCVTPS2PD     Y2, Z4
+	VCVTPS2PD     Y3, Z2
+	VFMADD231PD   Z4, Z4, Z0
+	VFMADD231PD   Z2, Z2, Z1
+	ADDQ          $0x20, DX
+	SUBQ          $0x08, CX
+	JG            eight
+
+summed:
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDSD        X1, X0, X0
+	MOVSD         X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
 // func sumAVX512(x *float32, n int) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
 TEXT ·sumAVX512(SB), NOSPLIT, $0-20
-	MOVQ   x+0(FP), AX
-	MOVQ   n+8(FP), CX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
+	MOVQ   x+0(FP), AX
+	MOVQ   n+8(FP), CX
+	XORQ   DX, DX
 	SUBQ   $0x20, CX
 	JL     rest
 
 wide:
-	VMOVUPS (AX), Z2
+	VMOVUPS (AX)(DX*1), Z2
 	VADDPS  Z2, Z0, Z0
-	VMOVUPS 64(AX), Z2
+	VMOVUPS 64(AX)(DX*1), Z2
 	VADDPS  Z2, Z1, Z1
-	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, DX
 	SUBQ    $0x20, CX
 	JGE     wide
 
@@ -8771,15 +9093,15 @@ rest:
 	JZ   summed
 
 eight:
-	MOVQ      $0x00000008, DX
-	CMPQ      CX, DX
-	CMOVQLT   CX, DX
-	MOVL      $0x0000ffff, BX
-	BZHIL     DX, BX, BX
-	KMOVW     BX, K1
-	VMOVUPS.Z (AX), K1, Z2
+	MOVQ      $0x00000008, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	MOVL      $0x0000ffff, SI
+	BZHIL     BX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(DX*1), K1, Z2
 	VADDPS    Z2, Z0, Z0
-	ADDQ      $0x20, AX
+	ADDQ      $0x20, DX
 	SUBQ      $0x08, CX
 	JG        eight
 
@@ -8800,22 +9122,23 @@ summed:
 // func squaredDiffAVX512(x *float32, n int, mean float32) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
 TEXT ·squaredDiffAVX512(SB), NOSPLIT, $0-28
-	MOVQ         x+0(FP), AX
-	MOVQ         n+8(FP), CX
 	VBROADCASTSS mean+16(FP), Z0
 	VXORPS       Z1, Z1, Z1
 	VXORPS       Z2, Z2, Z2
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	XORQ         DX, DX
 	SUBQ         $0x20, CX
 	JL           rest
 
 wide:
-	VMOVUPS     (AX), Z3
+	VMOVUPS     (AX)(DX*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VFMADD231PS Z3, Z3, Z1
-	VMOVUPS     64(AX), Z3
+	VMOVUPS     64(AX)(DX*1), Z3
 	VSUBPS      Z0, Z3, Z3
 	VFMADD231PS Z3, Z3, Z2
-	ADDQ        $0x00000080, AX
+	ADDQ        $0x00000080, DX
 	SUBQ        $0x20, CX
 	JGE         wide
 
@@ -8824,16 +9147,16 @@ rest:
 	JZ   summed
 
 eight:
-	MOVQ        $0x00000008, DX
-	CMPQ        CX, DX
-	CMOVQLT     CX, DX
-	MOVL        $0x0000ffff, BX
-	BZHIL       DX, BX, BX
-	KMOVW       BX, K1
-	VMOVUPS.Z   (AX), K1, Z3
+	MOVQ        $0x00000008, BX
+	CMPQ        CX, BX
+	CMOVQLT     CX, BX
+	MOVL        $0x0000ffff, SI
+	BZHIL       BX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (AX)(DX*1), K1, Z3
 	VSUBPS.Z    Z0, Z3, K1, Z3
 	VFMADD231PS Z3, Z3, Z1
-	ADDQ        $0x20, AX
+	ADDQ        $0x20, DX
 	SUBQ        $0x08, CX
 	JG          eight
 
@@ -8859,15 +9182,7 @@ DATA const_ff800000<>+16(SB)/4, $0xff800000
 DATA const_ff800000<>+20(SB)/4, $0xff800000
 DATA const_ff800000<>+24(SB)/4, $0xff800000
 DATA const_ff800000<>+28(SB)/4, $0xff800000
-DATA const_ff800000<>+32(SB)/4, $0xff800000
-DATA const_ff800000<>+36(SB)/4, $0xff800000
-DATA const_ff800000<>+40(SB)/4, $0xff800000
-DATA const_ff800000<>+44(SB)/4, $0xff800000
-DATA const_ff800000<>+48(SB)/4, $0xff800000
-DATA const_ff800000<>+52(SB)/4, $0xff800000
-DATA const_ff800000<>+56(SB)/4, $0xff800000
-DATA const_ff800000<>+60(SB)/4, $0xff800000
-GLOBL const_ff800000<>(SB), RODATA|NOPTR, $64
+GLOBL const_ff800000<>(SB), RODATA|NOPTR, $32
 
 // func maxAVX2(x *float32, n int) float32
 // Requires: AVX, SSE
@@ -8928,6 +9243,57 @@ done:
 	VPERMILPS    $0xb1, X0, X1
 	VMAXPS       X1, X0, X0
 	MOVSS        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func maxAVX512(x *float32, n int) float32
+// Requires: AVX, AVX512F, BMI2, CMOV, SSE
+TEXT ·maxAVX512(SB), NOSPLIT, $0-20
+	VBROADCASTSS const_ff800000<>+0(SB), Z0
+	VBROADCASTSS const_ff800000<>+0(SB), Z1
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	XORQ    DX, DX
+	SUBQ    $0x20, CX
+	JL      rest
+
+wide:
+	VMOVUPS (AX)(DX*1), Z2
+	VMAXPS  Z0, Z2, Z0
+	VMOVUPS 64(AX)(DX*1), Z2
+	VMAXPS  Z1, Z2, Z1
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x20, CX
+	JGE     wide
+
+rest:
+	ADDQ $0x20, CX
+	JZ   summed
+
+eight:
+	MOVQ      $0x00000008, BX
+	CMPQ      CX, BX
+	CMOVQLT   CX, BX
+	MOVL      $0x0000ffff, SI
+	BZHIL     BX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(DX*1), K1, Z2
+	VMAXPS    Z0, Z2, K1, Z0
+	ADDQ      $0x20, DX
+	SUBQ      $0x08, CX
+	JG        eight
+
+summed:
+	VMAXPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x4e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0xb1, X0, X1
+	VMAXPS        X1, X0, X0
+	MOVSS         X0, ret+16(FP)
 	VZEROUPPER
 	RET
 
@@ -9151,15 +9517,7 @@ DATA const_c2ae0000<>+16(SB)/4, $0xc2ae0000
 DATA const_c2ae0000<>+20(SB)/4, $0xc2ae0000
 DATA const_c2ae0000<>+24(SB)/4, $0xc2ae0000
 DATA const_c2ae0000<>+28(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+32(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+36(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+40(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+44(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+48(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+52(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+56(SB)/4, $0xc2ae0000
-DATA const_c2ae0000<>+60(SB)/4, $0xc2ae0000
-GLOBL const_c2ae0000<>(SB), RODATA|NOPTR, $64
+GLOBL const_c2ae0000<>(SB), RODATA|NOPTR, $32
 
 DATA const_4b400000<>+0(SB)/4, $0x4b400000
 DATA const_4b400000<>+4(SB)/4, $0x4b400000
@@ -9169,15 +9527,7 @@ DATA const_4b400000<>+16(SB)/4, $0x4b400000
 DATA const_4b400000<>+20(SB)/4, $0x4b400000
 DATA const_4b400000<>+24(SB)/4, $0x4b400000
 DATA const_4b400000<>+28(SB)/4, $0x4b400000
-DATA const_4b400000<>+32(SB)/4, $0x4b400000
-DATA const_4b400000<>+36(SB)/4, $0x4b400000
-DATA const_4b400000<>+40(SB)/4, $0x4b400000
-DATA const_4b400000<>+44(SB)/4, $0x4b400000
-DATA const_4b400000<>+48(SB)/4, $0x4b400000
-DATA const_4b400000<>+52(SB)/4, $0x4b400000
-DATA const_4b400000<>+56(SB)/4, $0x4b400000
-DATA const_4b400000<>+60(SB)/4, $0x4b400000
-GLOBL const_4b400000<>(SB), RODATA|NOPTR, $64
+GLOBL const_4b400000<>(SB), RODATA|NOPTR, $32
 
 DATA const_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
@@ -9187,15 +9537,7 @@ DATA const_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
 DATA const_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA const_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL const_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+GLOBL const_3fb8aa3b<>(SB), RODATA|NOPTR, $32
 
 DATA const_3f318000<>+0(SB)/4, $0x3f318000
 DATA const_3f318000<>+4(SB)/4, $0x3f318000
@@ -9205,15 +9547,7 @@ DATA const_3f318000<>+16(SB)/4, $0x3f318000
 DATA const_3f318000<>+20(SB)/4, $0x3f318000
 DATA const_3f318000<>+24(SB)/4, $0x3f318000
 DATA const_3f318000<>+28(SB)/4, $0x3f318000
-DATA const_3f318000<>+32(SB)/4, $0x3f318000
-DATA const_3f318000<>+36(SB)/4, $0x3f318000
-DATA const_3f318000<>+40(SB)/4, $0x3f318000
-DATA const_3f318000<>+44(SB)/4, $0x3f318000
-DATA const_3f318000<>+48(SB)/4, $0x3f318000
-DATA const_3f318000<>+52(SB)/4, $0x3f318000
-DATA const_3f318000<>+56(SB)/4, $0x3f318000
-DATA const_3f318000<>+60(SB)/4, $0x3f318000
-GLOBL const_3f318000<>(SB), RODATA|NOPTR, $64
+GLOBL const_3f318000<>(SB), RODATA|NOPTR, $32
 
 DATA const_b95e8083<>+0(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+4(SB)/4, $0xb95e8083
@@ -9223,15 +9557,7 @@ DATA const_b95e8083<>+16(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+20(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+24(SB)/4, $0xb95e8083
 DATA const_b95e8083<>+28(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+32(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+36(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+40(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+44(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+48(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+52(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+56(SB)/4, $0xb95e8083
-DATA const_b95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL const_b95e8083<>(SB), RODATA|NOPTR, $64
+GLOBL const_b95e8083<>(SB), RODATA|NOPTR, $32
 
 DATA const_3ab511e7<>+0(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+4(SB)/4, $0x3ab511e7
@@ -9241,15 +9567,7 @@ DATA const_3ab511e7<>+16(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+20(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+24(SB)/4, $0x3ab511e7
 DATA const_3ab511e7<>+28(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+32(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+36(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+40(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+44(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+48(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+52(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+56(SB)/4, $0x3ab511e7
-DATA const_3ab511e7<>+60(SB)/4, $0x3ab511e7
-GLOBL const_3ab511e7<>(SB), RODATA|NOPTR, $64
+GLOBL const_3ab511e7<>(SB), RODATA|NOPTR, $32
 
 DATA const_3c091d10<>+0(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+4(SB)/4, $0x3c091d10
@@ -9259,15 +9577,7 @@ DATA const_3c091d10<>+16(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+20(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+24(SB)/4, $0x3c091d10
 DATA const_3c091d10<>+28(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+32(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+36(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+40(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+44(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+48(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+52(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+56(SB)/4, $0x3c091d10
-DATA const_3c091d10<>+60(SB)/4, $0x3c091d10
-GLOBL const_3c091d10<>(SB), RODATA|NOPTR, $64
+GLOBL const_3c091d10<>(SB), RODATA|NOPTR, $32
 
 DATA const_3d2aac79<>+0(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+4(SB)/4, $0x3d2aac79
@@ -9277,15 +9587,7 @@ DATA const_3d2aac79<>+16(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+20(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+24(SB)/4, $0x3d2aac79
 DATA const_3d2aac79<>+28(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+32(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+36(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+40(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+44(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+48(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+52(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+56(SB)/4, $0x3d2aac79
-DATA const_3d2aac79<>+60(SB)/4, $0x3d2aac79
-GLOBL const_3d2aac79<>(SB), RODATA|NOPTR, $64
+GLOBL const_3d2aac79<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e2aaa49<>+0(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+4(SB)/4, $0x3e2aaa49
@@ -9295,15 +9597,7 @@ DATA const_3e2aaa49<>+16(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+20(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+24(SB)/4, $0x3e2aaa49
 DATA const_3e2aaa49<>+28(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+32(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+36(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+40(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+44(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+48(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+52(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+56(SB)/4, $0x3e2aaa49
-DATA const_3e2aaa49<>+60(SB)/4, $0x3e2aaa49
-GLOBL const_3e2aaa49<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e2aaa49<>(SB), RODATA|NOPTR, $32
 
 DATA const_3efffffe<>+0(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+4(SB)/4, $0x3efffffe
@@ -9313,15 +9607,7 @@ DATA const_3efffffe<>+16(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+20(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+24(SB)/4, $0x3efffffe
 DATA const_3efffffe<>+28(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+32(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+36(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+40(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+44(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+48(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+52(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+56(SB)/4, $0x3efffffe
-DATA const_3efffffe<>+60(SB)/4, $0x3efffffe
-GLOBL const_3efffffe<>(SB), RODATA|NOPTR, $64
+GLOBL const_3efffffe<>(SB), RODATA|NOPTR, $32
 
 DATA const_3f800000<>+0(SB)/4, $0x3f800000
 DATA const_3f800000<>+4(SB)/4, $0x3f800000
@@ -9331,15 +9617,7 @@ DATA const_3f800000<>+16(SB)/4, $0x3f800000
 DATA const_3f800000<>+20(SB)/4, $0x3f800000
 DATA const_3f800000<>+24(SB)/4, $0x3f800000
 DATA const_3f800000<>+28(SB)/4, $0x3f800000
-DATA const_3f800000<>+32(SB)/4, $0x3f800000
-DATA const_3f800000<>+36(SB)/4, $0x3f800000
-DATA const_3f800000<>+40(SB)/4, $0x3f800000
-DATA const_3f800000<>+44(SB)/4, $0x3f800000
-DATA const_3f800000<>+48(SB)/4, $0x3f800000
-DATA const_3f800000<>+52(SB)/4, $0x3f800000
-DATA const_3f800000<>+56(SB)/4, $0x3f800000
-DATA const_3f800000<>+60(SB)/4, $0x3f800000
-GLOBL const_3f800000<>(SB), RODATA|NOPTR, $64
+GLOBL const_3f800000<>(SB), RODATA|NOPTR, $32
 
 // func expScaleAVX2(y *float32, x *float32, n int, top float32, scale float32, c float32)
 // Requires: AVX, AVX2, FMA3
@@ -9615,6 +9893,162 @@ done:
 	VZEROUPPER
 	RET
 
+// func expScaleAVX512(y *float32, x *float32, n int, top float32, scale float32, c float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expScaleAVX512(SB), NOSPLIT, $0-36
+	VBROADCASTSS top+24(FP), Z0
+	VBROADCASTSS scale+28(FP), Z1
+	VBROADCASTSS c+32(FP), Z2
+	MOVQ         x+8(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z4
+	VCMPPS       $0x05, Z4, Z3, K1
+	VMAXPS       Z3, Z4, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VMOVUPS.Z    Z5, K1, Z5
+	VMULPS       Z2, Z5, Z5
+	VMOVUPS      Z5, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z3, K2
+	VMAXPS       Z3, Z0, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K2, Z1
+	VMULPS       Z2, Z1, Z1
+	VMOVUPS      Z1, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func expAddAVX512(y *float32, x *float32, n int, top float32, scale float32, c float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·expAddAVX512(SB), NOSPLIT, $0-36
+	VBROADCASTSS top+24(FP), Z0
+	VBROADCASTSS scale+28(FP), Z1
+	VBROADCASTSS c+32(FP), Z2
+	MOVQ         x+8(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x10, DX
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z3
+	VMOVUPS      (CX)(BX*1), Z4
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z5
+	VCMPPS       $0x05, Z5, Z3, K1
+	VMAXPS       Z3, Z5, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z5
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z5
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z5, Z6
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z6, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z6, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z6
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z6
+	VPSLLD       $0x17, Z5, Z5
+	VPADDD.BCST       const_3f800000<>+0(SB), Z5, Z5
+	VMULPS       Z5, Z6, Z6
+	VMOVUPS.Z    Z6, K1, Z6
+	VFMADD231PS  Z2, Z6, Z4
+	VMOVUPS      Z4, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z3
+	VMOVUPS.Z    (CX)(BX*1), K1, Z4
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
+	VCMPPS       $0x05, Z0, Z3, K2
+	VMAXPS       Z3, Z0, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS.Z    Z1, K2, Z1
+	VFMADD231PS  Z2, Z1, Z4
+	VMOVUPS      Z4, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func geluAVX2(y *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluAVX2(SB), NOSPLIT, $0-24
@@ -9725,15 +10159,7 @@ DATA const_7fffffff<>+16(SB)/4, $0x7fffffff
 DATA const_7fffffff<>+20(SB)/4, $0x7fffffff
 DATA const_7fffffff<>+24(SB)/4, $0x7fffffff
 DATA const_7fffffff<>+28(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+32(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+36(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+40(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+44(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+48(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+52(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+56(SB)/4, $0x7fffffff
-DATA const_7fffffff<>+60(SB)/4, $0x7fffffff
-GLOBL const_7fffffff<>(SB), RODATA|NOPTR, $64
+GLOBL const_7fffffff<>(SB), RODATA|NOPTR, $32
 
 DATA const_41500000<>+0(SB)/4, $0x41500000
 DATA const_41500000<>+4(SB)/4, $0x41500000
@@ -9743,15 +10169,7 @@ DATA const_41500000<>+16(SB)/4, $0x41500000
 DATA const_41500000<>+20(SB)/4, $0x41500000
 DATA const_41500000<>+24(SB)/4, $0x41500000
 DATA const_41500000<>+28(SB)/4, $0x41500000
-DATA const_41500000<>+32(SB)/4, $0x41500000
-DATA const_41500000<>+36(SB)/4, $0x41500000
-DATA const_41500000<>+40(SB)/4, $0x41500000
-DATA const_41500000<>+44(SB)/4, $0x41500000
-DATA const_41500000<>+48(SB)/4, $0x41500000
-DATA const_41500000<>+52(SB)/4, $0x41500000
-DATA const_41500000<>+56(SB)/4, $0x41500000
-DATA const_41500000<>+60(SB)/4, $0x41500000
-GLOBL const_41500000<>(SB), RODATA|NOPTR, $64
+GLOBL const_41500000<>(SB), RODATA|NOPTR, $32
 
 DATA const_bf000000<>+0(SB)/4, $0xbf000000
 DATA const_bf000000<>+4(SB)/4, $0xbf000000
@@ -9761,15 +10179,7 @@ DATA const_bf000000<>+16(SB)/4, $0xbf000000
 DATA const_bf000000<>+20(SB)/4, $0xbf000000
 DATA const_bf000000<>+24(SB)/4, $0xbf000000
 DATA const_bf000000<>+28(SB)/4, $0xbf000000
-DATA const_bf000000<>+32(SB)/4, $0xbf000000
-DATA const_bf000000<>+36(SB)/4, $0xbf000000
-DATA const_bf000000<>+40(SB)/4, $0xbf000000
-DATA const_bf000000<>+44(SB)/4, $0xbf000000
-DATA const_bf000000<>+48(SB)/4, $0xbf000000
-DATA const_bf000000<>+52(SB)/4, $0xbf000000
-DATA const_bf000000<>+56(SB)/4, $0xbf000000
-DATA const_bf000000<>+60(SB)/4, $0xbf000000
-GLOBL const_bf000000<>(SB), RODATA|NOPTR, $64
+GLOBL const_bf000000<>(SB), RODATA|NOPTR, $32
 
 DATA const_3eb851ec<>+0(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+4(SB)/4, $0x3eb851ec
@@ -9779,15 +10189,7 @@ DATA const_3eb851ec<>+16(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+20(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+24(SB)/4, $0x3eb851ec
 DATA const_3eb851ec<>+28(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+32(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+36(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+40(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+44(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+48(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+52(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+56(SB)/4, $0x3eb851ec
-DATA const_3eb851ec<>+60(SB)/4, $0x3eb851ec
-GLOBL const_3eb851ec<>(SB), RODATA|NOPTR, $64
+GLOBL const_3eb851ec<>(SB), RODATA|NOPTR, $32
 
 DATA const_3d3fa48e<>+0(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+4(SB)/4, $0x3d3fa48e
@@ -9797,15 +10199,7 @@ DATA const_3d3fa48e<>+16(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+20(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+24(SB)/4, $0x3d3fa48e
 DATA const_3d3fa48e<>+28(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+32(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+36(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+40(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+44(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+48(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+52(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+56(SB)/4, $0x3d3fa48e
-DATA const_3d3fa48e<>+60(SB)/4, $0x3d3fa48e
-GLOBL const_3d3fa48e<>(SB), RODATA|NOPTR, $64
+GLOBL const_3d3fa48e<>(SB), RODATA|NOPTR, $32
 
 DATA const_be37231a<>+0(SB)/4, $0xbe37231a
 DATA const_be37231a<>+4(SB)/4, $0xbe37231a
@@ -9815,15 +10209,7 @@ DATA const_be37231a<>+16(SB)/4, $0xbe37231a
 DATA const_be37231a<>+20(SB)/4, $0xbe37231a
 DATA const_be37231a<>+24(SB)/4, $0xbe37231a
 DATA const_be37231a<>+28(SB)/4, $0xbe37231a
-DATA const_be37231a<>+32(SB)/4, $0xbe37231a
-DATA const_be37231a<>+36(SB)/4, $0xbe37231a
-DATA const_be37231a<>+40(SB)/4, $0xbe37231a
-DATA const_be37231a<>+44(SB)/4, $0xbe37231a
-DATA const_be37231a<>+48(SB)/4, $0xbe37231a
-DATA const_be37231a<>+52(SB)/4, $0xbe37231a
-DATA const_be37231a<>+56(SB)/4, $0xbe37231a
-DATA const_be37231a<>+60(SB)/4, $0xbe37231a
-GLOBL const_be37231a<>(SB), RODATA|NOPTR, $64
+GLOBL const_be37231a<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e3803f3<>+0(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+4(SB)/4, $0x3e3803f3
@@ -9833,15 +10219,7 @@ DATA const_3e3803f3<>+16(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+20(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+24(SB)/4, $0x3e3803f3
 DATA const_3e3803f3<>+28(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+32(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+36(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+40(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+44(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+48(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+52(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+56(SB)/4, $0x3e3803f3
-DATA const_3e3803f3<>+60(SB)/4, $0x3e3803f3
-GLOBL const_3e3803f3<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e3803f3<>(SB), RODATA|NOPTR, $32
 
 DATA const_3ce089bc<>+0(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+4(SB)/4, $0x3ce089bc
@@ -9851,15 +10229,7 @@ DATA const_3ce089bc<>+16(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+20(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+24(SB)/4, $0x3ce089bc
 DATA const_3ce089bc<>+28(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+32(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+36(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+40(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+44(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+48(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+52(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+56(SB)/4, $0x3ce089bc
-DATA const_3ce089bc<>+60(SB)/4, $0x3ce089bc
-GLOBL const_3ce089bc<>(SB), RODATA|NOPTR, $64
+GLOBL const_3ce089bc<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e0ec089<>+0(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+4(SB)/4, $0x3e0ec089
@@ -9869,15 +10239,7 @@ DATA const_3e0ec089<>+16(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+20(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+24(SB)/4, $0x3e0ec089
 DATA const_3e0ec089<>+28(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+32(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+36(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+40(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+44(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+48(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+52(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+56(SB)/4, $0x3e0ec089
-DATA const_3e0ec089<>+60(SB)/4, $0x3e0ec089
-GLOBL const_3e0ec089<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e0ec089<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e113baf<>+0(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+4(SB)/4, $0x3e113baf
@@ -9887,15 +10249,7 @@ DATA const_3e113baf<>+16(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+20(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+24(SB)/4, $0x3e113baf
 DATA const_3e113baf<>+28(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+32(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+36(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+40(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+44(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+48(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+52(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+56(SB)/4, $0x3e113baf
-DATA const_3e113baf<>+60(SB)/4, $0x3e113baf
-GLOBL const_3e113baf<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e113baf<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e132877<>+0(SB)/4, $0x3e132877
 DATA const_3e132877<>+4(SB)/4, $0x3e132877
@@ -9905,15 +10259,7 @@ DATA const_3e132877<>+16(SB)/4, $0x3e132877
 DATA const_3e132877<>+20(SB)/4, $0x3e132877
 DATA const_3e132877<>+24(SB)/4, $0x3e132877
 DATA const_3e132877<>+28(SB)/4, $0x3e132877
-DATA const_3e132877<>+32(SB)/4, $0x3e132877
-DATA const_3e132877<>+36(SB)/4, $0x3e132877
-DATA const_3e132877<>+40(SB)/4, $0x3e132877
-DATA const_3e132877<>+44(SB)/4, $0x3e132877
-DATA const_3e132877<>+48(SB)/4, $0x3e132877
-DATA const_3e132877<>+52(SB)/4, $0x3e132877
-DATA const_3e132877<>+56(SB)/4, $0x3e132877
-DATA const_3e132877<>+60(SB)/4, $0x3e132877
-GLOBL const_3e132877<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e132877<>(SB), RODATA|NOPTR, $32
 
 // func geluBiasAVX2(y *float32, bias *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -10016,214 +10362,6 @@ vectors:
 	VMAXPS       Y1, Y4, Y4
 	VFNMADD231PS Y3, Y2, Y4
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func geluAVX512(y *float32, x *float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·geluAVX512(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ y+0(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS      (AX)(BX*1), Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_41500000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       const_bf000000<>+0(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
-	VMULPS       Z4, Z3, Z3
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VMOVUPS      const_3eb851ec<>+0(SB), Z4
-	VFMADD213PS  Z2, Z1, Z4
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
-	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
-	VMULPS       Z4, Z2, Z2
-	VMULPS       Z3, Z2, Z2
-	VXORPS       Z3, Z3, Z3
-	VMAXPS       Z0, Z3, Z3
-	VFNMADD231PS Z2, Z1, Z3
-	VMOVUPS      Z3, (CX)(BX*1)
-	ADDQ         $0x40, BX
-	SUBQ         $0x10, DX
-	JGE          single
-
-vectors:
-	ADDQ         $0x10, DX
-	JZ           done
-	MOVL         $0x0000ffff, SI
-	BZHIL        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX)(BX*1), K1, Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_41500000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       const_bf000000<>+0(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
-	VMULPS       Z4, Z3, Z3
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VMOVUPS      const_3eb851ec<>+0(SB), Z4
-	VFMADD213PS  Z2, Z1, Z4
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
-	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
-	VMULPS       Z4, Z2, Z2
-	VMULPS       Z3, Z2, Z2
-	VXORPS       Z3, Z3, Z3
-	VMAXPS       Z0, Z3, Z3
-	VFNMADD231PS Z2, Z1, Z3
-	VMOVUPS      Z3, K1, (CX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func geluBiasAVX512(y *float32, bias *float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·geluBiasAVX512(SB), NOSPLIT, $0-24
-	MOVQ y+0(FP), AX
-	MOVQ bias+8(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS      (AX)(BX*1), Z0
-	VMOVUPS      (CX)(BX*1), Z1
-	VADDPS       Z1, Z0, Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_41500000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       const_bf000000<>+0(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
-	VMULPS       Z4, Z3, Z3
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VMOVUPS      const_3eb851ec<>+0(SB), Z4
-	VFMADD213PS  Z2, Z1, Z4
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
-	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
-	VMULPS       Z4, Z2, Z2
-	VMULPS       Z3, Z2, Z2
-	VXORPS       Z3, Z3, Z3
-	VMAXPS       Z0, Z3, Z3
-	VFNMADD231PS Z2, Z1, Z3
-	VMOVUPS      Z3, (AX)(BX*1)
-	ADDQ         $0x40, BX
-	SUBQ         $0x10, DX
-	JGE          single
-
-vectors:
-	ADDQ         $0x10, DX
-	JZ           done
-	MOVL         $0x0000ffff, SI
-	BZHIL        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX)(BX*1), K1, Z0
-	VMOVUPS.Z    (CX)(BX*1), K1, Z1
-	VADDPS       Z1, Z0, Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_41500000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       const_bf000000<>+0(SB), Z1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
-	VMULPS       Z4, Z3, Z3
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VMOVUPS      const_3eb851ec<>+0(SB), Z4
-	VFMADD213PS  Z2, Z1, Z4
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3d3fa48e<>+0(SB), Z2
-	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z2
-	VMULPS       Z4, Z2, Z2
-	VMULPS       Z3, Z2, Z2
-	VXORPS       Z3, Z3, Z3
-	VMAXPS       Z0, Z3, Z3
-	VFNMADD231PS Z2, Z1, Z3
-	VMOVUPS      Z3, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -10348,15 +10486,7 @@ DATA const_3ecc422a<>+16(SB)/4, $0x3ecc422a
 DATA const_3ecc422a<>+20(SB)/4, $0x3ecc422a
 DATA const_3ecc422a<>+24(SB)/4, $0x3ecc422a
 DATA const_3ecc422a<>+28(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+32(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+36(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+40(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+44(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+48(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+52(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+56(SB)/4, $0x3ecc422a
-DATA const_3ecc422a<>+60(SB)/4, $0x3ecc422a
-GLOBL const_3ecc422a<>(SB), RODATA|NOPTR, $64
+GLOBL const_3ecc422a<>(SB), RODATA|NOPTR, $32
 
 // func geluBothAVX2(y *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -10473,6 +10603,444 @@ done:
 	VZEROUPPER
 	RET
 
+// func geluAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS.BCST       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS.BCST       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VMOVUPS      (CX)(BX*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS.BCST       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, (AX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VMOVUPS.Z    (CX)(BX*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS.BCST       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VMAXPS       Z0, Z3, Z3
+	VFNMADD231PS Z2, Z1, Z3
+	VMOVUPS      Z3, K1, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+8(FP), AX
+	MOVQ dy+16(FP), CX
+	MOVQ dx+0(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Z0
+	VMOVUPS      (CX)(SI*1), Z1
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z2
+	VBROADCASTSS      const_41500000<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z2
+	VMULPS.BCST       const_bf000000<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z5
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z5
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z4
+	VPSLLD       $0x17, Z5, Z5
+	VPADDD.BCST       const_3f800000<>+0(SB), Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z5
+	VFMADD213PS  Z3, Z2, Z5
+	VDIVPS       Z5, Z3, Z5
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z3
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z5, Z3
+	VMULPS       Z5, Z3, Z3
+	VMULPS       Z4, Z3, Z3
+	VMULPS.BCST       const_3ecc422a<>+0(SB), Z4, Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z3, Z2, Z2
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z3, Z2, K1, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      Z2, (DX)(SI*1)
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, BX
+	JZ           done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*1), K1, Z0
+	VMOVUPS.Z    (CX)(SI*1), K1, Z1
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z2
+	VBROADCASTSS      const_41500000<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z2
+	VMULPS.BCST       const_bf000000<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z5
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z5
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z4
+	VPSLLD       $0x17, Z5, Z5
+	VPADDD.BCST       const_3f800000<>+0(SB), Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z5
+	VFMADD213PS  Z3, Z2, Z5
+	VDIVPS       Z5, Z3, Z5
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z3
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z5, Z3
+	VMULPS       Z5, Z3, Z3
+	VMULPS       Z4, Z3, Z3
+	VMULPS.BCST       const_3ecc422a<>+0(SB), Z4, Z4
+	VFNMADD231PS Z4, Z2, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z3, Z2, Z2
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z3, Z2, K2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      Z2, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluBothAVX512(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluBothAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS.BCST       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z4, Z4, Z4
+	VMAXPS       Z0, Z4, Z4
+	VFNMADD231PS Z2, Z1, Z4
+	VMULPS.BCST       const_3ecc422a<>+0(SB), Z3, Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VBROADCASTSS      const_3f800000<>+0(SB), Z1
+	VSUBPS       Z2, Z1, Z1
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z2, Z1, K1, Z1
+	VMOVUPS      Z4, (CX)(SI*1)
+	VMOVUPS      Z1, (DX)(SI*1)
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, BX
+	JZ           done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*1), K1, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_41500000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS.BCST       const_bf000000<>+0(SB), Z1, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z2
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z4, Z2
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VXORPS       Z4, Z4, Z4
+	VMAXPS       Z0, Z4, Z4
+	VFNMADD231PS Z2, Z1, Z4
+	VMULPS.BCST       const_3ecc422a<>+0(SB), Z3, Z3
+	VFNMADD231PS Z3, Z1, Z2
+	VBROADCASTSS      const_3f800000<>+0(SB), Z1
+	VSUBPS       Z2, Z1, Z1
+	VPMOVD2M     Z0, K2
+	VBLENDMPS    Z2, Z1, K2, Z1
+	VMOVUPS      Z4, K1, (CX)(SI*1)
+	VMOVUPS      Z1, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func geluTanhAVX2(y *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
@@ -10561,15 +11129,7 @@ DATA const_c1200000<>+16(SB)/4, $0xc1200000
 DATA const_c1200000<>+20(SB)/4, $0xc1200000
 DATA const_c1200000<>+24(SB)/4, $0xc1200000
 DATA const_c1200000<>+28(SB)/4, $0xc1200000
-DATA const_c1200000<>+32(SB)/4, $0xc1200000
-DATA const_c1200000<>+36(SB)/4, $0xc1200000
-DATA const_c1200000<>+40(SB)/4, $0xc1200000
-DATA const_c1200000<>+44(SB)/4, $0xc1200000
-DATA const_c1200000<>+48(SB)/4, $0xc1200000
-DATA const_c1200000<>+52(SB)/4, $0xc1200000
-DATA const_c1200000<>+56(SB)/4, $0xc1200000
-DATA const_c1200000<>+60(SB)/4, $0xc1200000
-GLOBL const_c1200000<>(SB), RODATA|NOPTR, $64
+GLOBL const_c1200000<>(SB), RODATA|NOPTR, $32
 
 DATA const_411e6666<>+0(SB)/4, $0x411e6666
 DATA const_411e6666<>+4(SB)/4, $0x411e6666
@@ -10579,15 +11139,7 @@ DATA const_411e6666<>+16(SB)/4, $0x411e6666
 DATA const_411e6666<>+20(SB)/4, $0x411e6666
 DATA const_411e6666<>+24(SB)/4, $0x411e6666
 DATA const_411e6666<>+28(SB)/4, $0x411e6666
-DATA const_411e6666<>+32(SB)/4, $0x411e6666
-DATA const_411e6666<>+36(SB)/4, $0x411e6666
-DATA const_411e6666<>+40(SB)/4, $0x411e6666
-DATA const_411e6666<>+44(SB)/4, $0x411e6666
-DATA const_411e6666<>+48(SB)/4, $0x411e6666
-DATA const_411e6666<>+52(SB)/4, $0x411e6666
-DATA const_411e6666<>+56(SB)/4, $0x411e6666
-DATA const_411e6666<>+60(SB)/4, $0x411e6666
-GLOBL const_411e6666<>(SB), RODATA|NOPTR, $64
+GLOBL const_411e6666<>(SB), RODATA|NOPTR, $32
 
 DATA const_bd922279<>+0(SB)/4, $0xbd922279
 DATA const_bd922279<>+4(SB)/4, $0xbd922279
@@ -10597,15 +11149,7 @@ DATA const_bd922279<>+16(SB)/4, $0xbd922279
 DATA const_bd922279<>+20(SB)/4, $0xbd922279
 DATA const_bd922279<>+24(SB)/4, $0xbd922279
 DATA const_bd922279<>+28(SB)/4, $0xbd922279
-DATA const_bd922279<>+32(SB)/4, $0xbd922279
-DATA const_bd922279<>+36(SB)/4, $0xbd922279
-DATA const_bd922279<>+40(SB)/4, $0xbd922279
-DATA const_bd922279<>+44(SB)/4, $0xbd922279
-DATA const_bd922279<>+48(SB)/4, $0xbd922279
-DATA const_bd922279<>+52(SB)/4, $0xbd922279
-DATA const_bd922279<>+56(SB)/4, $0xbd922279
-DATA const_bd922279<>+60(SB)/4, $0xbd922279
-GLOBL const_bd922279<>(SB), RODATA|NOPTR, $64
+GLOBL const_bd922279<>(SB), RODATA|NOPTR, $32
 
 DATA const_bfcc422a<>+0(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+4(SB)/4, $0xbfcc422a
@@ -10615,15 +11159,7 @@ DATA const_bfcc422a<>+16(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+20(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+24(SB)/4, $0xbfcc422a
 DATA const_bfcc422a<>+28(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+32(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+36(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+40(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+44(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+48(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+52(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+56(SB)/4, $0xbfcc422a
-DATA const_bfcc422a<>+60(SB)/4, $0xbfcc422a
-GLOBL const_bfcc422a<>(SB), RODATA|NOPTR, $64
+GLOBL const_bfcc422a<>(SB), RODATA|NOPTR, $32
 
 // func geluTanhBiasAVX2(y *float32, bias *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -10704,170 +11240,6 @@ vectors:
 	VADDPS       const_3f800000<>+0(SB), Y4, Y4
 	VDIVPS       Y4, Y1, Y4
 	VMASKMOVPS   Y4, Y0, (AX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func geluTanhAVX512(y *float32, x *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ y+0(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS      (AX)(BX*1), Z0
-	VMOVUPS      const_c1200000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VMOVUPS      const_411e6666<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z1
-	VMULPS       Z1, Z1, Z2
-	VMULPS       const_bd922279<>+0(SB), Z2, Z2
-	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
-	VMULPS       Z1, Z3, Z3
-	VADDPS       const_3f800000<>+0(SB), Z3, Z3
-	VDIVPS       Z3, Z0, Z3
-	VMOVUPS      Z3, (CX)(BX*1)
-	ADDQ         $0x40, BX
-	SUBQ         $0x10, DX
-	JGE          single
-
-vectors:
-	ADDQ         $0x10, DX
-	JZ           done
-	MOVL         $0x0000ffff, SI
-	BZHIL        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX)(BX*1), K1, Z0
-	VMOVUPS      const_c1200000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VMOVUPS      const_411e6666<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z1
-	VMULPS       Z1, Z1, Z2
-	VMULPS       const_bd922279<>+0(SB), Z2, Z2
-	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
-	VMULPS       Z1, Z3, Z3
-	VADDPS       const_3f800000<>+0(SB), Z3, Z3
-	VDIVPS       Z3, Z0, Z3
-	VMOVUPS      Z3, K1, (CX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func geluTanhBiasAVX512(y *float32, bias *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·geluTanhBiasAVX512(SB), NOSPLIT, $0-24
-	MOVQ y+0(FP), AX
-	MOVQ bias+8(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS      (AX)(BX*1), Z0
-	VMOVUPS      (CX)(BX*1), Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      const_c1200000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VMOVUPS      const_411e6666<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z1
-	VMULPS       Z1, Z1, Z2
-	VMULPS       const_bd922279<>+0(SB), Z2, Z2
-	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
-	VMULPS       Z1, Z3, Z3
-	VADDPS       const_3f800000<>+0(SB), Z3, Z3
-	VDIVPS       Z3, Z0, Z3
-	VMOVUPS      Z3, (AX)(BX*1)
-	ADDQ         $0x40, BX
-	SUBQ         $0x10, DX
-	JGE          single
-
-vectors:
-	ADDQ         $0x10, DX
-	JZ           done
-	MOVL         $0x0000ffff, SI
-	BZHIL        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX)(BX*1), K1, Z0
-	VMOVUPS.Z    (CX)(BX*1), K1, Z1
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      const_c1200000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VMOVUPS      const_411e6666<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z1
-	VMULPS       Z1, Z1, Z2
-	VMULPS       const_bd922279<>+0(SB), Z2, Z2
-	VADDPS       const_bfcc422a<>+0(SB), Z2, Z2
-	VMULPS       Z1, Z2, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z3
-	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
-	VMULPS       Z1, Z3, Z3
-	VADDPS       const_3f800000<>+0(SB), Z3, Z3
-	VDIVPS       Z3, Z0, Z3
-	VMOVUPS      Z3, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -10982,15 +11354,7 @@ DATA const_3fcc422a<>+16(SB)/4, $0x3fcc422a
 DATA const_3fcc422a<>+20(SB)/4, $0x3fcc422a
 DATA const_3fcc422a<>+24(SB)/4, $0x3fcc422a
 DATA const_3fcc422a<>+28(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+32(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+36(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+40(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+44(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+48(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+52(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+56(SB)/4, $0x3fcc422a
-DATA const_3fcc422a<>+60(SB)/4, $0x3fcc422a
-GLOBL const_3fcc422a<>(SB), RODATA|NOPTR, $64
+GLOBL const_3fcc422a<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e5b33b6<>+0(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+4(SB)/4, $0x3e5b33b6
@@ -11000,15 +11364,7 @@ DATA const_3e5b33b6<>+16(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+20(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+24(SB)/4, $0x3e5b33b6
 DATA const_3e5b33b6<>+28(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+32(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+36(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+40(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+44(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+48(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+52(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+56(SB)/4, $0x3e5b33b6
-DATA const_3e5b33b6<>+60(SB)/4, $0x3e5b33b6
-GLOBL const_3e5b33b6<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e5b33b6<>(SB), RODATA|NOPTR, $32
 
 // func geluTanhBothAVX2(y *float32, slope *float32, x *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -11111,6 +11467,372 @@ done:
 	VZEROUPPER
 	RET
 
+// func geluTanhAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VBROADCASTSS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS.BCST       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VBROADCASTSS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS.BCST       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VMOVUPS      (CX)(BX*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS.BCST       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, (AX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VMOVUPS.Z    (CX)(BX*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z2
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z3
+	VPSLLD       $0x17, Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
+	VMULPS       Z1, Z3, Z3
+	VADDPS.BCST       const_3f800000<>+0(SB), Z3, Z3
+	VDIVPS       Z3, Z0, Z3
+	VMOVUPS      Z3, K1, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhGradAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+8(FP), AX
+	MOVQ dy+16(FP), CX
+	MOVQ dx+0(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Z0
+	VMOVUPS      (CX)(SI*1), Z1
+	VBROADCASTSS      const_c1200000<>+0(SB), Z2
+	VMAXPS       Z0, Z2, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z2
+	VMINPS       Z0, Z2, Z0
+	VMULPS       Z0, Z0, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z3
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VADDPS       Z5, Z3, Z4
+	VDIVPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3fcc422a<>+0(SB), Z4
+	VMULPS.BCST       const_3e5b33b6<>+0(SB), Z2, Z2
+	VADDPS       Z2, Z4, Z4
+	VMULPS       Z0, Z4, Z4
+	VMULPS       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VFMADD213PS  Z3, Z3, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, (DX)(SI*1)
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, BX
+	JZ           done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*1), K1, Z0
+	VMOVUPS.Z    (CX)(SI*1), K1, Z1
+	VBROADCASTSS      const_c1200000<>+0(SB), Z2
+	VMAXPS       Z0, Z2, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z2
+	VMINPS       Z0, Z2, Z0
+	VMULPS       Z0, Z0, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z3
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VADDPS       Z5, Z3, Z4
+	VDIVPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3fcc422a<>+0(SB), Z4
+	VMULPS.BCST       const_3e5b33b6<>+0(SB), Z2, Z2
+	VADDPS       Z2, Z4, Z4
+	VMULPS       Z0, Z4, Z4
+	VMULPS       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VFMADD213PS  Z3, Z3, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func geluTanhBothAVX512(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluTanhBothAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Z0
+	VBROADCASTSS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z3
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VADDPS       Z5, Z3, Z4
+	VDIVPS       Z4, Z0, Z0
+	VDIVPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3fcc422a<>+0(SB), Z4
+	VMULPS.BCST       const_3e5b33b6<>+0(SB), Z2, Z2
+	VADDPS       Z2, Z4, Z4
+	VMULPS       Z1, Z4, Z4
+	VMULPS       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VFMADD213PS  Z3, Z3, Z4
+	VMOVUPS      Z0, (CX)(SI*1)
+	VMOVUPS      Z4, (DX)(SI*1)
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, BX
+	JZ           done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*1), K1, Z0
+	VBROADCASTSS      const_c1200000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMULPS.BCST       const_bd922279<>+0(SB), Z2, Z3
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VPSLLD       $0x17, Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VMULPS       Z4, Z5, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VADDPS       Z5, Z3, Z4
+	VDIVPS       Z4, Z0, Z0
+	VDIVPS       Z4, Z3, Z3
+	VBROADCASTSS      const_3fcc422a<>+0(SB), Z4
+	VMULPS.BCST       const_3e5b33b6<>+0(SB), Z2, Z2
+	VADDPS       Z2, Z4, Z4
+	VMULPS       Z1, Z4, Z4
+	VMULPS       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z4
+	VFMADD213PS  Z3, Z3, Z4
+	VMOVUPS      Z0, K1, (CX)(SI*1)
+	VMOVUPS      Z4, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func reluAVX2(y *float32, x *float32, n int)
 // Requires: AVX
 TEXT ·reluAVX2(SB), NOSPLIT, $0-24
@@ -11178,78 +11900,6 @@ vectors:
 	VXORPS     Y2, Y2, Y2
 	VMAXPS     Y1, Y2, Y2
 	VMASKMOVPS Y2, Y0, (AX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func reluAVX512(y *float32, x *float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·reluAVX512(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ y+0(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS (AX)(BX*1), Z0
-	VXORPS  Z1, Z1, Z1
-	VMAXPS  Z0, Z1, Z1
-	VMOVUPS Z1, (CX)(BX*1)
-	ADDQ    $0x40, BX
-	SUBQ    $0x10, DX
-	JGE     single
-
-vectors:
-	ADDQ      $0x10, DX
-	JZ        done
-	MOVL      $0x0000ffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (AX)(BX*1), K1, Z0
-	VXORPS    Z1, Z1, Z1
-	VMAXPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, (CX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func reluBiasAVX512(y *float32, bias *float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·reluBiasAVX512(SB), NOSPLIT, $0-24
-	MOVQ y+0(FP), AX
-	MOVQ bias+8(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS (AX)(BX*1), Z0
-	VMOVUPS (CX)(BX*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VXORPS  Z1, Z1, Z1
-	VMAXPS  Z0, Z1, Z1
-	VMOVUPS Z1, (AX)(BX*1)
-	ADDQ    $0x40, BX
-	SUBQ    $0x10, DX
-	JGE     single
-
-vectors:
-	ADDQ      $0x10, DX
-	JZ        done
-	MOVL      $0x0000ffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (AX)(BX*1), K1, Z0
-	VMOVUPS.Z (CX)(BX*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
-	VXORPS    Z1, Z1, Z1
-	VMAXPS    Z0, Z1, Z1
-	VMOVUPS   Z1, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -11342,6 +11992,180 @@ vectors:
 	VORPS      Y3, Y4, Y4
 	VMASKMOVPS Y2, Y0, (CX)(SI*1)
 	VMASKMOVPS Y4, Y0, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·reluAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(BX*1), Z0
+	VXORPS  Z1, Z1, Z1
+	VMAXPS  Z0, Z1, Z1
+	VMOVUPS Z1, (CX)(BX*1)
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, DX
+	JGE     single
+
+vectors:
+	ADDQ      $0x10, DX
+	JZ        done
+	MOVL      $0x0000ffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z0
+	VXORPS    Z1, Z1, Z1
+	VMAXPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·reluBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS (AX)(BX*1), Z0
+	VMOVUPS (CX)(BX*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VXORPS  Z1, Z1, Z1
+	VMAXPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)(BX*1)
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, DX
+	JGE     single
+
+vectors:
+	ADDQ      $0x10, DX
+	JZ        done
+	MOVL      $0x0000ffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z0
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	VXORPS    Z1, Z1, Z1
+	VMAXPS    Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func reluGradAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·reluGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+8(FP), AX
+	MOVQ dy+16(FP), CX
+	MOVQ dx+0(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS   (AX)(SI*1), Z0
+	VMOVUPS   (CX)(SI*1), Z1
+	VXORPS    Z2, Z2, Z2
+	VCMPPS    $0x1e, Z2, Z0, K1
+	VBROADCASTSS.Z const_3f800000<>+0(SB), K1, Z2
+	VCMPPS    $0x03, Z0, Z0, K1
+	VBROADCASTSS   const_ffffffff<>+0(SB), K1, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, (DX)(SI*1)
+	ADDQ      $0x40, SI
+	SUBQ      $0x10, BX
+	JGE       single
+
+vectors:
+	ADDQ      $0x10, BX
+	JZ        done
+	MOVL      $0x0000ffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z0
+	VMOVUPS.Z (CX)(SI*1), K1, Z1
+	VXORPS    Z2, Z2, Z2
+	VCMPPS    $0x1e, Z2, Z0, K2
+	VBROADCASTSS.Z const_3f800000<>+0(SB), K2, Z2
+	VCMPPS    $0x03, Z0, Z0, K2
+	VBROADCASTSS   const_ffffffff<>+0(SB), K2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+DATA const_ffffffff<>+0(SB)/4, $0xffffffff
+DATA const_ffffffff<>+4(SB)/4, $0xffffffff
+DATA const_ffffffff<>+8(SB)/4, $0xffffffff
+DATA const_ffffffff<>+12(SB)/4, $0xffffffff
+DATA const_ffffffff<>+16(SB)/4, $0xffffffff
+DATA const_ffffffff<>+20(SB)/4, $0xffffffff
+DATA const_ffffffff<>+24(SB)/4, $0xffffffff
+DATA const_ffffffff<>+28(SB)/4, $0xffffffff
+GLOBL const_ffffffff<>(SB), RODATA|NOPTR, $32
+
+// func reluBothAVX512(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·reluBothAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS   (AX)(SI*1), Z0
+	VXORPS    Z1, Z1, Z1
+	VMAXPS    Z0, Z1, Z1
+	VXORPS    Z2, Z2, Z2
+	VCMPPS    $0x1e, Z2, Z0, K1
+	VBROADCASTSS.Z const_3f800000<>+0(SB), K1, Z2
+	VCMPPS    $0x03, Z0, Z0, K1
+	VBROADCASTSS   const_ffffffff<>+0(SB), K1, Z2
+	VMOVUPS   Z1, (CX)(SI*1)
+	VMOVUPS   Z2, (DX)(SI*1)
+	ADDQ      $0x40, SI
+	SUBQ      $0x10, BX
+	JGE       single
+
+vectors:
+	ADDQ      $0x10, BX
+	JZ        done
+	MOVL      $0x0000ffff, DI
+	BZHIL     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z0
+	VXORPS    Z1, Z1, Z1
+	VMAXPS    Z0, Z1, Z1
+	VXORPS    Z2, Z2, Z2
+	VCMPPS    $0x1e, Z2, Z0, K2
+	VBROADCASTSS.Z const_3f800000<>+0(SB), K2, Z2
+	VCMPPS    $0x03, Z0, Z0, K2
+	VBROADCASTSS   const_ffffffff<>+0(SB), K2, Z2
+	VMOVUPS   Z1, K1, (CX)(SI*1)
+	VMOVUPS   Z2, K1, (DX)(SI*1)
 
 done:
 	VZEROUPPER
@@ -11457,15 +12281,7 @@ DATA const_42200000<>+16(SB)/4, $0x42200000
 DATA const_42200000<>+20(SB)/4, $0x42200000
 DATA const_42200000<>+24(SB)/4, $0x42200000
 DATA const_42200000<>+28(SB)/4, $0x42200000
-DATA const_42200000<>+32(SB)/4, $0x42200000
-DATA const_42200000<>+36(SB)/4, $0x42200000
-DATA const_42200000<>+40(SB)/4, $0x42200000
-DATA const_42200000<>+44(SB)/4, $0x42200000
-DATA const_42200000<>+48(SB)/4, $0x42200000
-DATA const_42200000<>+52(SB)/4, $0x42200000
-DATA const_42200000<>+56(SB)/4, $0x42200000
-DATA const_42200000<>+60(SB)/4, $0x42200000
-GLOBL const_42200000<>(SB), RODATA|NOPTR, $64
+GLOBL const_42200000<>(SB), RODATA|NOPTR, $32
 
 DATA const_bbbaf0ea<>+0(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+4(SB)/4, $0xbbbaf0ea
@@ -11475,15 +12291,7 @@ DATA const_bbbaf0ea<>+16(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+20(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+24(SB)/4, $0xbbbaf0ea
 DATA const_bbbaf0ea<>+28(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+32(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+36(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+40(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+44(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+48(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+52(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+56(SB)/4, $0xbbbaf0ea
-DATA const_bbbaf0ea<>+60(SB)/4, $0xbbbaf0ea
-GLOBL const_bbbaf0ea<>(SB), RODATA|NOPTR, $64
+GLOBL const_bbbaf0ea<>(SB), RODATA|NOPTR, $32
 
 DATA const_3ca9134e<>+0(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+4(SB)/4, $0x3ca9134e
@@ -11493,15 +12301,7 @@ DATA const_3ca9134e<>+16(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+20(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+24(SB)/4, $0x3ca9134e
 DATA const_3ca9134e<>+28(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+32(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+36(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+40(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+44(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+48(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+52(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+56(SB)/4, $0x3ca9134e
-DATA const_3ca9134e<>+60(SB)/4, $0x3ca9134e
-GLOBL const_3ca9134e<>(SB), RODATA|NOPTR, $64
+GLOBL const_3ca9134e<>(SB), RODATA|NOPTR, $32
 
 DATA const_bd5c1e2d<>+0(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+4(SB)/4, $0xbd5c1e2d
@@ -11511,15 +12311,7 @@ DATA const_bd5c1e2d<>+16(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+20(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+24(SB)/4, $0xbd5c1e2d
 DATA const_bd5c1e2d<>+28(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+32(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+36(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+40(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+44(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+48(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+52(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+56(SB)/4, $0xbd5c1e2d
-DATA const_bd5c1e2d<>+60(SB)/4, $0xbd5c1e2d
-GLOBL const_bd5c1e2d<>(SB), RODATA|NOPTR, $64
+GLOBL const_bd5c1e2d<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e088393<>+0(SB)/4, $0x3e088393
 DATA const_3e088393<>+4(SB)/4, $0x3e088393
@@ -11529,15 +12321,7 @@ DATA const_3e088393<>+16(SB)/4, $0x3e088393
 DATA const_3e088393<>+20(SB)/4, $0x3e088393
 DATA const_3e088393<>+24(SB)/4, $0x3e088393
 DATA const_3e088393<>+28(SB)/4, $0x3e088393
-DATA const_3e088393<>+32(SB)/4, $0x3e088393
-DATA const_3e088393<>+36(SB)/4, $0x3e088393
-DATA const_3e088393<>+40(SB)/4, $0x3e088393
-DATA const_3e088393<>+44(SB)/4, $0x3e088393
-DATA const_3e088393<>+48(SB)/4, $0x3e088393
-DATA const_3e088393<>+52(SB)/4, $0x3e088393
-DATA const_3e088393<>+56(SB)/4, $0x3e088393
-DATA const_3e088393<>+60(SB)/4, $0x3e088393
-GLOBL const_3e088393<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e088393<>(SB), RODATA|NOPTR, $32
 
 DATA const_beaaaa99<>+0(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+4(SB)/4, $0xbeaaaa99
@@ -11547,15 +12331,7 @@ DATA const_beaaaa99<>+16(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+20(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+24(SB)/4, $0xbeaaaa99
 DATA const_beaaaa99<>+28(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+32(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+36(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+40(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+44(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+48(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+52(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+56(SB)/4, $0xbeaaaa99
-DATA const_beaaaa99<>+60(SB)/4, $0xbeaaaa99
-GLOBL const_beaaaa99<>(SB), RODATA|NOPTR, $64
+GLOBL const_beaaaa99<>(SB), RODATA|NOPTR, $32
 
 DATA const_3f200000<>+0(SB)/4, $0x3f200000
 DATA const_3f200000<>+4(SB)/4, $0x3f200000
@@ -11565,15 +12341,7 @@ DATA const_3f200000<>+16(SB)/4, $0x3f200000
 DATA const_3f200000<>+20(SB)/4, $0x3f200000
 DATA const_3f200000<>+24(SB)/4, $0x3f200000
 DATA const_3f200000<>+28(SB)/4, $0x3f200000
-DATA const_3f200000<>+32(SB)/4, $0x3f200000
-DATA const_3f200000<>+36(SB)/4, $0x3f200000
-DATA const_3f200000<>+40(SB)/4, $0x3f200000
-DATA const_3f200000<>+44(SB)/4, $0x3f200000
-DATA const_3f200000<>+48(SB)/4, $0x3f200000
-DATA const_3f200000<>+52(SB)/4, $0x3f200000
-DATA const_3f200000<>+56(SB)/4, $0x3f200000
-DATA const_3f200000<>+60(SB)/4, $0x3f200000
-GLOBL const_3f200000<>(SB), RODATA|NOPTR, $64
+GLOBL const_3f200000<>(SB), RODATA|NOPTR, $32
 
 DATA const_40000000<>+0(SB)/4, $0x40000000
 DATA const_40000000<>+4(SB)/4, $0x40000000
@@ -11583,15 +12351,7 @@ DATA const_40000000<>+16(SB)/4, $0x40000000
 DATA const_40000000<>+20(SB)/4, $0x40000000
 DATA const_40000000<>+24(SB)/4, $0x40000000
 DATA const_40000000<>+28(SB)/4, $0x40000000
-DATA const_40000000<>+32(SB)/4, $0x40000000
-DATA const_40000000<>+36(SB)/4, $0x40000000
-DATA const_40000000<>+40(SB)/4, $0x40000000
-DATA const_40000000<>+44(SB)/4, $0x40000000
-DATA const_40000000<>+48(SB)/4, $0x40000000
-DATA const_40000000<>+52(SB)/4, $0x40000000
-DATA const_40000000<>+56(SB)/4, $0x40000000
-DATA const_40000000<>+60(SB)/4, $0x40000000
-GLOBL const_40000000<>(SB), RODATA|NOPTR, $64
+GLOBL const_40000000<>(SB), RODATA|NOPTR, $32
 
 DATA const_80000000<>+0(SB)/4, $0x80000000
 DATA const_80000000<>+4(SB)/4, $0x80000000
@@ -11601,15 +12361,7 @@ DATA const_80000000<>+16(SB)/4, $0x80000000
 DATA const_80000000<>+20(SB)/4, $0x80000000
 DATA const_80000000<>+24(SB)/4, $0x80000000
 DATA const_80000000<>+28(SB)/4, $0x80000000
-DATA const_80000000<>+32(SB)/4, $0x80000000
-DATA const_80000000<>+36(SB)/4, $0x80000000
-DATA const_80000000<>+40(SB)/4, $0x80000000
-DATA const_80000000<>+44(SB)/4, $0x80000000
-DATA const_80000000<>+48(SB)/4, $0x80000000
-DATA const_80000000<>+52(SB)/4, $0x80000000
-DATA const_80000000<>+56(SB)/4, $0x80000000
-DATA const_80000000<>+60(SB)/4, $0x80000000
-GLOBL const_80000000<>(SB), RODATA|NOPTR, $64
+GLOBL const_80000000<>(SB), RODATA|NOPTR, $32
 
 // func tanhBiasAVX2(y *float32, bias *float32, n int)
 // Requires: AVX, AVX2, FMA3
@@ -11712,214 +12464,6 @@ vectors:
 	VORPS        Y3, Y6, Y6
 	VBLENDVPS    Y4, Y5, Y6, Y6
 	VMASKMOVPS   Y6, Y0, (AX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func tanhAVX512(y *float32, x *float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ y+0(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS      (AX)(BX*1), Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_42200000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       Z0, Z0, Z2
-	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
-	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
-	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
-	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
-	VMULPS       Z2, Z3, Z3
-	VFMADD213PS  Z0, Z0, Z3
-	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K1
-	VADDPS       Z1, Z1, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z2
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
-	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z4
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VPSLLD       $0x17, Z2, Z2
-	VPADDD       const_3f800000<>+0(SB), Z2, Z2
-	VMULPS       Z2, Z4, Z4
-	VADDPS       const_3f800000<>+0(SB), Z4, Z4
-	VMOVUPS      const_40000000<>+0(SB), Z2
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VSUBPS       Z4, Z2, Z4
-	VANDPS       const_80000000<>+0(SB), Z0, Z2
-	VORPS        Z2, Z4, Z4
-	VBLENDMPS    Z3, Z4, K1, Z4
-	VMOVUPS      Z4, (CX)(BX*1)
-	ADDQ         $0x40, BX
-	SUBQ         $0x10, DX
-	JGE          single
-
-vectors:
-	ADDQ         $0x10, DX
-	JZ           done
-	MOVL         $0x0000ffff, SI
-	BZHIL        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX)(BX*1), K1, Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_42200000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       Z0, Z0, Z2
-	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
-	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
-	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
-	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
-	VMULPS       Z2, Z3, Z3
-	VFMADD213PS  Z0, Z0, Z3
-	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K2
-	VADDPS       Z1, Z1, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z2
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
-	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z4
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VPSLLD       $0x17, Z2, Z2
-	VPADDD       const_3f800000<>+0(SB), Z2, Z2
-	VMULPS       Z2, Z4, Z4
-	VADDPS       const_3f800000<>+0(SB), Z4, Z4
-	VMOVUPS      const_40000000<>+0(SB), Z2
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VSUBPS       Z4, Z2, Z4
-	VANDPS       const_80000000<>+0(SB), Z0, Z2
-	VORPS        Z2, Z4, Z4
-	VBLENDMPS    Z3, Z4, K2, Z4
-	VMOVUPS      Z4, K1, (CX)(BX*1)
-
-done:
-	VZEROUPPER
-	RET
-
-// func tanhBiasAVX512(y *float32, bias *float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·tanhBiasAVX512(SB), NOSPLIT, $0-24
-	MOVQ y+0(FP), AX
-	MOVQ bias+8(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
-	SUBQ $0x10, DX
-	JL   vectors
-
-single:
-	VMOVUPS      (AX)(BX*1), Z0
-	VMOVUPS      (CX)(BX*1), Z1
-	VADDPS       Z1, Z0, Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_42200000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       Z0, Z0, Z2
-	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
-	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
-	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
-	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
-	VMULPS       Z2, Z3, Z3
-	VFMADD213PS  Z0, Z0, Z3
-	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K1
-	VADDPS       Z1, Z1, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z2
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
-	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z4
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VPSLLD       $0x17, Z2, Z2
-	VPADDD       const_3f800000<>+0(SB), Z2, Z2
-	VMULPS       Z2, Z4, Z4
-	VADDPS       const_3f800000<>+0(SB), Z4, Z4
-	VMOVUPS      const_40000000<>+0(SB), Z2
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VSUBPS       Z4, Z2, Z4
-	VANDPS       const_80000000<>+0(SB), Z0, Z2
-	VORPS        Z2, Z4, Z4
-	VBLENDMPS    Z3, Z4, K1, Z4
-	VMOVUPS      Z4, (AX)(BX*1)
-	ADDQ         $0x40, BX
-	SUBQ         $0x10, DX
-	JGE          single
-
-vectors:
-	ADDQ         $0x10, DX
-	JZ           done
-	MOVL         $0x0000ffff, SI
-	BZHIL        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX)(BX*1), K1, Z0
-	VMOVUPS.Z    (CX)(BX*1), K1, Z1
-	VADDPS       Z1, Z0, Z0
-	VANDPS       const_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      const_42200000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMULPS       Z0, Z0, Z2
-	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
-	VFMADD213PS  const_3ca9134e<>+0(SB), Z2, Z3
-	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z2, Z3
-	VFMADD213PS  const_3e088393<>+0(SB), Z2, Z3
-	VFMADD213PS  const_beaaaa99<>+0(SB), Z2, Z3
-	VMULPS       Z2, Z3, Z3
-	VFMADD213PS  Z0, Z0, Z3
-	VCMPPS       $0x01, const_3f200000<>+0(SB), Z1, K2
-	VADDPS       Z1, Z1, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z2
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z2
-	VSUBPS       const_4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z4
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z4
-	VPSLLD       $0x17, Z2, Z2
-	VPADDD       const_3f800000<>+0(SB), Z2, Z2
-	VMULPS       Z2, Z4, Z4
-	VADDPS       const_3f800000<>+0(SB), Z4, Z4
-	VMOVUPS      const_40000000<>+0(SB), Z2
-	VDIVPS       Z4, Z2, Z4
-	VMOVUPS      const_3f800000<>+0(SB), Z2
-	VSUBPS       Z4, Z2, Z4
-	VANDPS       const_80000000<>+0(SB), Z0, Z2
-	VORPS        Z2, Z4, Z4
-	VBLENDMPS    Z3, Z4, K2, Z4
-	VMOVUPS      Z4, K1, (AX)(BX*1)
 
 done:
 	VZEROUPPER
@@ -12153,85 +12697,520 @@ done:
 	VZEROUPPER
 	RET
 
+// func tanhAVX512(y *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+8(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z1, K1
+	VADDPS       Z1, Z1, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD.BCST       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K1, Z4
+	VMOVUPS      Z4, (CX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z1, K2
+	VADDPS       Z1, Z1, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD.BCST       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K2, Z4
+	VMOVUPS      Z4, K1, (CX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhBiasAVX512(y *float32, bias *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhBiasAVX512(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ bias+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+	SUBQ $0x10, DX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(BX*1), Z0
+	VMOVUPS      (CX)(BX*1), Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z1, K1
+	VADDPS       Z1, Z1, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD.BCST       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K1, Z4
+	VMOVUPS      Z4, (AX)(BX*1)
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, DX
+	JZ           done
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z0
+	VMOVUPS.Z    (CX)(BX*1), K1, Z1
+	VADDPS       Z1, Z0, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z1, K2
+	VADDPS       Z1, Z1, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD.BCST       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K2, Z4
+	VMOVUPS      Z4, K1, (AX)(BX*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhGradAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhGradAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+8(FP), AX
+	MOVQ dy+16(FP), CX
+	MOVQ dx+0(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Z0
+	VMOVUPS      (CX)(SI*1), Z1
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z2
+	VBROADCASTSS      const_42200000<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z2
+	VMULPS       Z0, Z0, Z3
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z3, Z4
+	VMULPS       Z3, Z4, Z4
+	VFMADD213PS  Z0, Z0, Z4
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z2, K1
+	VADDPS       Z2, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z3
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z3
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z3, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z5
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD.BCST       const_3f800000<>+0(SB), Z3, Z3
+	VMULPS       Z3, Z5, Z5
+	VADDPS.BCST       const_3f800000<>+0(SB), Z5, Z5
+	VBROADCASTSS      const_40000000<>+0(SB), Z3
+	VDIVPS       Z5, Z3, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VSUBPS       Z5, Z3, Z5
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z3
+	VORPS        Z3, Z5, Z5
+	VBLENDMPS    Z4, Z5, K1, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VADDPS       Z5, Z2, Z0
+	VSUBPS       Z5, Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      Z2, (DX)(SI*1)
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, BX
+	JZ           done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*1), K1, Z0
+	VMOVUPS.Z    (CX)(SI*1), K1, Z1
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z2
+	VBROADCASTSS      const_42200000<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z2
+	VMULPS       Z0, Z0, Z3
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z3, Z4
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z3, Z4
+	VMULPS       Z3, Z4, Z4
+	VFMADD213PS  Z0, Z0, Z4
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z2, K2
+	VADDPS       Z2, Z2, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z3
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z3
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z3, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z5
+	VPSLLD       $0x17, Z3, Z3
+	VPADDD.BCST       const_3f800000<>+0(SB), Z3, Z3
+	VMULPS       Z3, Z5, Z5
+	VADDPS.BCST       const_3f800000<>+0(SB), Z5, Z5
+	VBROADCASTSS      const_40000000<>+0(SB), Z3
+	VDIVPS       Z5, Z3, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z3
+	VSUBPS       Z5, Z3, Z5
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z3
+	VORPS        Z3, Z5, Z5
+	VBLENDMPS    Z4, Z5, K2, Z5
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VADDPS       Z5, Z2, Z0
+	VSUBPS       Z5, Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMOVUPS      Z2, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhBothAVX512(y *float32, slope *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·tanhBothAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+16(FP), AX
+	MOVQ y+0(FP), CX
+	MOVQ slope+8(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	SUBQ $0x10, BX
+	JL   vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z1, K1
+	VADDPS       Z1, Z1, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD.BCST       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K1, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z1
+	VADDPS       Z4, Z1, Z0
+	VSUBPS       Z4, Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z4, (CX)(SI*1)
+	VMOVUPS      Z1, (DX)(SI*1)
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, BX
+	JZ           done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*1), K1, Z0
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      const_42200000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z0, Z0, Z2
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z2, Z3
+	VMULPS       Z2, Z3, Z3
+	VFMADD213PS  Z0, Z0, Z3
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z1, K2
+	VADDPS       Z1, Z1, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z2
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z2
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z4
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD.BCST       const_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z2, Z4, Z4
+	VADDPS.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      const_40000000<>+0(SB), Z2
+	VDIVPS       Z4, Z2, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z2
+	VSUBPS       Z4, Z2, Z4
+	VANDPS.BCST       const_80000000<>+0(SB), Z0, Z2
+	VORPS        Z2, Z4, Z4
+	VBLENDMPS    Z3, Z4, K2, Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z1
+	VADDPS       Z4, Z1, Z0
+	VSUBPS       Z4, Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z4, K1, (CX)(SI*1)
+	VMOVUPS      Z1, K1, (DX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func expSumAVX512(y *float32, x *float32, n int, top float32, scale float32) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
 TEXT ·expSumAVX512(SB), NOSPLIT, $0-36
-	MOVQ         y+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
 	VBROADCASTSS top+24(FP), Z0
 	VBROADCASTSS scale+28(FP), Z1
 	VXORPS       Z2, Z2, Z2
+	MOVQ         x+8(FP), AX
+	MOVQ         y+0(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
 	SUBQ         $0x10, DX
 	JL           rest
 
-vector:
-	VMOVUPS      (CX), Z3
+wide:
+	VMOVUPS      (AX)(BX*1), Z3
 	VSUBPS       Z0, Z3, Z3
 	VMULPS       Z1, Z3, Z3
-	VMOVUPS      const_c2ae0000<>+0(SB), Z4
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z4
 	VCMPPS       $0x05, Z4, Z3, K1
 	VMAXPS       Z3, Z4, Z3
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z5
-	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z3
-	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z3
-	VMOVUPS      const_3ab511e7<>+0(SB), Z5
-	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
 	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
 	VMULPS       Z4, Z5, Z5
 	VMOVUPS.Z    Z5, K1, Z5
 	VADDPS       Z5, Z2, Z2
-	VMOVUPS      Z5, (AX)
-	ADDQ         $0x40, CX
-	ADDQ         $0x40, AX
+	VMOVUPS      Z5, (CX)(BX*1)
+	ADDQ         $0x00000040, BX
 	SUBQ         $0x10, DX
-	JGE          vector
+	JGE          wide
 
 rest:
 	ADDQ $0x10, DX
 	JZ   summed
 
 eight:
-	MOVQ         $0x00000008, BX
-	CMPQ         DX, BX
-	CMOVQLT      DX, BX
-	MOVL         $0x0000ffff, SI
-	BZHIL        BX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (CX), K1, Z3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	MOVL         $0x0000ffff, DI
+	BZHIL        SI, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z3
 	VSUBPS       Z0, Z3, Z3
 	VMULPS       Z1, Z3, Z3
-	VMOVUPS      const_c2ae0000<>+0(SB), Z4
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z4
 	VCMPPS       $0x05, Z4, Z3, K2
 	VMAXPS       Z3, Z4, Z3
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z5
-	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z3
-	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z3
-	VMOVUPS      const_3ab511e7<>+0(SB), Z5
-	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z5
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z5
 	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
 	VMULPS       Z4, Z5, Z5
 	VMOVUPS.Z    Z5, K2, Z5
 	VADDPS       Z5, Z2, K1, Z2
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         $0x20, CX
-	ADDQ         $0x20, AX
+	VMOVUPS      Z5, K1, (CX)(BX*1)
+	ADDQ         $0x20, BX
 	SUBQ         $0x08, DX
 	JG           eight
 
@@ -12420,15 +13399,7 @@ DATA const_00800000<>+16(SB)/4, $0x00800000
 DATA const_00800000<>+20(SB)/4, $0x00800000
 DATA const_00800000<>+24(SB)/4, $0x00800000
 DATA const_00800000<>+28(SB)/4, $0x00800000
-DATA const_00800000<>+32(SB)/4, $0x00800000
-DATA const_00800000<>+36(SB)/4, $0x00800000
-DATA const_00800000<>+40(SB)/4, $0x00800000
-DATA const_00800000<>+44(SB)/4, $0x00800000
-DATA const_00800000<>+48(SB)/4, $0x00800000
-DATA const_00800000<>+52(SB)/4, $0x00800000
-DATA const_00800000<>+56(SB)/4, $0x00800000
-DATA const_00800000<>+60(SB)/4, $0x00800000
-GLOBL const_00800000<>(SB), RODATA|NOPTR, $64
+GLOBL const_00800000<>(SB), RODATA|NOPTR, $32
 
 DATA const_3f3504f3<>+0(SB)/4, $0x3f3504f3
 DATA const_3f3504f3<>+4(SB)/4, $0x3f3504f3
@@ -12438,15 +13409,7 @@ DATA const_3f3504f3<>+16(SB)/4, $0x3f3504f3
 DATA const_3f3504f3<>+20(SB)/4, $0x3f3504f3
 DATA const_3f3504f3<>+24(SB)/4, $0x3f3504f3
 DATA const_3f3504f3<>+28(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+32(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+36(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+40(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+44(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+48(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+52(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+56(SB)/4, $0x3f3504f3
-DATA const_3f3504f3<>+60(SB)/4, $0x3f3504f3
-GLOBL const_3f3504f3<>(SB), RODATA|NOPTR, $64
+GLOBL const_3f3504f3<>(SB), RODATA|NOPTR, $32
 
 DATA const_bd9c5ab5<>+0(SB)/4, $0xbd9c5ab5
 DATA const_bd9c5ab5<>+4(SB)/4, $0xbd9c5ab5
@@ -12456,15 +13419,7 @@ DATA const_bd9c5ab5<>+16(SB)/4, $0xbd9c5ab5
 DATA const_bd9c5ab5<>+20(SB)/4, $0xbd9c5ab5
 DATA const_bd9c5ab5<>+24(SB)/4, $0xbd9c5ab5
 DATA const_bd9c5ab5<>+28(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+32(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+36(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+40(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+44(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+48(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+52(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+56(SB)/4, $0xbd9c5ab5
-DATA const_bd9c5ab5<>+60(SB)/4, $0xbd9c5ab5
-GLOBL const_bd9c5ab5<>(SB), RODATA|NOPTR, $64
+GLOBL const_bd9c5ab5<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e02adb3<>+0(SB)/4, $0x3e02adb3
 DATA const_3e02adb3<>+4(SB)/4, $0x3e02adb3
@@ -12474,15 +13429,7 @@ DATA const_3e02adb3<>+16(SB)/4, $0x3e02adb3
 DATA const_3e02adb3<>+20(SB)/4, $0x3e02adb3
 DATA const_3e02adb3<>+24(SB)/4, $0x3e02adb3
 DATA const_3e02adb3<>+28(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+32(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+36(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+40(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+44(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+48(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+52(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+56(SB)/4, $0x3e02adb3
-DATA const_3e02adb3<>+60(SB)/4, $0x3e02adb3
-GLOBL const_3e02adb3<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e02adb3<>(SB), RODATA|NOPTR, $32
 
 DATA const_be06c2a2<>+0(SB)/4, $0xbe06c2a2
 DATA const_be06c2a2<>+4(SB)/4, $0xbe06c2a2
@@ -12492,15 +13439,7 @@ DATA const_be06c2a2<>+16(SB)/4, $0xbe06c2a2
 DATA const_be06c2a2<>+20(SB)/4, $0xbe06c2a2
 DATA const_be06c2a2<>+24(SB)/4, $0xbe06c2a2
 DATA const_be06c2a2<>+28(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+32(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+36(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+40(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+44(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+48(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+52(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+56(SB)/4, $0xbe06c2a2
-DATA const_be06c2a2<>+60(SB)/4, $0xbe06c2a2
-GLOBL const_be06c2a2<>(SB), RODATA|NOPTR, $64
+GLOBL const_be06c2a2<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e116d0f<>+0(SB)/4, $0x3e116d0f
 DATA const_3e116d0f<>+4(SB)/4, $0x3e116d0f
@@ -12510,15 +13449,7 @@ DATA const_3e116d0f<>+16(SB)/4, $0x3e116d0f
 DATA const_3e116d0f<>+20(SB)/4, $0x3e116d0f
 DATA const_3e116d0f<>+24(SB)/4, $0x3e116d0f
 DATA const_3e116d0f<>+28(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+32(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+36(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+40(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+44(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+48(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+52(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+56(SB)/4, $0x3e116d0f
-DATA const_3e116d0f<>+60(SB)/4, $0x3e116d0f
-GLOBL const_3e116d0f<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e116d0f<>(SB), RODATA|NOPTR, $32
 
 DATA const_be2a3922<>+0(SB)/4, $0xbe2a3922
 DATA const_be2a3922<>+4(SB)/4, $0xbe2a3922
@@ -12528,15 +13459,7 @@ DATA const_be2a3922<>+16(SB)/4, $0xbe2a3922
 DATA const_be2a3922<>+20(SB)/4, $0xbe2a3922
 DATA const_be2a3922<>+24(SB)/4, $0xbe2a3922
 DATA const_be2a3922<>+28(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+32(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+36(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+40(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+44(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+48(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+52(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+56(SB)/4, $0xbe2a3922
-DATA const_be2a3922<>+60(SB)/4, $0xbe2a3922
-GLOBL const_be2a3922<>(SB), RODATA|NOPTR, $64
+GLOBL const_be2a3922<>(SB), RODATA|NOPTR, $32
 
 DATA const_3e4cd004<>+0(SB)/4, $0x3e4cd004
 DATA const_3e4cd004<>+4(SB)/4, $0x3e4cd004
@@ -12546,15 +13469,7 @@ DATA const_3e4cd004<>+16(SB)/4, $0x3e4cd004
 DATA const_3e4cd004<>+20(SB)/4, $0x3e4cd004
 DATA const_3e4cd004<>+24(SB)/4, $0x3e4cd004
 DATA const_3e4cd004<>+28(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+32(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+36(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+40(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+44(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+48(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+52(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+56(SB)/4, $0x3e4cd004
-DATA const_3e4cd004<>+60(SB)/4, $0x3e4cd004
-GLOBL const_3e4cd004<>(SB), RODATA|NOPTR, $64
+GLOBL const_3e4cd004<>(SB), RODATA|NOPTR, $32
 
 DATA const_be800113<>+0(SB)/4, $0xbe800113
 DATA const_be800113<>+4(SB)/4, $0xbe800113
@@ -12564,15 +13479,7 @@ DATA const_be800113<>+16(SB)/4, $0xbe800113
 DATA const_be800113<>+20(SB)/4, $0xbe800113
 DATA const_be800113<>+24(SB)/4, $0xbe800113
 DATA const_be800113<>+28(SB)/4, $0xbe800113
-DATA const_be800113<>+32(SB)/4, $0xbe800113
-DATA const_be800113<>+36(SB)/4, $0xbe800113
-DATA const_be800113<>+40(SB)/4, $0xbe800113
-DATA const_be800113<>+44(SB)/4, $0xbe800113
-DATA const_be800113<>+48(SB)/4, $0xbe800113
-DATA const_be800113<>+52(SB)/4, $0xbe800113
-DATA const_be800113<>+56(SB)/4, $0xbe800113
-DATA const_be800113<>+60(SB)/4, $0xbe800113
-GLOBL const_be800113<>(SB), RODATA|NOPTR, $64
+GLOBL const_be800113<>(SB), RODATA|NOPTR, $32
 
 DATA const_3eaaaaaa<>+0(SB)/4, $0x3eaaaaaa
 DATA const_3eaaaaaa<>+4(SB)/4, $0x3eaaaaaa
@@ -12582,15 +13489,7 @@ DATA const_3eaaaaaa<>+16(SB)/4, $0x3eaaaaaa
 DATA const_3eaaaaaa<>+20(SB)/4, $0x3eaaaaaa
 DATA const_3eaaaaaa<>+24(SB)/4, $0x3eaaaaaa
 DATA const_3eaaaaaa<>+28(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+32(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+36(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+40(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+44(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+48(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+52(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+56(SB)/4, $0x3eaaaaaa
-DATA const_3eaaaaaa<>+60(SB)/4, $0x3eaaaaaa
-GLOBL const_3eaaaaaa<>(SB), RODATA|NOPTR, $64
+GLOBL const_3eaaaaaa<>(SB), RODATA|NOPTR, $32
 
 DATA const_3f000000<>+0(SB)/4, $0x3f000000
 DATA const_3f000000<>+4(SB)/4, $0x3f000000
@@ -12600,15 +13499,7 @@ DATA const_3f000000<>+16(SB)/4, $0x3f000000
 DATA const_3f000000<>+20(SB)/4, $0x3f000000
 DATA const_3f000000<>+24(SB)/4, $0x3f000000
 DATA const_3f000000<>+28(SB)/4, $0x3f000000
-DATA const_3f000000<>+32(SB)/4, $0x3f000000
-DATA const_3f000000<>+36(SB)/4, $0x3f000000
-DATA const_3f000000<>+40(SB)/4, $0x3f000000
-DATA const_3f000000<>+44(SB)/4, $0x3f000000
-DATA const_3f000000<>+48(SB)/4, $0x3f000000
-DATA const_3f000000<>+52(SB)/4, $0x3f000000
-DATA const_3f000000<>+56(SB)/4, $0x3f000000
-DATA const_3f000000<>+60(SB)/4, $0x3f000000
-GLOBL const_3f000000<>(SB), RODATA|NOPTR, $64
+GLOBL const_3f000000<>(SB), RODATA|NOPTR, $32
 
 // func jsGradAVX2(acc *float32, p *float32, q *float32, n int, c float32, mean float32)
 // Requires: AVX, AVX2, FMA3
@@ -12950,6 +13841,93 @@ done:
 	VZEROUPPER
 	RET
 
+// func normGradSumsAVX512(dgamma *float32, dbeta *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32) (sg float32, sgh float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·normGradSumsAVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS mean+48(FP), Z0
+	VBROADCASTSS rstd+52(FP), Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	MOVQ         dy+16(FP), AX
+	MOVQ         x+24(FP), CX
+	MOVQ         gamma+32(FP), DX
+	MOVQ         dgamma+0(FP), BX
+	MOVQ         dbeta+8(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	SUBQ         $0x10, DI
+	JL           rest
+
+wide:
+	VMOVUPS     (AX)(R8*1), Z4
+	VMOVUPS     (CX)(R8*1), Z5
+	VMOVUPS     (DX)(R8*1), Z6
+	VMOVUPS     (BX)(R8*1), Z7
+	VMOVUPS     (SI)(R8*1), Z8
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      Z1, Z5, Z5
+	VMULPS      Z4, Z6, Z6
+	VADDPS      Z4, Z8, Z8
+	VFMADD231PS Z5, Z4, Z7
+	VADDPS      Z6, Z2, Z2
+	VFMADD231PS Z5, Z6, Z3
+	VMOVUPS     Z7, (BX)(R8*1)
+	VMOVUPS     Z8, (SI)(R8*1)
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x10, DI
+	JGE         wide
+
+rest:
+	ADDQ $0x10, DI
+	JZ   summed
+
+eight:
+	MOVQ        $0x00000008, R9
+	CMPQ        DI, R9
+	CMOVQLT     DI, R9
+	MOVL        $0x0000ffff, R10
+	BZHIL       R9, R10, R10
+	KMOVW       R10, K1
+	VMOVUPS.Z   (AX)(R8*1), K1, Z4
+	VMOVUPS.Z   (CX)(R8*1), K1, Z5
+	VMOVUPS.Z   (DX)(R8*1), K1, Z6
+	VMOVUPS.Z   (BX)(R8*1), K1, Z7
+	VMOVUPS.Z   (SI)(R8*1), K1, Z8
+	VSUBPS      Z0, Z5, Z5
+	VMULPS      Z1, Z5, Z5
+	VMULPS      Z4, Z6, Z6
+	VADDPS      Z4, Z8, Z8
+	VFMADD231PS Z5, Z4, Z7
+	VADDPS      Z6, Z2, K1, Z2
+	VFMADD231PS Z5, Z6, K1, Z3
+	VMOVUPS     Z7, K1, (BX)(R8*1)
+	VMOVUPS     Z8, K1, (SI)(R8*1)
+	ADDQ        $0x20, R8
+	SUBQ        $0x08, DI
+	JG          eight
+
+summed:
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0x4e, X2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0xb1, X2, X0
+	VADDPS        X0, X2, X2
+	MOVSS         X2, sg+56(FP)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X0
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0x4e, X3, X0
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0xb1, X3, X0
+	VADDPS        X0, X3, X3
+	MOVSS         X3, sgh+60(FP)
+	VZEROUPPER
+	RET
+
 // func normGradDxAVX2(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, c1 float32, c2 float32)
 // Requires: AVX, FMA3
 TEXT ·normGradDxAVX2(SB), NOSPLIT, $0-56
@@ -13028,6 +14006,56 @@ done:
 	VZEROUPPER
 	RET
 
+// func normGradDxAVX512(dx *float32, dy *float32, x *float32, gamma *float32, n int, mean float32, rstd float32, c1 float32, c2 float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·normGradDxAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS mean+40(FP), Z0
+	VBROADCASTSS rstd+44(FP), Z1
+	VBROADCASTSS c1+48(FP), Z2
+	VBROADCASTSS c2+52(FP), Z3
+	MOVQ         dy+8(FP), AX
+	MOVQ         x+16(FP), CX
+	MOVQ         gamma+24(FP), DX
+	MOVQ         dx+0(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	SUBQ         $0x10, SI
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(DI*1), Z4
+	VMOVUPS      (CX)(DI*1), Z5
+	VMOVUPS      (DX)(DI*1), Z6
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       Z1, Z5, Z5
+	VFMSUB213PS  Z2, Z6, Z4
+	VFNMADD231PS Z3, Z5, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, (BX)(DI*1)
+	ADDQ         $0x40, DI
+	SUBQ         $0x10, SI
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, SI
+	JZ           done
+	MOVL         $0x0000ffff, R8
+	BZHIL        SI, R8, R8
+	KMOVW        R8, K1
+	VMOVUPS.Z    (AX)(DI*1), K1, Z4
+	VMOVUPS.Z    (CX)(DI*1), K1, Z5
+	VMOVUPS.Z    (DX)(DI*1), K1, Z6
+	VSUBPS       Z0, Z5, Z5
+	VMULPS       Z1, Z5, Z5
+	VFMSUB213PS  Z2, Z6, Z4
+	VFNMADD231PS Z3, Z5, Z4
+	VMULPS       Z1, Z4, Z4
+	VMOVUPS      Z4, K1, (BX)(DI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func adamWAVX2(w *float32, grad *float32, m *float32, v *float32, n int, c *float32)
 // Requires: AVX, FMA3
 TEXT ·adamWAVX2(SB), NOSPLIT, $0-48
@@ -13097,6 +14125,80 @@ vectors:
 	VMASKMOVPS  Y10, Y9, (AX)(DI*1)
 	VMASKMOVPS  Y12, Y9, (DX)(DI*1)
 	VMASKMOVPS  Y13, Y9, (BX)(DI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func adamWAVX512(w *float32, grad *float32, m *float32, v *float32, n int, c *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·adamWAVX512(SB), NOSPLIT, $0-48
+	MOVQ         c+40(FP), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VBROADCASTSS 12(AX), Z3
+	VBROADCASTSS 16(AX), Z4
+	VBROADCASTSS 20(AX), Z5
+	VBROADCASTSS 24(AX), Z6
+	VBROADCASTSS 28(AX), Z7
+	VBROADCASTSS 32(AX), Z8
+	MOVQ         w+0(FP), AX
+	MOVQ         grad+8(FP), CX
+	MOVQ         m+16(FP), DX
+	MOVQ         v+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	SUBQ         $0x10, SI
+	JL           vectors
+
+single:
+	VMOVUPS     (AX)(DI*1), Z9
+	VMOVUPS     (CX)(DI*1), Z10
+	VMOVUPS     (DX)(DI*1), Z11
+	VMOVUPS     (BX)(DI*1), Z12
+	VMULPS      Z8, Z10, Z10
+	VMULPS      Z2, Z10, Z13
+	VFMADD213PS Z13, Z0, Z11
+	VMULPS      Z3, Z10, Z13
+	VMULPS      Z10, Z13, Z13
+	VFMADD213PS Z13, Z1, Z12
+	VSQRTPS     Z12, Z13
+	VFMADD213PS Z7, Z6, Z13
+	VMULPS      Z5, Z11, Z10
+	VDIVPS      Z13, Z10, Z13
+	VFMSUB213PS Z13, Z4, Z9
+	VMOVUPS     Z9, (AX)(DI*1)
+	VMOVUPS     Z11, (DX)(DI*1)
+	VMOVUPS     Z12, (BX)(DI*1)
+	ADDQ        $0x40, DI
+	SUBQ        $0x10, SI
+	JGE         single
+
+vectors:
+	ADDQ        $0x10, SI
+	JZ          done
+	MOVL        $0x0000ffff, R8
+	BZHIL       SI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (AX)(DI*1), K1, Z9
+	VMOVUPS.Z   (CX)(DI*1), K1, Z10
+	VMOVUPS.Z   (DX)(DI*1), K1, Z11
+	VMOVUPS.Z   (BX)(DI*1), K1, Z12
+	VMULPS      Z8, Z10, Z10
+	VMULPS      Z2, Z10, Z2
+	VFMADD213PS Z2, Z0, Z11
+	VMULPS      Z3, Z10, Z2
+	VMULPS      Z10, Z2, Z2
+	VFMADD213PS Z2, Z1, Z12
+	VSQRTPS     Z12, Z2
+	VFMADD213PS Z7, Z6, Z2
+	VMULPS      Z5, Z11, Z10
+	VDIVPS      Z2, Z10, Z2
+	VFMSUB213PS Z2, Z4, Z9
+	VMOVUPS     Z9, K1, (AX)(DI*1)
+	VMOVUPS     Z11, K1, (DX)(DI*1)
+	VMOVUPS     Z12, K1, (BX)(DI*1)
 
 done:
 	VZEROUPPER
@@ -13240,6 +14342,63 @@ vectors:
 	VFMADD231PS  Y6, Y3, Y0
 	VFNMADD231PS Y0, Y4, Y6
 	VMASKMOVPS   Y6, Y5, (AX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func lambStepAVX512(w *float32, m *float32, v *float32, n int, c *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·lambStepAVX512(SB), NOSPLIT, $0-40
+	MOVQ         c+32(FP), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z0
+	VBROADCASTSS 8(AX), Z0
+	VBROADCASTSS 12(AX), Z0
+	VBROADCASTSS 16(AX), Z0
+	VBROADCASTSS 20(AX), Z1
+	VBROADCASTSS 24(AX), Z2
+	VBROADCASTSS 28(AX), Z3
+	VBROADCASTSS 32(AX), Z4
+	MOVQ         w+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x10, BX
+	JL           vectors
+
+single:
+	VMOVUPS      (AX)(SI*1), Z5
+	VMOVUPS      (CX)(SI*1), Z6
+	VMOVUPS      (DX)(SI*1), Z7
+	VSQRTPS      Z7, Z7
+	VFMADD213PS  Z2, Z1, Z7
+	VMULPS       Z0, Z6, Z6
+	VDIVPS       Z7, Z6, Z6
+	VFMADD231PS  Z5, Z3, Z6
+	VFNMADD231PS Z6, Z4, Z5
+	VMOVUPS      Z5, (AX)(SI*1)
+	ADDQ         $0x40, SI
+	SUBQ         $0x10, BX
+	JGE          single
+
+vectors:
+	ADDQ         $0x10, BX
+	JZ           done
+	MOVL         $0x0000ffff, DI
+	BZHIL        BX, DI, DI
+	KMOVW        DI, K1
+	VMOVUPS.Z    (AX)(SI*1), K1, Z5
+	VMOVUPS.Z    (CX)(SI*1), K1, Z6
+	VMOVUPS.Z    (DX)(SI*1), K1, Z7
+	VSQRTPS      Z7, Z7
+	VFMADD213PS  Z2, Z1, Z7
+	VMULPS       Z0, Z6, Z0
+	VDIVPS       Z7, Z0, Z0
+	VFMADD231PS  Z5, Z3, Z0
+	VFNMADD231PS Z0, Z4, Z5
+	VMOVUPS      Z5, K1, (AX)(SI*1)
 
 done:
 	VZEROUPPER
@@ -18003,7 +19162,7 @@ next:
 // func attnScoresz8(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·attnScoresz8(SB), NOSPLIT, $256-88
-	VMOVUPS const_ff800000<>+0(SB), Z0
+	VBROADCASTSS const_ff800000<>+0(SB), Z0
 	VMOVUPS Y0, (SP)
 	VMOVUPS Y0, 32(SP)
 	VMOVUPS Y0, 64(SP)
@@ -18535,45 +19694,45 @@ terms2:
 	VBROADCASTSS (R12), Z16
 	VADDPS       (R10), Z0, Z0
 	VSUBPS       Z16, Z0, Z0
-	VMOVUPS      const_c2ae0000<>+0(SB), Z17
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z17
 	VCMPPS       $0x05, Z17, Z0, K1
 	VMAXPS       Z0, Z17, Z0
-	VMOVUPS      const_4b400000<>+0(SB), Z17
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z17
-	VSUBPS       const_4b400000<>+0(SB), Z17, Z18
-	VFNMADD231PS const_3f318000<>+0(SB), Z18, Z0
-	VFNMADD231PS const_b95e8083<>+0(SB), Z18, Z0
-	VMOVUPS      const_3ab511e7<>+0(SB), Z18
-	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z18
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z18
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z18
-	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z18
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z18
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z18
+	VBROADCASTSS      const_4b400000<>+0(SB), Z17
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z0, Z17
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z17, Z18
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z18, Z0
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z18, Z0
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z18
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z0, Z18
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z0, Z18
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z0, Z18
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z0, Z18
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z18
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z18
 	VPSLLD       $0x17, Z17, Z17
-	VPADDD       const_3f800000<>+0(SB), Z17, Z17
+	VPADDD.BCST       const_3f800000<>+0(SB), Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VMOVUPS.Z    Z18, K1, Z18
 	VMOVUPS      Z18, (R11)
 	VADDPS       64(R10), Z1, Z1
 	VSUBPS       Z16, Z1, Z1
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z1, K1
 	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z16
-	VFNMADD231PS const_3f318000<>+0(SB), Z16, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z16, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z16
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z16
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z16
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z16
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z16
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z16
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z16
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z16
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z16, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z16, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z16
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z16
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z16
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z16
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z16
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z16
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z16
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z16, Z16
 	VMOVUPS.Z    Z16, K1, Z16
 	VMOVUPS      Z16, 64(R11)
@@ -18584,45 +19743,45 @@ terms2:
 	VBROADCASTSS 4(R12), Z0
 	VADDPS       (R10), Z2, Z2
 	VSUBPS       Z0, Z2, Z2
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z2, K1
 	VMAXPS       Z2, Z1, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z16
-	VFNMADD231PS const_3f318000<>+0(SB), Z16, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z16, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z16
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z16
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z16
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z16
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z16
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z16
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z16
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z16
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z16, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z16, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z16
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z16
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z16
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z16
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z16
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z16
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z16
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z16, Z16
 	VMOVUPS.Z    Z16, K1, Z16
 	VMOVUPS      Z16, (R11)
 	VADDPS       64(R10), Z3, Z3
 	VSUBPS       Z0, Z3, Z3
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z3, K1
 	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R11)
@@ -18633,45 +19792,45 @@ terms2:
 	VBROADCASTSS 8(R12), Z0
 	VADDPS       (R10), Z4, Z4
 	VSUBPS       Z0, Z4, Z4
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z4, K1
 	VMAXPS       Z4, Z1, Z4
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z4
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z4
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z4, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z4
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R11)
 	VADDPS       64(R10), Z5, Z5
 	VSUBPS       Z0, Z5, Z5
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z5, K1
 	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z5
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R11)
@@ -18682,45 +19841,45 @@ terms2:
 	VBROADCASTSS 12(R12), Z0
 	VADDPS       (R10), Z6, Z6
 	VSUBPS       Z0, Z6, Z6
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z6, K1
 	VMAXPS       Z6, Z1, Z6
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z6
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z6
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z6, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z6
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z6
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R11)
 	VADDPS       64(R10), Z7, Z7
 	VSUBPS       Z0, Z7, Z7
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z7, K1
 	VMAXPS       Z7, Z0, Z7
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z7
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R11)
@@ -18731,45 +19890,45 @@ terms2:
 	VBROADCASTSS 16(R12), Z0
 	VADDPS       (R10), Z8, Z8
 	VSUBPS       Z0, Z8, Z8
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z8, K1
 	VMAXPS       Z8, Z1, Z8
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z8, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z8
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z8
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z8, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z8
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z8
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z8, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R11)
 	VADDPS       64(R10), Z9, Z9
 	VSUBPS       Z0, Z9, Z9
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z9, K1
 	VMAXPS       Z9, Z0, Z9
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z9, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z9
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z9
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z9, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z9
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z9
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z9, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R11)
@@ -18780,45 +19939,45 @@ terms2:
 	VBROADCASTSS 20(R12), Z0
 	VADDPS       (R10), Z10, Z10
 	VSUBPS       Z0, Z10, Z10
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z10, K1
 	VMAXPS       Z10, Z1, Z10
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z10, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z10
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z10
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z10, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z10
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z10
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z10, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R11)
 	VADDPS       64(R10), Z11, Z11
 	VSUBPS       Z0, Z11, Z11
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z11, K1
 	VMAXPS       Z11, Z0, Z11
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z11, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z11
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z11
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z11, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z11
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z11
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z11, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R11)
@@ -18829,45 +19988,45 @@ terms2:
 	VBROADCASTSS 24(R12), Z0
 	VADDPS       (R10), Z12, Z12
 	VSUBPS       Z0, Z12, Z12
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z12, K1
 	VMAXPS       Z12, Z1, Z12
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z12, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z12
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z12
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z12, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z12
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z12
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z12, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R11)
 	VADDPS       64(R10), Z13, Z13
 	VSUBPS       Z0, Z13, Z13
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z13, K1
 	VMAXPS       Z13, Z0, Z13
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z13, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z13
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z13
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z13, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z13
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z13
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z13, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R11)
@@ -18878,45 +20037,45 @@ terms2:
 	VBROADCASTSS 28(R12), Z0
 	VADDPS       (R10), Z14, Z14
 	VSUBPS       Z0, Z14, Z14
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z14, K1
 	VMAXPS       Z14, Z1, Z14
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z14, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z14
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z14
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z14, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z14
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z14
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z14, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R11)
 	VADDPS       64(R10), Z15, Z15
 	VSUBPS       Z0, Z15, Z15
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z15, K1
 	VMAXPS       Z15, Z0, Z15
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z15, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z15
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z15
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z15, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z15
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z15
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z15, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R11)
@@ -18980,23 +20139,23 @@ terms1:
 	VBROADCASTSS (DX), Z8
 	VADDPS       (AX), Z0, Z0
 	VSUBPS       Z8, Z0, Z0
-	VMOVUPS      const_c2ae0000<>+0(SB), Z8
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z8
 	VCMPPS       $0x05, Z8, Z0, K1
 	VMAXPS       Z0, Z8, Z0
-	VMOVUPS      const_4b400000<>+0(SB), Z8
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z8
-	VSUBPS       const_4b400000<>+0(SB), Z8, Z9
-	VFNMADD231PS const_3f318000<>+0(SB), Z9, Z0
-	VFNMADD231PS const_b95e8083<>+0(SB), Z9, Z0
-	VMOVUPS      const_3ab511e7<>+0(SB), Z9
-	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z9
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z9
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z9
-	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z9
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z9
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z9
+	VBROADCASTSS      const_4b400000<>+0(SB), Z8
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z0, Z8
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z8, Z9
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z9, Z0
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z9, Z0
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z9
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z0, Z9
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z0, Z9
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z0, Z9
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z0, Z9
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z9
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z9
 	VPSLLD       $0x17, Z8, Z8
-	VPADDD       const_3f800000<>+0(SB), Z8, Z8
+	VPADDD.BCST       const_3f800000<>+0(SB), Z8, Z8
 	VMULPS       Z8, Z9, Z9
 	VMOVUPS.Z    Z9, K1, Z9
 	VMOVUPS      Z9, (CX)
@@ -19007,23 +20166,23 @@ terms1:
 	VBROADCASTSS 4(DX), Z0
 	VADDPS       (AX), Z1, Z1
 	VSUBPS       Z0, Z1, Z1
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z1, K1
 	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z8
-	VFNMADD231PS const_3f318000<>+0(SB), Z8, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z8, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z8
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z8
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z8
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z8
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z8
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z8
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z8
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z8
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z8, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z8, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z8
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z8
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z8
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z8
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z8
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z8
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z8
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z8, Z8
 	VMOVUPS.Z    Z8, K1, Z8
 	VMOVUPS      Z8, (CX)
@@ -19034,23 +20193,23 @@ terms1:
 	VBROADCASTSS 8(DX), Z0
 	VADDPS       (AX), Z2, Z2
 	VSUBPS       Z0, Z2, Z2
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z2, K1
 	VMAXPS       Z2, Z0, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -19061,23 +20220,23 @@ terms1:
 	VBROADCASTSS 12(DX), Z0
 	VADDPS       (AX), Z3, Z3
 	VSUBPS       Z0, Z3, Z3
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z3, K1
 	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -19088,23 +20247,23 @@ terms1:
 	VBROADCASTSS 16(DX), Z0
 	VADDPS       (AX), Z4, Z4
 	VSUBPS       Z0, Z4, Z4
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z4, K1
 	VMAXPS       Z4, Z0, Z4
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z4
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z4
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z4, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z4
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z4
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -19115,23 +20274,23 @@ terms1:
 	VBROADCASTSS 20(DX), Z0
 	VADDPS       (AX), Z5, Z5
 	VSUBPS       Z0, Z5, Z5
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z5, K1
 	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z5
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -19142,23 +20301,23 @@ terms1:
 	VBROADCASTSS 24(DX), Z0
 	VADDPS       (AX), Z6, Z6
 	VSUBPS       Z0, Z6, Z6
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z6, K1
 	VMAXPS       Z6, Z0, Z6
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z6
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z6
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z6, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z6
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z6
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -19169,23 +20328,23 @@ terms1:
 	VBROADCASTSS 28(DX), Z0
 	VADDPS       (AX), Z7, Z7
 	VSUBPS       Z0, Z7, Z7
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z7, K1
 	VMAXPS       Z7, Z0, Z7
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z7
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -19753,7 +20912,7 @@ done:
 // func attnScoresz12(k int, a *float32, lda int, b *float32, panels int, step int, bias *float32, ldbias int, s *float32, lds int, top *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·attnScoresz12(SB), NOSPLIT, $384-88
-	VMOVUPS const_ff800000<>+0(SB), Z0
+	VBROADCASTSS const_ff800000<>+0(SB), Z0
 	VMOVUPS Y0, (SP)
 	VMOVUPS Y0, 32(SP)
 	VMOVUPS Y0, 64(SP)
@@ -20497,45 +21656,45 @@ terms2:
 	VBROADCASTSS (R13), Z24
 	VADDPS       (R11), Z0, Z0
 	VSUBPS       Z24, Z0, Z0
-	VMOVUPS      const_c2ae0000<>+0(SB), Z25
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z25
 	VCMPPS       $0x05, Z25, Z0, K1
 	VMAXPS       Z0, Z25, Z0
-	VMOVUPS      const_4b400000<>+0(SB), Z25
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z25
-	VSUBPS       const_4b400000<>+0(SB), Z25, Z26
-	VFNMADD231PS const_3f318000<>+0(SB), Z26, Z0
-	VFNMADD231PS const_b95e8083<>+0(SB), Z26, Z0
-	VMOVUPS      const_3ab511e7<>+0(SB), Z26
-	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z26
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z26
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z26
-	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z26
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z26
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z26
+	VBROADCASTSS      const_4b400000<>+0(SB), Z25
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z0, Z25
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z25, Z26
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z26, Z0
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z26, Z0
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z26
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z0, Z26
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z0, Z26
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z0, Z26
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z0, Z26
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z26
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z26
 	VPSLLD       $0x17, Z25, Z25
-	VPADDD       const_3f800000<>+0(SB), Z25, Z25
+	VPADDD.BCST       const_3f800000<>+0(SB), Z25, Z25
 	VMULPS       Z25, Z26, Z26
 	VMOVUPS.Z    Z26, K1, Z26
 	VMOVUPS      Z26, (R12)
 	VADDPS       64(R11), Z1, Z1
 	VSUBPS       Z24, Z1, Z1
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z1, K1
 	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z24
-	VFNMADD231PS const_3f318000<>+0(SB), Z24, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z24, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z24
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z24
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z24
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z24
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z24
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z24
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z24
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z24
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z24, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z24, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z24
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z24
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z24
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z24
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z24
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z24
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z24
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z24, Z24
 	VMOVUPS.Z    Z24, K1, Z24
 	VMOVUPS      Z24, 64(R12)
@@ -20546,45 +21705,45 @@ terms2:
 	VBROADCASTSS 4(R13), Z0
 	VADDPS       (R11), Z2, Z2
 	VSUBPS       Z0, Z2, Z2
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z2, K1
 	VMAXPS       Z2, Z1, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z24
-	VFNMADD231PS const_3f318000<>+0(SB), Z24, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z24, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z24
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z24
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z24
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z24
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z24
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z24
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z24
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z24
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z24, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z24, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z24
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z24
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z24
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z24
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z24
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z24
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z24
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z24, Z24
 	VMOVUPS.Z    Z24, K1, Z24
 	VMOVUPS      Z24, (R12)
 	VADDPS       64(R11), Z3, Z3
 	VSUBPS       Z0, Z3, Z3
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z3, K1
 	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20595,45 +21754,45 @@ terms2:
 	VBROADCASTSS 8(R13), Z0
 	VADDPS       (R11), Z4, Z4
 	VSUBPS       Z0, Z4, Z4
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z4, K1
 	VMAXPS       Z4, Z1, Z4
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z4
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z4
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z4, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z4
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z4
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z5, Z5
 	VSUBPS       Z0, Z5, Z5
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z5, K1
 	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z5
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20644,45 +21803,45 @@ terms2:
 	VBROADCASTSS 12(R13), Z0
 	VADDPS       (R11), Z6, Z6
 	VSUBPS       Z0, Z6, Z6
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z6, K1
 	VMAXPS       Z6, Z1, Z6
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z6
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z6
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z6, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z6
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z6
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z7, Z7
 	VSUBPS       Z0, Z7, Z7
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z7, K1
 	VMAXPS       Z7, Z0, Z7
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z7
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20693,45 +21852,45 @@ terms2:
 	VBROADCASTSS 16(R13), Z0
 	VADDPS       (R11), Z8, Z8
 	VSUBPS       Z0, Z8, Z8
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z8, K1
 	VMAXPS       Z8, Z1, Z8
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z8, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z8
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z8
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z8, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z8
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z8
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z8, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z8, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z9, Z9
 	VSUBPS       Z0, Z9, Z9
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z9, K1
 	VMAXPS       Z9, Z0, Z9
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z9, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z9
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z9
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z9, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z9
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z9
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z9, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20742,45 +21901,45 @@ terms2:
 	VBROADCASTSS 20(R13), Z0
 	VADDPS       (R11), Z10, Z10
 	VSUBPS       Z0, Z10, Z10
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z10, K1
 	VMAXPS       Z10, Z1, Z10
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z10, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z10
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z10
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z10, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z10
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z10
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z10, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z10, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z11, Z11
 	VSUBPS       Z0, Z11, Z11
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z11, K1
 	VMAXPS       Z11, Z0, Z11
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z11, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z11
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z11
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z11, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z11
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z11
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z11, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20791,45 +21950,45 @@ terms2:
 	VBROADCASTSS 24(R13), Z0
 	VADDPS       (R11), Z12, Z12
 	VSUBPS       Z0, Z12, Z12
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z12, K1
 	VMAXPS       Z12, Z1, Z12
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z12, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z12
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z12
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z12, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z12, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z12
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z12
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z12, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z12, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z13, Z13
 	VSUBPS       Z0, Z13, Z13
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z13, K1
 	VMAXPS       Z13, Z0, Z13
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z13, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z13
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z13
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z13, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z13, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z13
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z13
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z13, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z13, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20840,45 +21999,45 @@ terms2:
 	VBROADCASTSS 28(R13), Z0
 	VADDPS       (R11), Z14, Z14
 	VSUBPS       Z0, Z14, Z14
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z14, K1
 	VMAXPS       Z14, Z1, Z14
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z14, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z14
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z14
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z14, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z14, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z14
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z14
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z14, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z14, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z15, Z15
 	VSUBPS       Z0, Z15, Z15
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z15, K1
 	VMAXPS       Z15, Z0, Z15
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z15, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z15
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z15
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z15, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z15, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z15
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z15
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z15, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z15, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20889,45 +22048,45 @@ terms2:
 	VBROADCASTSS 32(R13), Z0
 	VADDPS       (R11), Z16, Z16
 	VSUBPS       Z0, Z16, Z16
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z16, K1
 	VMAXPS       Z16, Z1, Z16
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z16, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z16
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z16
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z16, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z16, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z16, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z16, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z16, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z16, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z16, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z16
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z16
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z16, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z16, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z16, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z16, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z16, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z16, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z17, Z17
 	VSUBPS       Z0, Z17, Z17
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z17, K1
 	VMAXPS       Z17, Z0, Z17
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z17, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z17
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z17
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z17, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z17, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z17, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z17, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z17, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z17, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z17, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z17
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z17
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z17, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z17, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z17, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z17, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z17, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z17, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20938,45 +22097,45 @@ terms2:
 	VBROADCASTSS 36(R13), Z0
 	VADDPS       (R11), Z18, Z18
 	VSUBPS       Z0, Z18, Z18
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z18, K1
 	VMAXPS       Z18, Z1, Z18
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z18, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z18
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z18
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z18, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z18, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z18, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z18, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z18, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z18, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z18, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z18
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z18
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z18, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z18, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z18, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z18, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z18, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z18, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z19, Z19
 	VSUBPS       Z0, Z19, Z19
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z19, K1
 	VMAXPS       Z19, Z0, Z19
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z19, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z19
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z19
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z19, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z19, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z19, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z19, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z19, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z19, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z19, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z19
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z19
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z19, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z19, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z19, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z19, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z19, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z19, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -20987,45 +22146,45 @@ terms2:
 	VBROADCASTSS 40(R13), Z0
 	VADDPS       (R11), Z20, Z20
 	VSUBPS       Z0, Z20, Z20
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z20, K1
 	VMAXPS       Z20, Z1, Z20
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z20, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z20
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z20
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z20, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z20, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z20, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z20, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z20, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z20, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z20, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z20
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z20
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z20, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z20, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z20, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z20, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z20, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z20, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z21, Z21
 	VSUBPS       Z0, Z21, Z21
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z21, K1
 	VMAXPS       Z21, Z0, Z21
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z21, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z21
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z21
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z21, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z21, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z21, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z21, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z21, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z21, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z21, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z21
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z21
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z21, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z21, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z21, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z21, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z21, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z21, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -21036,45 +22195,45 @@ terms2:
 	VBROADCASTSS 44(R13), Z0
 	VADDPS       (R11), Z22, Z22
 	VSUBPS       Z0, Z22, Z22
-	VMOVUPS      const_c2ae0000<>+0(SB), Z1
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z1
 	VCMPPS       $0x05, Z1, Z22, K1
 	VMAXPS       Z22, Z1, Z22
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z22, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_3f318000<>+0(SB), Z2, Z22
-	VFNMADD231PS const_b95e8083<>+0(SB), Z2, Z22
-	VMOVUPS      const_3ab511e7<>+0(SB), Z2
-	VFMADD213PS  const_3c091d10<>+0(SB), Z22, Z2
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z22, Z2
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z22, Z2
-	VFMADD213PS  const_3efffffe<>+0(SB), Z22, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z22, Z2
-	VFMADD213PS  const_3f800000<>+0(SB), Z22, Z2
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z22, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z2, Z22
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z2, Z22
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z2
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z22, Z2
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z22, Z2
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z22, Z2
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z22, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z22, Z2
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z22, Z2
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z2, Z2
 	VMOVUPS.Z    Z2, K1, Z2
 	VMOVUPS      Z2, (R12)
 	VADDPS       64(R11), Z23, Z23
 	VSUBPS       Z0, Z23, Z23
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z23, K1
 	VMAXPS       Z23, Z0, Z23
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z23, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z23
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z23
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z23, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z23, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z23, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z23, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z23, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z23, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z23, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z23
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z23
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z23, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z23, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z23, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z23, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z23, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z23, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, 64(R12)
@@ -21152,23 +22311,23 @@ terms1:
 	VBROADCASTSS (DX), Z12
 	VADDPS       (AX), Z0, Z0
 	VSUBPS       Z12, Z0, Z0
-	VMOVUPS      const_c2ae0000<>+0(SB), Z12
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z12
 	VCMPPS       $0x05, Z12, Z0, K1
 	VMAXPS       Z0, Z12, Z0
-	VMOVUPS      const_4b400000<>+0(SB), Z12
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z12
-	VSUBPS       const_4b400000<>+0(SB), Z12, Z13
-	VFNMADD231PS const_3f318000<>+0(SB), Z13, Z0
-	VFNMADD231PS const_b95e8083<>+0(SB), Z13, Z0
-	VMOVUPS      const_3ab511e7<>+0(SB), Z13
-	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z13
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z13
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z13
-	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z13
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z13
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z13
+	VBROADCASTSS      const_4b400000<>+0(SB), Z12
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z0, Z12
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z12, Z13
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z13, Z0
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z13, Z0
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z13
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z0, Z13
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z0, Z13
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z0, Z13
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z0, Z13
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z13
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z13
 	VPSLLD       $0x17, Z12, Z12
-	VPADDD       const_3f800000<>+0(SB), Z12, Z12
+	VPADDD.BCST       const_3f800000<>+0(SB), Z12, Z12
 	VMULPS       Z12, Z13, Z13
 	VMOVUPS.Z    Z13, K1, Z13
 	VMOVUPS      Z13, (CX)
@@ -21179,23 +22338,23 @@ terms1:
 	VBROADCASTSS 4(DX), Z0
 	VADDPS       (AX), Z1, Z1
 	VSUBPS       Z0, Z1, Z1
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z1, K1
 	VMAXPS       Z1, Z0, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z12
-	VFNMADD231PS const_3f318000<>+0(SB), Z12, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z12, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z12
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z12
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z12
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z12
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z12
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z12
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z12
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z12
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z12, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z12, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z12
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z12
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z12
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z12
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z12
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z12
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z12
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z12, Z12
 	VMOVUPS.Z    Z12, K1, Z12
 	VMOVUPS      Z12, (CX)
@@ -21206,23 +22365,23 @@ terms1:
 	VBROADCASTSS 8(DX), Z0
 	VADDPS       (AX), Z2, Z2
 	VSUBPS       Z0, Z2, Z2
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z2, K1
 	VMAXPS       Z2, Z0, Z2
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z2, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z2
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z2
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z2, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z2, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z2
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z2
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z2, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21233,23 +22392,23 @@ terms1:
 	VBROADCASTSS 12(DX), Z0
 	VADDPS       (AX), Z3, Z3
 	VSUBPS       Z0, Z3, Z3
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z3, K1
 	VMAXPS       Z3, Z0, Z3
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z3
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z3
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21260,23 +22419,23 @@ terms1:
 	VBROADCASTSS 16(DX), Z0
 	VADDPS       (AX), Z4, Z4
 	VSUBPS       Z0, Z4, Z4
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z4, K1
 	VMAXPS       Z4, Z0, Z4
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z4
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z4
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z4, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z4
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z4
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21287,23 +22446,23 @@ terms1:
 	VBROADCASTSS 20(DX), Z0
 	VADDPS       (AX), Z5, Z5
 	VSUBPS       Z0, Z5, Z5
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z5, K1
 	VMAXPS       Z5, Z0, Z5
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z5, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z5
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z5
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z5, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z5, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z5
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z5
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z5, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21314,23 +22473,23 @@ terms1:
 	VBROADCASTSS 24(DX), Z0
 	VADDPS       (AX), Z6, Z6
 	VSUBPS       Z0, Z6, Z6
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z6, K1
 	VMAXPS       Z6, Z0, Z6
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z6, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z6
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z6
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z6, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z6, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z6
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z6
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z6, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21341,23 +22500,23 @@ terms1:
 	VBROADCASTSS 28(DX), Z0
 	VADDPS       (AX), Z7, Z7
 	VSUBPS       Z0, Z7, Z7
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z7, K1
 	VMAXPS       Z7, Z0, Z7
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z7, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z7
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z7
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z7, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z7, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z7
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z7
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z7, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21368,23 +22527,23 @@ terms1:
 	VBROADCASTSS 32(DX), Z0
 	VADDPS       (AX), Z8, Z8
 	VSUBPS       Z0, Z8, Z8
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z8, K1
 	VMAXPS       Z8, Z0, Z8
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z8, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z8
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z8
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z8, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z8, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z8, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z8, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z8, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z8, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z8
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z8
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z8, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z8, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z8, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z8, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z8, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z8, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21395,23 +22554,23 @@ terms1:
 	VBROADCASTSS 36(DX), Z0
 	VADDPS       (AX), Z9, Z9
 	VSUBPS       Z0, Z9, Z9
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z9, K1
 	VMAXPS       Z9, Z0, Z9
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z9, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z9
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z9
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z9, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z9, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z9
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z9
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z9, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z9, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21422,23 +22581,23 @@ terms1:
 	VBROADCASTSS 40(DX), Z0
 	VADDPS       (AX), Z10, Z10
 	VSUBPS       Z0, Z10, Z10
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z10, K1
 	VMAXPS       Z10, Z0, Z10
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z10, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z10
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z10
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z10, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z10, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z10, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z10, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z10, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z10, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z10
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z10
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z10, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z10, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z10, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z10, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z10, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z10, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -21449,23 +22608,23 @@ terms1:
 	VBROADCASTSS 44(DX), Z0
 	VADDPS       (AX), Z11, Z11
 	VSUBPS       Z0, Z11, Z11
-	VMOVUPS      const_c2ae0000<>+0(SB), Z0
+	VBROADCASTSS      const_c2ae0000<>+0(SB), Z0
 	VCMPPS       $0x05, Z0, Z11, K1
 	VMAXPS       Z11, Z0, Z11
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z11, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS const_3f318000<>+0(SB), Z1, Z11
-	VFNMADD231PS const_b95e8083<>+0(SB), Z1, Z11
-	VMOVUPS      const_3ab511e7<>+0(SB), Z1
-	VFMADD213PS  const_3c091d10<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3efffffe<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
-	VFMADD213PS  const_3f800000<>+0(SB), Z11, Z1
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z11, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z1
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z1, Z11
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z1, Z11
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z1
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z11, Z1
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z11, Z1
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS.Z    Z1, K1, Z1
 	VMOVUPS      Z1, (CX)
@@ -30309,37 +31468,37 @@ single:
 	VCVTDQ2PS    Z2, Z2
 	VMULPS       Z4, Z2, Z2
 	VADDPS       Z5, Z2, Z2
-	VANDPS       const_7fffffff<>+0(SB), Z2, Z3
-	VMOVUPS      const_41500000<>+0(SB), Z4
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS      const_41500000<>+0(SB), Z4
 	VMINPS       Z3, Z4, Z3
-	VMULPS       const_bf000000<>+0(SB), Z3, Z4
+	VMULPS.BCST       const_bf000000<>+0(SB), Z3, Z4
 	VMULPS       Z3, Z4, Z4
-	VMOVUPS      const_4b400000<>+0(SB), Z6
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z6
-	VSUBPS       const_4b400000<>+0(SB), Z6, Z5
-	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z4
-	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z4
-	VMOVUPS      const_3ab511e7<>+0(SB), Z5
-	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
+	VBROADCASTSS      const_4b400000<>+0(SB), Z6
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z4, Z6
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z6, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z4
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z5
 	VPSLLD       $0x17, Z6, Z6
-	VPADDD       const_3f800000<>+0(SB), Z6, Z6
+	VPADDD.BCST       const_3f800000<>+0(SB), Z6, Z6
 	VMULPS       Z6, Z5, Z5
-	VMOVUPS      const_3f800000<>+0(SB), Z4
-	VMOVUPS      const_3eb851ec<>+0(SB), Z6
+	VBROADCASTSS      const_3f800000<>+0(SB), Z4
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z6
 	VFMADD213PS  Z4, Z3, Z6
 	VDIVPS       Z6, Z4, Z6
-	VMOVUPS      const_3d3fa48e<>+0(SB), Z4
-	VFMADD213PS  const_be37231a<>+0(SB), Z6, Z4
-	VFMADD213PS  const_3e3803f3<>+0(SB), Z6, Z4
-	VFMADD213PS  const_3ce089bc<>+0(SB), Z6, Z4
-	VFMADD213PS  const_3e0ec089<>+0(SB), Z6, Z4
-	VFMADD213PS  const_3e113baf<>+0(SB), Z6, Z4
-	VFMADD213PS  const_3e132877<>+0(SB), Z6, Z4
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z4
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z6, Z4
 	VMULPS       Z6, Z4, Z4
 	VMULPS       Z5, Z4, Z4
 	VXORPS       Z5, Z5, Z5
@@ -30366,37 +31525,37 @@ vectors:
 	VCVTDQ2PS    Z2, Z2
 	VMULPS       Z4, Z2, Z2
 	VADDPS       Z5, Z2, Z2
-	VANDPS       const_7fffffff<>+0(SB), Z2, Z0
-	VMOVUPS      const_41500000<>+0(SB), Z1
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z2, Z0
+	VBROADCASTSS      const_41500000<>+0(SB), Z1
 	VMINPS       Z0, Z1, Z0
-	VMULPS       const_bf000000<>+0(SB), Z0, Z1
+	VMULPS.BCST       const_bf000000<>+0(SB), Z0, Z1
 	VMULPS       Z0, Z1, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z3
 	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
 	VMULPS       Z4, Z3, Z3
-	VMOVUPS      const_3f800000<>+0(SB), Z1
-	VMOVUPS      const_3eb851ec<>+0(SB), Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z1
+	VBROADCASTSS      const_3eb851ec<>+0(SB), Z4
 	VFMADD213PS  Z1, Z0, Z4
 	VDIVPS       Z4, Z1, Z4
-	VMOVUPS      const_3d3fa48e<>+0(SB), Z1
-	VFMADD213PS  const_be37231a<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3e3803f3<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3ce089bc<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3e0ec089<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3e113baf<>+0(SB), Z4, Z1
-	VFMADD213PS  const_3e132877<>+0(SB), Z4, Z1
+	VBROADCASTSS      const_3d3fa48e<>+0(SB), Z1
+	VFMADD213PS.BCST  const_be37231a<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3e3803f3<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3ce089bc<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3e0ec089<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3e113baf<>+0(SB), Z4, Z1
+	VFMADD213PS.BCST  const_3e132877<>+0(SB), Z4, Z1
 	VMULPS       Z4, Z1, Z1
 	VMULPS       Z3, Z1, Z1
 	VXORPS       Z3, Z3, Z3
@@ -30537,30 +31696,30 @@ single:
 	VCVTDQ2PS    Z2, Z2
 	VMULPS       Z4, Z2, Z2
 	VADDPS       Z5, Z2, Z2
-	VMOVUPS      const_c1200000<>+0(SB), Z3
+	VBROADCASTSS      const_c1200000<>+0(SB), Z3
 	VMAXPS       Z2, Z3, Z2
-	VMOVUPS      const_411e6666<>+0(SB), Z3
+	VBROADCASTSS      const_411e6666<>+0(SB), Z3
 	VMINPS       Z2, Z3, Z3
 	VMULPS       Z3, Z3, Z4
-	VMULPS       const_bd922279<>+0(SB), Z4, Z4
-	VADDPS       const_bfcc422a<>+0(SB), Z4, Z4
+	VMULPS.BCST       const_bd922279<>+0(SB), Z4, Z4
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z4, Z4
 	VMULPS       Z3, Z4, Z4
-	VMOVUPS      const_4b400000<>+0(SB), Z3
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z4, Z3
-	VSUBPS       const_4b400000<>+0(SB), Z3, Z5
-	VFNMADD231PS const_3f318000<>+0(SB), Z5, Z4
-	VFNMADD231PS const_b95e8083<>+0(SB), Z5, Z4
-	VMOVUPS      const_3ab511e7<>+0(SB), Z5
-	VFMADD213PS  const_3c091d10<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3efffffe<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3f800000<>+0(SB), Z4, Z5
+	VBROADCASTSS      const_4b400000<>+0(SB), Z3
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z4, Z3
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z3, Z5
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z5, Z4
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z4, Z5
 	VPSLLD       $0x17, Z3, Z3
-	VPADDD       const_3f800000<>+0(SB), Z3, Z3
+	VPADDD.BCST       const_3f800000<>+0(SB), Z3, Z3
 	VMULPS       Z3, Z5, Z5
-	VADDPS       const_3f800000<>+0(SB), Z5, Z5
+	VADDPS.BCST       const_3f800000<>+0(SB), Z5, Z5
 	VDIVPS       Z5, Z2, Z5
 	VMOVUPS      Z5, (SI)(R8*1)
 	ADDQ         $0x40, R8
@@ -30583,30 +31742,30 @@ vectors:
 	VCVTDQ2PS    Z2, Z2
 	VMULPS       Z4, Z2, Z2
 	VADDPS       Z5, Z2, Z2
-	VMOVUPS      const_c1200000<>+0(SB), Z0
+	VBROADCASTSS      const_c1200000<>+0(SB), Z0
 	VMAXPS       Z2, Z0, Z2
-	VMOVUPS      const_411e6666<>+0(SB), Z0
+	VBROADCASTSS      const_411e6666<>+0(SB), Z0
 	VMINPS       Z2, Z0, Z0
 	VMULPS       Z0, Z0, Z1
-	VMULPS       const_bd922279<>+0(SB), Z1, Z1
-	VADDPS       const_bfcc422a<>+0(SB), Z1, Z1
+	VMULPS.BCST       const_bd922279<>+0(SB), Z1, Z1
+	VADDPS.BCST       const_bfcc422a<>+0(SB), Z1, Z1
 	VMULPS       Z0, Z1, Z1
-	VMOVUPS      const_4b400000<>+0(SB), Z0
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z1, Z0
-	VSUBPS       const_4b400000<>+0(SB), Z0, Z3
-	VFNMADD231PS const_3f318000<>+0(SB), Z3, Z1
-	VFNMADD231PS const_b95e8083<>+0(SB), Z3, Z1
-	VMOVUPS      const_3ab511e7<>+0(SB), Z3
-	VFMADD213PS  const_3c091d10<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3efffffe<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3f800000<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_4b400000<>+0(SB), Z0
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z1, Z0
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z0, Z3
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z3, Z1
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z3, Z1
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z1, Z3
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       const_3f800000<>+0(SB), Z0, Z0
+	VPADDD.BCST       const_3f800000<>+0(SB), Z0, Z0
 	VMULPS       Z0, Z3, Z3
-	VADDPS       const_3f800000<>+0(SB), Z3, Z3
+	VADDPS.BCST       const_3f800000<>+0(SB), Z3, Z3
 	VDIVPS       Z3, Z2, Z3
 	VMOVUPS      Z3, K1, (SI)(R8*1)
 
@@ -30879,40 +32038,40 @@ single:
 	VCVTDQ2PS    Z2, Z2
 	VMULPS       Z4, Z2, Z2
 	VADDPS       Z5, Z2, Z2
-	VANDPS       const_7fffffff<>+0(SB), Z2, Z3
-	VMOVUPS      const_42200000<>+0(SB), Z4
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS      const_42200000<>+0(SB), Z4
 	VMINPS       Z3, Z4, Z3
 	VMULPS       Z2, Z2, Z4
-	VMOVUPS      const_bbbaf0ea<>+0(SB), Z5
-	VFMADD213PS  const_3ca9134e<>+0(SB), Z4, Z5
-	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z4, Z5
-	VFMADD213PS  const_3e088393<>+0(SB), Z4, Z5
-	VFMADD213PS  const_beaaaa99<>+0(SB), Z4, Z5
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z5
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z4, Z5
 	VMULPS       Z4, Z5, Z5
 	VFMADD213PS  Z2, Z2, Z5
-	VCMPPS       $0x01, const_3f200000<>+0(SB), Z3, K1
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z3, K1
 	VADDPS       Z3, Z3, Z3
-	VMOVUPS      const_4b400000<>+0(SB), Z4
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z3, Z4
-	VSUBPS       const_4b400000<>+0(SB), Z4, Z6
-	VFNMADD231PS const_3f318000<>+0(SB), Z6, Z3
-	VFNMADD231PS const_b95e8083<>+0(SB), Z6, Z3
-	VMOVUPS      const_3ab511e7<>+0(SB), Z6
-	VFMADD213PS  const_3c091d10<>+0(SB), Z3, Z6
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z3, Z6
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z3, Z6
-	VFMADD213PS  const_3efffffe<>+0(SB), Z3, Z6
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z6
-	VFMADD213PS  const_3f800000<>+0(SB), Z3, Z6
+	VBROADCASTSS      const_4b400000<>+0(SB), Z4
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z3, Z4
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z4, Z6
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z6, Z3
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z6, Z3
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z6
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z3, Z6
 	VPSLLD       $0x17, Z4, Z4
-	VPADDD       const_3f800000<>+0(SB), Z4, Z4
+	VPADDD.BCST       const_3f800000<>+0(SB), Z4, Z4
 	VMULPS       Z4, Z6, Z6
-	VADDPS       const_3f800000<>+0(SB), Z6, Z6
-	VMOVUPS      const_40000000<>+0(SB), Z4
+	VADDPS.BCST       const_3f800000<>+0(SB), Z6, Z6
+	VBROADCASTSS      const_40000000<>+0(SB), Z4
 	VDIVPS       Z6, Z4, Z6
-	VMOVUPS      const_3f800000<>+0(SB), Z4
+	VBROADCASTSS      const_3f800000<>+0(SB), Z4
 	VSUBPS       Z6, Z4, Z6
-	VANDPS       const_80000000<>+0(SB), Z2, Z4
+	VANDPS.BCST       const_80000000<>+0(SB), Z2, Z4
 	VORPS        Z4, Z6, Z6
 	VBLENDMPS    Z5, Z6, K1, Z6
 	VMOVUPS      Z6, (SI)(R8*1)
@@ -30936,40 +32095,40 @@ vectors:
 	VCVTDQ2PS    Z2, Z2
 	VMULPS       Z4, Z2, Z2
 	VADDPS       Z5, Z2, Z2
-	VANDPS       const_7fffffff<>+0(SB), Z2, Z0
-	VMOVUPS      const_42200000<>+0(SB), Z1
+	VANDPS.BCST       const_7fffffff<>+0(SB), Z2, Z0
+	VBROADCASTSS      const_42200000<>+0(SB), Z1
 	VMINPS       Z0, Z1, Z0
 	VMULPS       Z2, Z2, Z1
-	VMOVUPS      const_bbbaf0ea<>+0(SB), Z3
-	VFMADD213PS  const_3ca9134e<>+0(SB), Z1, Z3
-	VFMADD213PS  const_bd5c1e2d<>+0(SB), Z1, Z3
-	VFMADD213PS  const_3e088393<>+0(SB), Z1, Z3
-	VFMADD213PS  const_beaaaa99<>+0(SB), Z1, Z3
+	VBROADCASTSS      const_bbbaf0ea<>+0(SB), Z3
+	VFMADD213PS.BCST  const_3ca9134e<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_bd5c1e2d<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_3e088393<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  const_beaaaa99<>+0(SB), Z1, Z3
 	VMULPS       Z1, Z3, Z3
 	VFMADD213PS  Z2, Z2, Z3
-	VCMPPS       $0x01, const_3f200000<>+0(SB), Z0, K2
+	VCMPPS.BCST       $0x01, const_3f200000<>+0(SB), Z0, K2
 	VADDPS       Z0, Z0, Z0
-	VMOVUPS      const_4b400000<>+0(SB), Z1
-	VFMADD231PS  const_3fb8aa3b<>+0(SB), Z0, Z1
-	VSUBPS       const_4b400000<>+0(SB), Z1, Z4
-	VFNMADD231PS const_3f318000<>+0(SB), Z4, Z0
-	VFNMADD231PS const_b95e8083<>+0(SB), Z4, Z0
-	VMOVUPS      const_3ab511e7<>+0(SB), Z4
-	VFMADD213PS  const_3c091d10<>+0(SB), Z0, Z4
-	VFMADD213PS  const_3d2aac79<>+0(SB), Z0, Z4
-	VFMADD213PS  const_3e2aaa49<>+0(SB), Z0, Z4
-	VFMADD213PS  const_3efffffe<>+0(SB), Z0, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z4
-	VFMADD213PS  const_3f800000<>+0(SB), Z0, Z4
+	VBROADCASTSS      const_4b400000<>+0(SB), Z1
+	VFMADD231PS.BCST  const_3fb8aa3b<>+0(SB), Z0, Z1
+	VSUBPS.BCST       const_4b400000<>+0(SB), Z1, Z4
+	VFNMADD231PS.BCST const_3f318000<>+0(SB), Z4, Z0
+	VFNMADD231PS.BCST const_b95e8083<>+0(SB), Z4, Z0
+	VBROADCASTSS      const_3ab511e7<>+0(SB), Z4
+	VFMADD213PS.BCST  const_3c091d10<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  const_3d2aac79<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  const_3e2aaa49<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  const_3efffffe<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z4
+	VFMADD213PS.BCST  const_3f800000<>+0(SB), Z0, Z4
 	VPSLLD       $0x17, Z1, Z1
-	VPADDD       const_3f800000<>+0(SB), Z1, Z1
+	VPADDD.BCST       const_3f800000<>+0(SB), Z1, Z1
 	VMULPS       Z1, Z4, Z4
-	VADDPS       const_3f800000<>+0(SB), Z4, Z4
-	VMOVUPS      const_40000000<>+0(SB), Z1
+	VADDPS.BCST       const_3f800000<>+0(SB), Z4, Z4
+	VBROADCASTSS      const_40000000<>+0(SB), Z1
 	VDIVPS       Z4, Z1, Z4
-	VMOVUPS      const_3f800000<>+0(SB), Z1
+	VBROADCASTSS      const_3f800000<>+0(SB), Z1
 	VSUBPS       Z4, Z1, Z4
-	VANDPS       const_80000000<>+0(SB), Z2, Z1
+	VANDPS.BCST       const_80000000<>+0(SB), Z2, Z1
 	VORPS        Z1, Z4, Z4
 	VBLENDMPS    Z3, Z4, K2, Z4
 	VMOVUPS      Z4, K1, (SI)(R8*1)
@@ -31064,7 +32223,7 @@ TEXT ·quantizeAVX512(SB), NOSPLIT, $0-32
 step:
 	VMOVUPS   (CX), Z3
 	VDIVPS    Z0, Z3, Z3
-	VMINPS    const_4e800000<>+0(SB), Z3, Z3
+	VMINPS.BCST    const_4e800000<>+0(SB), Z3, Z3
 	VCVTPS2DQ Z3, Z3
 	VPADDD    Z1, Z3, Z3
 	VPMAXSD   Z2, Z3, Z3
@@ -31084,15 +32243,7 @@ DATA const_4e800000<>+16(SB)/4, $0x4e800000
 DATA const_4e800000<>+20(SB)/4, $0x4e800000
 DATA const_4e800000<>+24(SB)/4, $0x4e800000
 DATA const_4e800000<>+28(SB)/4, $0x4e800000
-DATA const_4e800000<>+32(SB)/4, $0x4e800000
-DATA const_4e800000<>+36(SB)/4, $0x4e800000
-DATA const_4e800000<>+40(SB)/4, $0x4e800000
-DATA const_4e800000<>+44(SB)/4, $0x4e800000
-DATA const_4e800000<>+48(SB)/4, $0x4e800000
-DATA const_4e800000<>+52(SB)/4, $0x4e800000
-DATA const_4e800000<>+56(SB)/4, $0x4e800000
-DATA const_4e800000<>+60(SB)/4, $0x4e800000
-GLOBL const_4e800000<>(SB), RODATA|NOPTR, $64
+GLOBL const_4e800000<>(SB), RODATA|NOPTR, $32
 
 // func quantizeAVX2(dst *uint8, x *float32, n int, scale float32, zero int32)
 // Requires: AVX, AVX2
@@ -31129,15 +32280,7 @@ DATA const_00ff00ff<>+16(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+20(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+24(SB)/4, $0x00ff00ff
 DATA const_00ff00ff<>+28(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+32(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+36(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+40(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+44(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+48(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+52(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+56(SB)/4, $0x00ff00ff
-DATA const_00ff00ff<>+60(SB)/4, $0x00ff00ff
-GLOBL const_00ff00ff<>(SB), RODATA|NOPTR, $64
+GLOBL const_00ff00ff<>(SB), RODATA|NOPTR, $32
 
 // func subScaledAVX2(row *int32, sums *int32, n int, z int32, c int32)
 // Requires: AVX, AVX2

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 )
@@ -139,6 +140,88 @@ func TestWidths(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Nor in the loops of training.
+func TestTrainingWidths(t *testing.T) {
+	if !useAVX512 {
+		t.Skip("this processor has no AVX-512")
+	}
+	defer func() { useAVX512 = true }()
+	same := func(what string, f func() []float32) {
+		t.Helper()
+		useAVX512 = false
+		want := f()
+		useAVX512 = true
+		sameBits(t, what, f(), want)
+	}
+	special := grid()
+	ones := filled(len(special), 1)
+	for _, act := range acts {
+		same(act.String()+" derivative", func() []float32 { dx := make([]float32, len(special)); vActGrad(act, dx, special, ones); return dx })
+		same(act.String()+" both", func() []float32 {
+			y := make([]float32, 2*len(special))
+			vActBoth(act, y[:len(special)], y[len(special):], special)
+			return y
+		})
+	}
+	adam := newAdamConst(1e-3, 0.9, 0.999, 1e-6, 0.01, 0.7, 3)
+	lamb := lambConst{unbias1: 3, unbias2: 20, eps: 1e-6, decay: 0.01, rate: 1e-3}
+	for _, n := range append([]int{2048, 2049}, lengths...) {
+		x, y, z := random(1, n), random(2, n), random(3, n)
+		m, v := random(4, n), random(5, n)
+		for i := range v {
+			v[i] *= v[i]
+			if i%7 == 3 {
+				z[i] = 0
+			}
+		}
+		what := func(s string) string { return fmt.Sprint(s, " of ", n) }
+		// into runs f on a copy of y and returns it with what f returns.
+		into := func(f func(y []float32) float64) func() []float32 {
+			return func() []float32 {
+				out := slices.Clone(y)
+				r := f(out)
+				return append(out, float32(r), float32(r-float64(float32(r))))
+			}
+		}
+		none := func(f func(y []float32)) func() []float32 {
+			return into(func(y []float32) float64 { f(y); return 0 })
+		}
+		for _, act := range acts {
+			same(what(act.String()+" derivative"), none(func(y []float32) { vActGrad(act, y, x, z) }))
+			same(what(act.String()+" both"), func() []float32 {
+				out := make([]float32, 2*n)
+				vActBoth(act, out[:n], out[n:], x)
+				return out
+			})
+		}
+		same(what("product"), none(func(y []float32) { vMul(y, x, y) }))
+		same(what("axpy"), none(func(y []float32) { vAxpy(0.3, x, y) }))
+		same(what("scale"), none(func(y []float32) { vScale(0.3, y) }))
+		same(what("affine"), none(func(y []float32) { vAffine(0.3, -2, y) }))
+		same(what("dropout"), none(func(y []float32) { vDropout(y, x, 1<<32-5, 77, 99, 1<<30, 2) }))
+		same(what("exp times"), none(func(y []float32) { vExpScale(y, x, 5, 1.25, 0.7) }))
+		same(what("exp added"), none(func(y []float32) { vExpAdd(y, x, 5, 1.25, -0.7) }))
+		same(what("differences"), into(func(y []float32) float64 { return float64(vDotDiff(z, x, y, 0.25)) }))
+		same(what("squares"), into(vSumSquares))
+		same(what("maximum"), into(func(y []float32) float64 { return float64(vMax(y)) }))
+		same(what("sums of a norm's gradient"), func() []float32 {
+			out := append(slices.Clone(y), z...)
+			a, b := vNormGradSums(out[:n], out[n:], x, m, v, 0.1, 1.5)
+			return append(out, a, b)
+		})
+		same(what("a norm's gradient"), none(func(y []float32) { vNormGradDx(y, x, m, z, 0.1, 1.5, 0.2, -0.3) }))
+		same(what("AdamW"), func() []float32 {
+			w, m, v := slices.Clone(y), slices.Clone(m), slices.Clone(v)
+			vAdamW(w, x, m, v, &adam)
+			return append(append(w, m...), v...)
+		})
+		same(what("LAMB"), none(func(y []float32) { vLAMBStep(y, m, v, &lamb) }))
+	}
+	hole := random(6, 100)
+	hole[3], hole[50], hole[98], hole[99] = float32(math.NaN()), 9, float32(math.Inf(-1)), float32(math.NaN())
+	same("maximum beside NaN", func() []float32 { return []float32{vMax(hole), vMax(hole[96:])} })
 }
 
 // Nor in attention's gradient, whose tiles are taller in wide registers.

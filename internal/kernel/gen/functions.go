@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -112,7 +114,13 @@ func geluGradOf(x, a, e, d VecVirtual) VecVirtual {
 	VFNMADD231PS(e, a, d)
 	y := load(constant(1))
 	VSUBPS(d, y, y)
-	VBLENDVPS(x, d, y, y)
+	if cur.bytes == 64 {
+		negative := K()
+		VPMOVD2M(x, negative)
+		VBLENDMPS(d, y, negative, y)
+	} else {
+		VBLENDVPS(x, d, y, y)
+	}
 	return y
 }
 
@@ -191,6 +199,14 @@ func relu(x VecVirtual) VecVirtual {
 
 func reluGrad(x VecVirtual) VecVirtual {
 	z, m := zero(), reg()
+	if cur.bytes == 64 {
+		mask := K()
+		VCMPPS(Imm(0x1e), z, x, mask)
+		VMOVUPS_Z(constant(1), mask, m)
+		VCMPPS(Imm(3), x, x, mask)
+		VMOVUPS(constantBits(math.MaxUint32), mask, m)
+		return m
+	}
 	VCMPPS(Imm(0x1e), z, x, m) // greater
 	VANDPS(constant(1), m, m)
 	VCMPPS(Imm(3), x, x, z) // unordered: all ones, a NaN
@@ -264,31 +280,34 @@ func functions() {
 	Store(reduce(acc, add).AsX(), ReturnIndex(0))
 	finish()
 
-	function("expScaleAVX2", "func(y, x *float32, n int, top, scale, c float32)", "sets y = c·exp(scale·(x-top)), for no x above top.")
-	top, scale = scalar("top"), scalar("scale")
-	c := scalar("c")
-	loop{in: []string{"x"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-		VSUBPS(top, in[0], in[0])
-		VMULPS(scale, in[0], in[0])
-		e := expBelow(in[0])
-		VMULPS(c, e, e)
-		return one(e)
-	}}.emit()
-	finish()
+	both(func(suffix string) {
+		function("expScale"+suffix, "func(y, x *float32, n int, top, scale, c float32)", "sets y = c·exp(scale·(x-top)), for no x above top.")
+		top, scale, c := scalar("top"), scalar("scale"), scalar("c")
+		loop{in: []string{"x"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+			VSUBPS(top, in[0], in[0])
+			VMULPS(scale, in[0], in[0])
+			e := expBelow(in[0])
+			VMULPS(c, e, e)
+			return one(e)
+		}}.emit()
+		finish()
 
-	function("expAddAVX2", "func(y, x *float32, n int, top, scale, c float32)", "adds c·exp(scale·(x-top)) to y, for no x above top.")
-	top, scale, c = scalar("top"), scalar("scale"), scalar("c")
-	loop{in: []string{"x", "y"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-		VSUBPS(top, in[0], in[0])
-		VMULPS(scale, in[0], in[0])
-		VFMADD231PS(c, expBelow(in[0]), in[1])
-		return in[1:]
-	}}.emit()
-	finish()
+		function("expAdd"+suffix, "func(y, x *float32, n int, top, scale, c float32)", "adds c·exp(scale·(x-top)) to y, for no x above top.")
+		top, scale, c = scalar("top"), scalar("scale"), scalar("c")
+		loop{in: []string{"x", "y"}, out: []string{"y"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+			VSUBPS(top, in[0], in[0])
+			VMULPS(scale, in[0], in[0])
+			VFMADD231PS(c, expBelow(in[0]), in[1])
+			return in[1:]
+		}}.emit()
+		finish()
+	})
 
 	for _, f := range activations {
-		both(func(suffix string) { f.forward(suffix) })
-		f.backward()
+		both(func(suffix string) {
+			f.forward(suffix)
+			f.backward(suffix)
+		})
 	}
 	expSumWide()
 }
@@ -321,15 +340,15 @@ func (f activation) forward(suffix string) {
 	finish()
 }
 
-func (f activation) backward() {
-	function(f.name+"GradAVX2", "func(dx, x, dy *float32, n int)", "sets dx to dy times the derivative of "+f.doc+".")
+func (f activation) backward(suffix string) {
+	function(f.name+"Grad"+suffix, "func(dx, x, dy *float32, n int)", "sets dx to dy times the derivative of "+f.doc+".")
 	loop{in: []string{"x", "dy"}, out: []string{"dx"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
 		g := f.grad(in[0])
 		VMULPS(in[1], g, g)
 		return one(g)
 	}}.emit()
 	finish()
-	function(f.name+"BothAVX2", "func(y, slope, x *float32, n int)", "sets y to "+f.doc+" and slope to its derivative.")
+	function(f.name+"Both"+suffix, "func(y, slope, x *float32, n int)", "sets y to "+f.doc+" and slope to its derivative.")
 	loop{in: []string{"x"}, out: []string{"y", "slope"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
 		y, g := f.both(in[0])
 		return []VecVirtual{y, g}
@@ -337,59 +356,21 @@ func (f activation) backward() {
 	finish()
 }
 
-// expSumWide is expSumAVX2 in vectors of 16, of which the halves are its two sums:
-// what is left at the end goes to the first, 8 elements at a time, as there.
+// expSumWide is expSumAVX2 in vectors of 16, of which the halves are its two sums.
 func expSumWide() {
 	cur = zmm
 	function("expSumAVX512", "func(y, x *float32, n int, top, scale float32) float32", "sets y = exp(scale·(x-top)), for no x above top, and returns the sum, to the bit\nof expSumAVX2.")
-	y, x, n := pointer("y"), pointer("x"), pointer("n")
 	top, scale, acc := scalar("top"), scalar("scale"), zero()
-	value := func(v VecVirtual) VecVirtual {
-		VSUBPS(top, v, v)
-		VMULPS(scale, v, v)
-		return expBelow(v)
-	}
-	SUBQ(Imm(16), n)
-	JL(LabelRef("rest"))
-	Label("vector")
-	e := value(load(Mem{Base: x}))
-	VADDPS(e, acc, acc)
-	VMOVUPS(e, Mem{Base: y})
-	ADDQ(Imm(64), x)
-	ADDQ(Imm(64), y)
-	SUBQ(Imm(16), n)
-	JGE(LabelRef("vector"))
-	restByEight(n, 16, []Register{x, y}, func(v VecVirtual, mask Op) {
-		e := value(v)
-		VADDPS(e, acc, mask, acc)
-		VMOVUPS(e, mask, Mem{Base: y})
-	})
+	sums{in: []string{"x"}, out: []string{"y"}, vectors: 1, body: func(in []VecVirtual, _ int, mask Op) []VecVirtual {
+		VSUBPS(top, in[0], in[0])
+		VMULPS(scale, in[0], in[0])
+		e := expBelow(in[0])
+		masked(VADDPS, mask, e, acc, acc)
+		return one(e)
+	}}.emit()
 	Store(reduceWide(acc, add).AsX(), ReturnIndex(0))
 	finish()
 	cur = ymm
-}
-
-// restByEight ends a sum whose vectors took a step of elements each: what is left
-// of n is read from the first pointer 8 elements at a time, those beyond it being
-// zero and outside the mask, and all pointers go on.
-func restByEight(n Register, step uint64, pointers []Register, each func(v VecVirtual, mask Op)) {
-	Label("rest")
-	ADDQ(Imm(step), n)
-	JZ(LabelRef("summed"))
-	Label("eight")
-	some, v := GP64(), reg()
-	MOVQ(U32(8), some)
-	CMPQ(n, some)
-	CMOVQLT(n, some)
-	mask := firstLanes(some)
-	VMOVUPS_Z(Mem{Base: pointers[0]}, mask, v)
-	each(v, mask)
-	for _, p := range pointers {
-		ADDQ(Imm(32), p)
-	}
-	SUBQ(Imm(8), n)
-	JG(LabelRef("eight"))
-	Label("summed")
 }
 
 // reduceWide folds the halves of a vector of 16 and then as reduce does.

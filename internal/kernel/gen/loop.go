@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -27,7 +28,8 @@ func reg() VecVirtual { return cur.reg() }
 
 var constants = map[uint32]Mem{}
 
-// constant returns a vector of 16 copies of v in read-only memory.
+// constant returns a vector of 8 copies of v in read-only memory; see
+// spreadConstants for vectors of 16.
 func constant(v float64) Mem { return constantBits(math.Float32bits(float32(v))) }
 
 func constantBits(b uint32) Mem {
@@ -35,7 +37,7 @@ func constantBits(b uint32) Mem {
 		return m
 	}
 	m := GLOBL(fmt.Sprintf("const_%08x", b), 8|16) // RODATA|NOPTR
-	for i := range 16 {
+	for i := range 8 {
 		DATA(4*i, U32(b))
 	}
 	constants[b] = m
@@ -204,6 +206,74 @@ func (l loop) wide() {
 		VMOVUPS(z, mask, at(l.out[k]))
 	}
 	Label("done")
+}
+
+// sums is a loop in vectors of 16 that adds up to the bit what a loop in vectors of
+// 8 does in twice as many sums: those of each vector here are two of the ones
+// there. What is left of vectors·16 elements goes to the first of them, 8 at a time, as
+// there; then mask tells the elements, for sums that zeros would change.
+type sums struct {
+	in, out []string
+	vectors int
+	body    func(in []VecVirtual, vector int, mask Op) []VecVirtual
+}
+
+func (l sums) emit() {
+	ptr := map[string]GPVirtual{}
+	for _, s := range append(append([]string(nil), l.in...), l.out...) {
+		if _, ok := ptr[s]; !ok {
+			ptr[s] = pointer(s)
+		}
+	}
+	n, i, step := pointer("n"), GP64(), uint64(16*l.vectors)
+	XORQ(i, i)
+	at := func(s string, v int) Mem { return Mem{Base: ptr[s], Index: i, Scale: 1, Disp: 64 * v} }
+	SUBQ(Imm(step), n)
+	JL(LabelRef("rest"))
+	Label("wide")
+	for v := range l.vectors {
+		var in []VecVirtual
+		for _, s := range l.in {
+			in = append(in, load(at(s, v)))
+		}
+		for k, z := range l.body(in, v, nil) {
+			VMOVUPS(z, at(l.out[k], v))
+		}
+	}
+	ADDQ(U32(uint32(4*step)), i)
+	SUBQ(Imm(step), n)
+	JGE(LabelRef("wide"))
+	Label("rest")
+	ADDQ(Imm(step), n)
+	JZ(LabelRef("summed"))
+	Label("eight")
+	some := GP64()
+	MOVQ(U32(8), some)
+	CMPQ(n, some)
+	CMOVQLT(n, some)
+	mask := firstLanes(some)
+	var in []VecVirtual
+	for _, s := range l.in {
+		z := reg()
+		VMOVUPS_Z(at(s, 0), mask, z)
+		in = append(in, z)
+	}
+	for k, z := range l.body(in, 0, mask) {
+		VMOVUPS(z, mask, at(l.out[k], 0))
+	}
+	ADDQ(Imm(32), i)
+	SUBQ(Imm(8), n)
+	JG(LabelRef("eight"))
+	Label("summed")
+}
+
+// masked is an instruction that changes only the elements of the mask, if there is
+// one.
+func masked(op func(...Op), mask Op, ops ...Op) {
+	if mask != nil {
+		ops = slices.Insert(ops, len(ops)-1, mask)
+	}
+	op(ops...)
 }
 
 // firstLanes returns the mask of the first n elements, n < 16.

@@ -33,9 +33,40 @@ func main() {
 	int8Kernels()
 	fourBits()
 	Generate()
-	if err := encodeVEX(flag.Lookup("out").Value.String()); err != nil {
+	if err := rewrite(flag.Lookup("out").Value.String(), spreadConstants, encodeVEX); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// rewrite changes the assembly in a file by what avo has no words for.
+func rewrite(file string, steps ...func([]byte) []byte) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		text = step(text)
+	}
+	return os.WriteFile(file, text, 0o644)
+}
+
+// Go's linker aligns data to 32 bytes at most, so that a constant read as 64 would
+// often lie in two cache lines, and take as long as two: in vectors of 16, one copy
+// is read and spread.
+var (
+	wideLoad     = regexp.MustCompile(`(?m)^\tVMOVUPS(\.Z)?(\s+const_[0-9a-f]{8}<>.*\bZ\d+)$`)
+	wideConstant = regexp.MustCompile(`(?m)^\t(V[A-Z0-9]+)(\s.*\bconst_[0-9a-f]{8}<>.*\bZ\d+.*)$`)
+)
+
+func spreadConstants(text []byte) []byte {
+	text = wideLoad.ReplaceAll(text, []byte("\tVBROADCASTSS$1$2"))
+	return wideConstant.ReplaceAllFunc(text, func(line []byte) []byte {
+		m := wideConstant.FindSubmatch(line)
+		if string(m[1]) == "VBROADCASTSS" {
+			return line
+		}
+		return fmt.Appendf(nil, "\t%s.BCST%s", m[1], m[2])
+	})
 }
 
 // The short form of VPDPBUSD, of processors with AVX-VNNI but without AVX-512, has
@@ -46,12 +77,8 @@ var (
 	vnniProduct  = regexp.MustCompile(`VPDPBUSD\s+Y(\d+), Y(\d+), Y(\d+)`)
 )
 
-func encodeVEX(file string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	text = vnniFunction.ReplaceAllFunc(text, func(f []byte) []byte {
+func encodeVEX(text []byte) []byte {
+	return vnniFunction.ReplaceAllFunc(text, func(f []byte) []byte {
 		return vnniProduct.ReplaceAllFunc(f, func(line []byte) []byte {
 			var r [3]int // the signed factor, the unsigned one, the sum
 			for i, m := range vnniProduct.FindSubmatch(line)[1:] {
@@ -61,5 +88,4 @@ func encodeVEX(file string) error {
 				0x42|(^r[2]>>3&1)<<7|(^r[0]>>3&1)<<5, 0x05|(^r[1]&15)<<3, 0xc0|r[2]&7<<3|r[0]&7)
 		})
 	})
-	return os.WriteFile(file, text, 0o644)
 }

@@ -38,25 +38,47 @@ func normLoops() {
 	Store(reduce(sgh, add).AsX(), ReturnIndex(1))
 	finish()
 
-	function("normGradDxAVX2", "func(dx, dy, x, gamma *float32, n int, mean, rstd, c1, c2 float32)",
-		"sets dx = rstd·(dy·gamma - c1 - h·c2), with h = (x-mean)·rstd.")
-	mean, rstd, c1, c2 := scalar("mean"), scalar("rstd"), scalar("c1"), scalar("c2")
-	loop{in: []string{"dy", "x", "gamma"}, out: []string{"dx"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-		g, h := in[0], in[1]
+	cur = zmm
+	function("normGradSumsAVX512", "func(dgamma, dbeta, dy, x, gamma *float32, n int, mean, rstd float32) (sg, sgh float32)", "is normGradSumsAVX2, to the bit.")
+	mean, rstd = scalar("mean"), scalar("rstd")
+	sg, sgh = zeros(1), zeros(1)
+	sums{in: []string{"dy", "x", "gamma", "dgamma", "dbeta"}, out: []string{"dgamma", "dbeta"}, vectors: 1, body: func(in []VecVirtual, _ int, mask Op) []VecVirtual {
+		dy, h, g, dgamma, dbeta := in[0], in[1], in[2], in[3], in[4]
 		VSUBPS(mean, h, h)
 		VMULPS(rstd, h, h)
-		VFMSUB213PS(c1, in[2], g)
-		VFNMADD231PS(c2, h, g)
-		VMULPS(rstd, g, g)
-		return in[:1]
+		VMULPS(dy, g, g)
+		VADDPS(dy, dbeta, dbeta)
+		VFMADD231PS(h, dy, dgamma)
+		masked(VADDPS, mask, g, sg[0], sg[0])
+		masked(VFMADD231PS, mask, h, g, sgh[0])
+		return []VecVirtual{dgamma, dbeta}
 	}}.emit()
+	Store(reduceWide(sg[0], add).AsX(), ReturnIndex(0))
+	Store(reduceWide(sgh[0], add).AsX(), ReturnIndex(1))
 	finish()
+	cur = ymm
+
+	both(func(suffix string) {
+		function("normGradDx"+suffix, "func(dx, dy, x, gamma *float32, n int, mean, rstd, c1, c2 float32)",
+			"sets dx = rstd·(dy·gamma - c1 - h·c2), with h = (x-mean)·rstd.")
+		mean, rstd, c1, c2 := scalar("mean"), scalar("rstd"), scalar("c1"), scalar("c2")
+		loop{in: []string{"dy", "x", "gamma"}, out: []string{"dx"}, unroll: 2, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+			g, h := in[0], in[1]
+			VSUBPS(mean, h, h)
+			VMULPS(rstd, h, h)
+			VFMSUB213PS(c1, in[2], g)
+			VFNMADD231PS(c2, h, g)
+			VMULPS(rstd, g, g)
+			return in[:1]
+		}}.emit()
+		finish()
+	})
 }
 
 // optimizer writes the updates of AdamW and LAMB; the fields of adamConst and
 // lambConst are read in order.
 func optimizer() {
-	adamW()
+	both(adamW)
 	lamb()
 }
 
@@ -64,19 +86,19 @@ func optimizer() {
 func fields(n int) []VecVirtual {
 	c, k := pointer("c"), make([]VecVirtual, n)
 	for i := range k {
-		k[i] = YMM()
+		k[i] = reg()
 		VBROADCASTSS(Mem{Base: c, Disp: 4 * i}, k[i])
 	}
 	return k
 }
 
-func adamW() {
-	function("adamWAVX2", "func(w, grad, m, v *float32, n int, c *float32)", "takes one step; c holds the fields of adamConst.")
+func adamW(suffix string) {
+	function("adamW"+suffix, "func(w, grad, m, v *float32, n int, c *float32)", "takes one step; c holds the fields of adamConst.")
 	k := fields(9)
 	beta1, beta2, rest1, rest2, keep, rate, unbias2, eps, scale := k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], k[8]
 	loop{in: []string{"w", "grad", "m", "v"}, out: []string{"w", "m", "v"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
 		w, g, m, v := in[0], in[1], in[2], in[3]
-		t := YMM()
+		t := reg()
 		VMULPS(scale, g, g)
 		VMULPS(rest1, g, t)
 		VFMADD213PS(t, beta1, m)
@@ -133,13 +155,15 @@ func lamb() {
 	Store(sum.AsX(), ReturnIndex(0))
 	finish()
 
-	function("lambStepAVX2", "func(w, m, v *float32, n int, c *float32)", "sets w -= rate·u; c holds the fields of lambConst.")
-	k = fields(9)
-	loop{in: []string{"w", "m", "v"}, out: []string{"w"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
-		u, t := YMM(), YMM()
-		direction(in[0], in[1], in[2], k[4], k[5], k[6], k[7], u, t)
-		VFNMADD231PS(u, k[8], in[0])
-		return in[:1]
-	}}.emit()
-	finish()
+	both(func(suffix string) {
+		function("lambStep"+suffix, "func(w, m, v *float32, n int, c *float32)", "sets w -= rate·u; c holds the fields of lambConst.")
+		k := fields(9)
+		loop{in: []string{"w", "m", "v"}, out: []string{"w"}, body: func(in []VecVirtual, _ int, _ Op) []VecVirtual {
+			u, t := reg(), reg()
+			direction(in[0], in[1], in[2], k[4], k[5], k[6], k[7], u, t)
+			VFNMADD231PS(u, k[8], in[0])
+			return in[:1]
+		}}.emit()
+		finish()
+	})
 }
