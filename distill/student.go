@@ -14,7 +14,9 @@ import (
 
 // Student says what student to make under a teacher.
 type Student struct {
-	// Shape of the student; zero fields are the teacher's.
+	// Shape of the student; zero fields are the teacher's, those that belong to its
+	// hidden size (heads, feed-forward and embedding size, decoder) where the student
+	// has that too.
 	Shape student.Shape
 	// Head is the primary head; the zero value takes the teacher's.
 	Head student.Head
@@ -149,6 +151,12 @@ func merge(s, teacher student.Shape) student.Shape {
 		if s.FFN == 0 {
 			s.FFN = teacher.FFN
 		}
+		if s.Embedding == 0 {
+			s.Embedding = teacher.Embedding
+		}
+		if s.Decoder == "" {
+			s.Decoder = teacher.Decoder
+		}
 	}
 	return s.From(teacher).Defaults()
 }
@@ -186,8 +194,8 @@ func NewModel(shape student.Shape, head student.Head, tok *corpus.Tokenizer, see
 	return m, err
 }
 
-// start copies weights where sizes agree; a student that agrees in nothing
-// keeps its fresh ones.
+// start copies weights where sizes agree; a student that agrees neither in hidden
+// size nor in that of the embeddings keeps its fresh ones.
 func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, error) {
 	_, src, err := student.Weights(from)
 	if err != nil && s.From == nil && s.Layers == nil && !s.Narrow {
@@ -204,7 +212,9 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 		if s.From != nil || s.Layers != nil {
 			return nil, nil, fmt.Errorf("distill: the student's hidden size %d is not the %d of the model to start from, so no layer can be taken from it; leave out the model or the layers, change the shape, or start narrow", dst.Hidden, src.Hidden)
 		}
-		return m, nil, nil
+		if src.EmbeddingWidth() != dst.EmbeddingWidth() || dst.Layers > src.Layers {
+			return m, nil, nil
+		}
 	}
 	choose := s.Layers
 	if choose == nil {

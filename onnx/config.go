@@ -23,6 +23,7 @@ type Config struct {
 	Architectures         []string
 	VocabSize             int
 	HiddenSize            int
+	EmbeddingSize         int // E of factorised embeddings (ALBERT, ELECTRA); 0 where the file says none
 	NumHiddenLayers       int
 	NumAttentionHeads     int
 	IntermediateSize      int
@@ -84,6 +85,16 @@ func (c *Config) Regression() bool {
 	return len(c.ID2Label) == 1
 }
 
+// OwnDecoder tells whether the masked-LM decoder is a matrix of its own:
+// tie_word_embeddings is there and false.
+func (c *Config) OwnDecoder() bool {
+	if c == nil {
+		return false
+	}
+	tie := true
+	return json.Unmarshal(c.Extra["tie_word_embeddings"], &tie) == nil && !tie
+}
+
 // Clone returns a copy that can be changed, nil for nil.
 func (c *Config) Clone() *Config {
 	if c == nil {
@@ -113,6 +124,7 @@ func (c *Config) fields() []configField {
 		{"model_type", "", &c.ModelType},
 		{"vocab_size", "", &c.VocabSize},
 		{"hidden_size", "dim", &c.HiddenSize},
+		{"embedding_size", "", &c.EmbeddingSize},
 		{"num_hidden_layers", "n_layers", &c.NumHiddenLayers},
 		{"num_attention_heads", "n_heads", &c.NumAttentionHeads},
 		{"intermediate_size", "hidden_dim", &c.IntermediateSize},

@@ -115,14 +115,21 @@ func HeadsOf(c *onnx.Config) ([]Head, error) {
 }
 
 // NewConfig is the config.json of a model of that shape with those heads, the
-// primary one first.
+// primary one first: model_type bert, or electra where the embeddings are
+// factorised.
 func NewConfig(s Shape, heads []Head) *onnx.Config {
 	act := s.Act
 	if act == "gelu_tanh" {
 		act = "gelu_new"
 	}
+	kind, embedding := "bert", 0
+	if s.factorised() {
+		// Of Hugging Face's architectures it is ELECTRA whose layers are BERT's
+		// and whose embeddings are factorised (ALBERT's layers share weights).
+		kind, embedding = "electra", s.Embedding
+	}
 	c := &onnx.Config{
-		ModelType: "bert", VocabSize: s.Vocab, HiddenSize: s.Hidden,
+		ModelType: kind, EmbeddingSize: embedding, VocabSize: s.Vocab, HiddenSize: s.Hidden,
 		NumHiddenLayers: s.Layers, NumAttentionHeads: s.Heads, IntermediateSize: s.FFN,
 		MaxPositionEmbeddings: s.Positions, TypeVocabSize: s.Types,
 		HiddenAct: act, LayerNormEps: widen(s.Eps),
@@ -132,6 +139,9 @@ func NewConfig(s Shape, heads []Head) *onnx.Config {
 			"initializer_range":            json.RawMessage("0.02"),
 			"position_embedding_type":      json.RawMessage(`"absolute"`),
 		},
+	}
+	if s.Decoder == Untied {
+		c.Extra["tie_word_embeddings"] = json.RawMessage("false")
 	}
 	// The entry was just made and holds nothing that could fail to parse.
 	_ = setHeads(c, heads)
@@ -158,7 +168,11 @@ func setHeads(c *onnx.Config, heads []Head) error {
 	delete(c.Extra, "num_labels")
 	delete(c.Extra, "problem_type")
 	l.Heads, l.POSLabels, l.NERLabels, l.Vector = nil, nil, nil, nil
-	c.Architectures = []string{"BertModel"}
+	family := "Bert"
+	if c.ModelType == "electra" {
+		family = "Electra"
+	}
+	c.Architectures = []string{family + "Model"}
 	for i, h := range heads {
 		l.Heads = append(l.Heads, h.Kind)
 		switch h.Kind {
@@ -170,7 +184,7 @@ func setHeads(c *onnx.Config, heads []Head) error {
 			l.Vector = &h.Vector
 		}
 		if i == 0 {
-			c.Architectures = []string{h.architecture()}
+			c.Architectures = []string{h.architecture(family)}
 			c.ID2Label = slices.Clone(h.Labels)
 		}
 		if h.Kind == KindRegression {

@@ -17,6 +17,11 @@ type Transfer struct {
 	Copied []string
 	// Narrowed took a part of each row, column or vector: see [CopyNarrow].
 	Narrowed []string
+	// Factored took what the student's factorised embeddings can hold of the
+	// source's wider ones; Energy is the share of their squares that this is, 0 where
+	// nothing was factored.
+	Factored []string
+	Energy   float64
 	// Partial took the rows both have (position and token type embeddings).
 	Partial []string
 	// Zeroed are token type embeddings and biases that the source lacks: zero
@@ -33,6 +38,9 @@ type Kept struct{ Name, Reason string }
 // of src's for each of dst's, counted from 0; nil takes [Spread]), pooler, and
 // the heads whose role, size and labels agree. Both may be any encoder that can be
 // detected; weights are transposed where the two store them differently.
+// Factorised embeddings of dst take as much of src's as they can hold, by singular
+// value decomposition; the masked-LM transform, which leads to their width, stays
+// fresh. An untied decoder whose like src has not starts as dst's word embeddings.
 // What does not agree in size keeps dst's values; [CopyReport] tells which.
 func Copy(dst, src *onnx.Model, layers []int) (*onnx.Model, error) {
 	m, _, err := CopyReport(dst, src, layers)
@@ -83,12 +91,15 @@ func copyWeights(dst, src *onnx.Model, layers []int, narrow bool) (*onnx.Model, 
 			return nil, Transfer{}, err
 		}
 	}
+	if c.factored, err = c.factor(); err != nil {
+		return nil, Transfer{}, err
+	}
 	for _, slot := range d.slots {
 		if err := c.slot(slot, layers); err != nil {
 			return nil, Transfer{}, err
 		}
 	}
-	if len(c.report.Copied)+len(c.report.Narrowed) == 0 {
+	if len(c.report.Copied)+len(c.report.Narrowed)+len(c.report.Factored) == 0 {
 		return nil, Transfer{}, fmt.Errorf("student: nothing to copy: the student (%v) agrees with the source (%v) in no size; give it the source's hidden size, or keep its fresh weights", d.shape(), s.shape())
 	}
 	return c.out, c.report, nil
@@ -112,15 +123,57 @@ type copier struct {
 	out      *onnx.Model
 	report   Transfer
 	narrow   *narrowing // nil where sizes must agree
+	factored *factoring // nil where nothing is factored
 }
 
 // took tells whether a parameter has the source's values, or a part of them.
 func (c *copier) took(name string) bool {
-	return slices.Contains(c.report.Copied, name) || slices.Contains(c.report.Narrowed, name)
+	return slices.Contains(c.report.Copied, name) || slices.Contains(c.report.Narrowed, name) || slices.Contains(c.report.Factored, name)
+}
+
+// part sets a parameter from the factored embeddings, and tells whether it is of them.
+func (c *copier) part(s slot) (bool, error) {
+	if c.factored == nil || c.factored.values[s.name] == nil {
+		return false, nil
+	}
+	old, dims, err := c.dst.values(s)
+	if err != nil {
+		return false, err
+	}
+	rows := slices.Clone(old)
+	copy(rows, c.factored.values[s.name]) // there may be more positions or token types
+	c.set(s, rows, dims)
+	c.report.Factored, c.report.Energy = append(c.report.Factored, s.name), c.factored.energy
+	return true, nil
+}
+
+// decoder starts an untied decoder [E,V] as the student's own word embeddings,
+// where those are the source's.
+func (c *copier) decoder(s slot) bool {
+	word := c.out.Graph.Initializer(c.dst.enc.Word)
+	if s.name != decoderName || word == nil || !c.took(wordName) {
+		return false
+	}
+	v, err := word.Floats()
+	if err != nil || len(word.Dims) != 2 {
+		return false
+	}
+	c.set(s, transpose(v, int(word.Dims[0]), int(word.Dims[1])), []int64{word.Dims[1], word.Dims[0]})
+	list := &c.report.Copied
+	if slices.Contains(c.report.Narrowed, wordName) {
+		list = &c.report.Narrowed
+	} else if slices.Contains(c.report.Factored, wordName) {
+		list = &c.report.Factored
+	}
+	*list = append(*list, s.name)
+	return true
 }
 
 // slot fills one parameter of the student.
 func (c *copier) slot(s slot, layers []int) error {
+	if done, err := c.part(s); done || err != nil {
+		return err
+	}
 	name := s.name
 	sourceLayer, own, otherHeads := -1, -1, false
 	for i, l := range layers {
@@ -177,6 +230,9 @@ func (c *copier) slot(s slot, layers []int) error {
 				return nil
 			}
 		}
+		if c.decoder(s) {
+			return nil
+		}
 		return c.keep(s, fmt.Sprintf("size %v, the source has %v", want, dims))
 	}
 	return nil
@@ -215,6 +271,9 @@ func (c *copier) absent(s slot, inLayer bool) error {
 		}
 		c.set(s, make([]float32, n), dims)
 		c.report.Zeroed = append(c.report.Zeroed, s.name)
+		return nil
+	}
+	if c.decoder(s) || c.narrow != nil && c.chosen(s) {
 		return nil
 	}
 	return c.keep(s, "the source has none")

@@ -7,7 +7,10 @@
 // [B,S], both dimensions dynamic), node and parameter names of the PyTorch
 // model. Weights of linear layers are stored [in,out], as MatMul reads them.
 //
-// Letters: B batch, S sequence, H hidden size, A attention heads, d = H/A,
+// Embedding tables may be narrower or wider than the hidden states (E ≠ H), with a
+// projection behind them, and the masked-LM decoder may be a matrix of its own.
+//
+// Letters: B batch, S sequence, H hidden size, E width of the embeddings (usually H), A attention heads, d = H/A,
 // F size of the feed-forward layer, V vocabulary, P positions, C classes.
 //
 // No function changes the model it is given.

@@ -7,8 +7,8 @@ import (
 	"github.com/litekit/lite/onnx"
 )
 
-// WordEmbeddings returns the word embeddings [V,H] of an encoder, whatever its
-// exporter called them, and H. The values must not be changed: they may be the
+// WordEmbeddings returns the word embeddings [V,E] of an encoder, whatever its
+// exporter called them, and E, their width. The values must not be changed: they may be the
 // model's own.
 //
 // Errors: no encoder is found, or its embeddings are not floats (a quantized

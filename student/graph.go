@@ -40,15 +40,10 @@ func (b *builder) ints(name string, v ...int64) string {
 	return b.constant(name, onnx.NewInt64s("", v, int64(len(v))))
 }
 
-// embedding adds a freshly drawn table, matrix the weights of a linear layer,
-// vector a parameter that is constant.
-func (b *builder) embedding(name string, rows int, hidden int64) string {
-	b.g.Initializers = append(b.g.Initializers, freshWeights(b.seed, name, initializerRange, int64(rows), hidden))
-	return name
-}
-
-func (b *builder) matrix(name string, in, out int) string {
-	b.g.Initializers = append(b.g.Initializers, freshWeights(b.seed, name, matrixRange(b.hidden), int64(in), int64(out)))
+// matrix adds a freshly drawn table or weight of a linear layer, vector a
+// parameter that is constant.
+func (b *builder) matrix(name string, sigma float64, in, out int) string {
+	b.g.Initializers = append(b.g.Initializers, freshWeights(b.seed, name, sigma, int64(in), int64(out)))
 	return name
 }
 
@@ -74,8 +69,12 @@ func path(param string) string {
 
 // linear appends y = x·W + b with W [in,out]; the result is named output where that is not "".
 func (b *builder) linear(param, x string, in, out int, output string) string {
+	return b.linearOf(param, x, matrixRange(b.hidden), in, out, output)
+}
+
+func (b *builder) linearOf(param, x string, sigma float64, in, out int, output string) string {
 	p := path(param)
-	w := b.matrix(param+".weight", in, out)
+	w := b.matrix(param+".weight", sigma, in, out)
 	bias := b.vector(param+".bias", 0, out)
 	y := b.node("MatMul", p+"/MatMul", []string{x, w})
 	if output == "" {

@@ -49,7 +49,8 @@ func Classification(labels []string) Head {
 }
 
 // MaskedLM predicts tokens at every position, [B,S,V], through the transform
-// LN(act(W h + b)) and the transposed word embedding.
+// LN(act(W h + b)), of width E, and the transposed word embedding or a matrix of
+// its own (see [Shape.Decoder]).
 func MaskedLM() Head { return Head{Kind: KindMaskedLM} }
 
 // POS predicts a part-of-speech tag for every token, [B,S,C].
@@ -131,19 +132,22 @@ func (h Head) param(primary bool) string {
 	return "cls.predictions"
 }
 
-// architecture is the Hugging Face class that a model with this primary head loads as.
-func (h Head) architecture() string {
+// architecture is the Hugging Face class that a model with this primary head loads
+// as; family is Bert or Electra.
+func (h Head) architecture(family string) string {
 	switch h.Kind {
 	case KindClassification, KindRegression:
-		return "BertForSequenceClassification"
-	case KindEmbedding:
-		return "BertModel"
+		return family + "ForSequenceClassification"
 	case KindPOS, KindNER:
-		return "BertForTokenClassification"
+		return family + "ForTokenClassification"
+	case KindMaskedLM:
+		return family + "ForMaskedLM"
 	case KindSentenceOrder, KindNextSentence:
-		return "BertForNextSentencePrediction"
+		if family == "Bert" { // ELECTRA has no such class
+			return "BertForNextSentencePrediction"
+		}
 	}
-	return "BertForMaskedLM"
+	return family + "Model"
 }
 
 // transformed reports whether any head reads the masked-LM transform.

@@ -76,8 +76,8 @@ func WithHeads(m *onnx.Model, heads []Head, seed uint64) (*onnx.Model, error) {
 		return nil, fmt.Errorf("student: %w", err)
 	}
 	word := a.inits[a.enc.Word]
-	if word == nil || len(word.Dims) != 2 || int(word.Dims[1]) != shape.Hidden {
-		return nil, fmt.Errorf("student: the word embedding %q is not [V,%d]; heads cannot be put on this encoder", a.enc.Word, shape.Hidden)
+	if e := shape.EmbeddingWidth(); word == nil || len(word.Dims) != 2 || int(word.Dims[1]) != e {
+		return nil, fmt.Errorf("student: the word embedding %q is not [V,%d]; heads cannot be put on this encoder", a.enc.Word, e)
 	}
 	if word.Type != onnx.Float {
 		return nil, fmt.Errorf("student: the word embedding %q is not float32; heads are float32 and cannot be put on this encoder", a.enc.Word)

@@ -22,6 +22,9 @@ import (
 //     divided by the root of the head's width.
 //   - Feed-forward neurons: ‖W_up‖·‖W_down‖.
 //
+// Factorised embeddings are those of [Copy], of the hidden values that are kept; of
+// equal widths they are copied whole, and the projection leads to those values.
+//
 // What is cut so is in [Transfer.Narrowed]. Where the student has more of
 // something than src, what depends on it stays as it was. The rule is ours; that
 // magnitude tells heads and neurons apart is usual in pruning.
@@ -32,6 +35,7 @@ func CopyNarrow(dst, src *onnx.Model, layers []int) (*onnx.Model, Transfer, erro
 // narrowing says which parts of the source a narrower student takes.
 type narrowing struct {
 	hidden []int // values of the hidden states
+	plain  bool  // the embeddings of both models have the width of the hidden states
 	layers []narrowLayer
 }
 
@@ -49,7 +53,7 @@ func newNarrowing(dst, src *anatomy, layers []int) (*narrowing, error) {
 	if want > have {
 		return nil, fmt.Errorf("student: the student's hidden size %d is above the source's %d; it can only be narrower", want, have)
 	}
-	n := &narrowing{}
+	n := &narrowing{plain: !dst.shape().factorised() && !src.shape().factorised()}
 	scores := make([]float64, have)
 	for _, s := range src.slots {
 		if !strings.Contains(s.name, "LayerNorm") || !strings.HasPrefix(s.name, "bert.") {
@@ -59,8 +63,11 @@ func newNarrowing(dst, src *anatomy, layers []int) (*narrowing, error) {
 		if err != nil {
 			return nil, err
 		}
-		for j := range min(len(v), have) {
-			scores[j] += float64(v[j]) * float64(v[j])
+		if len(v) != have {
+			continue // of factorised embeddings
+		}
+		for j, x := range v {
+			scores[j] += float64(x) * float64(x)
 		}
 	}
 	n.hidden = greatest(scores, want)
@@ -173,6 +180,9 @@ func greatest(scores []float64, n int) []int {
 // cut takes the student's part of a parameter, given by its role within the
 // source's layout; false where there is none. layer is the student's, −1 outside.
 func (n *narrowing) cut(role string, layer int, v []float32, dims, want []int64) ([]float32, bool) {
+	if !n.plain && (strings.HasPrefix(role, "bert.embeddings.") || strings.HasPrefix(role, transformLN)) {
+		return nil, false // their width is not that of the hidden states
+	}
 	rows, cols, scale := n.axes(role, layer)
 	shape, target := dims, want
 	switch {
@@ -227,14 +237,38 @@ func (n *narrowing) axes(role string, layer int) (rows, cols []int, scale float3
 	switch {
 	case role == decoderBias:
 		return nil, nil, 1
-	case strings.HasPrefix(role, "bert.embeddings."), strings.Contains(role, "LayerNorm"):
+	case strings.HasPrefix(role, "bert.embeddings."), strings.Contains(role, "LayerNorm"), strings.HasPrefix(role, projectName):
 		return nil, n.hidden, 1
+	case strings.HasPrefix(role, transformFC) && !n.plain:
+		return n.hidden, nil, 1
 	case strings.HasPrefix(role, poolerName), strings.HasPrefix(role, transformFC):
 		return n.hidden, n.hidden, 1
+	case !n.plain && (role == decoderName || strings.HasPrefix(role, "cls.pos.") || strings.HasPrefix(role, "cls.ner.")):
+		return nil, nil, 1 // they read the transform
 	case strings.HasSuffix(role, ".bias"):
 		return nil, nil, 1 // of classes
 	}
 	return n.hidden, nil, 1 // of a head over the hidden states
+}
+
+// chosen sets the projection behind tables as wide as the source's hidden states:
+// it leads to the hidden values that are kept.
+func (c *copier) chosen(s slot) bool {
+	e, h := c.dst.shape().EmbeddingWidth(), len(c.narrow.hidden)
+	if !strings.HasPrefix(s.name, projectName) || !c.took(wordName) || e != c.src.shape().Hidden {
+		return false
+	}
+	if s.name == projectName+".bias" {
+		c.set(s, make([]float32, h), []int64{int64(h)})
+	} else {
+		v := make([]float32, e*h)
+		for j, i := range c.narrow.hidden {
+			v[i*h+j] = 1
+		}
+		c.set(s, v, []int64{int64(e), int64(h)})
+	}
+	c.report.Narrowed = append(c.report.Narrowed, s.name)
+	return true
 }
 
 // some is a list that is not nil, so that nothing is taken for what is not there.

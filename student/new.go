@@ -13,9 +13,11 @@ const (
 	positionName = "bert.embeddings.position_embeddings.weight"
 	typeName     = "bert.embeddings.token_type_embeddings.weight"
 	embedNorm    = "bert.embeddings.LayerNorm"
+	projectName  = "bert.embeddings_project" // as ELECTRA calls it
 	poolerName   = "bert.pooler.dense"
 	transformFC  = "cls.predictions.transform.dense"
 	transformLN  = "cls.predictions.transform.LayerNorm"
+	decoderName  = "cls.predictions.decoder.weight" // where it is not tied
 	decoderBias  = "cls.predictions.bias"
 )
 
@@ -27,8 +29,9 @@ func layerName(i int) string { return fmt.Sprintf("bert.encoder.layer.%d", i) }
 
 // New returns an encoder with fresh weights: embeddings and matrices from a
 // normal distribution truncated at 2σ, drawn from (seed, parameter name), σ =
-// 0.02 for embeddings and 0.02·√(768/H), at least 0.02, for matrices (BERT's
-// σ at BERT's width); biases 0, LayerNorm gains 1.
+// 0.02 for embeddings and an untied decoder and 0.02·√(768/H), at least 0.02, for
+// matrices (BERT's σ at BERT's width; E in place of H for the projection behind
+// factorised embeddings); biases 0, LayerNorm gains 1.
 //
 // The graph (opset 17, IR 8) has the inputs input_ids, attention_mask and
 // token_type_ids, int64 [batch, sequence], and one float output per head, in
@@ -36,9 +39,9 @@ func layerName(i int) string { return fmt.Sprintf("bert.encoder.layer.%d", i) }
 // reads it. Without heads the output is last_hidden_state [B,S,H]. Zero
 // fields of shape take [Shape.Defaults].
 //
-// config.json is written with it: model_type bert, the architecture of the
-// primary head, its labels as id2label, and the entry "lite" with the heads
-// and their labels.
+// config.json is written with it: model_type bert (electra for factorised
+// embeddings, see [NewConfig]), the architecture of the primary head, its labels
+// as id2label, and the entry "lite" with the heads and their labels.
 //
 // Errors: an impossible shape or weights above 16 GiB (see [Shape.Validate]),
 // a head given twice or without labels, a classification head that is not first.
@@ -76,7 +79,8 @@ func (b *builder) mask() string {
 	return b.node("Mul", "/bert/Mul", []string{y, b.scalar("/bert/Constant_3", maskValue)})
 }
 
-// embeddings appends LN(word[input_ids] + type[token_type_ids] + position[0…S)): [B,S,H].
+// embeddings appends LN(word[input_ids] + type[token_type_ids] + position[0…S)),
+// [B,S,E], and the projection to [B,S,H] where E is not H.
 func (b *builder) embeddings(s Shape) string {
 	const p = "/bert/embeddings"
 	positions := make([]int64, s.Positions)
@@ -89,13 +93,18 @@ func (b *builder) embeddings(s Shape) string {
 	n = b.node("Unsqueeze", p+"/Unsqueeze", []string{n, b.ints(p+"/Constant_1", 0)})
 	ids := b.node("Slice", p+"/Slice", []string{all, b.ints(p+"/Constant_2", 0), n, b.ints(p+"/Constant_3", 1), b.ints(p+"/Constant_4", 1)})
 
-	h := int64(s.Hidden)
-	word := b.node("Gather", p+"/word_embeddings/Gather", []string{b.embedding(wordName, s.Vocab, h), "input_ids"})
-	types := b.node("Gather", p+"/token_type_embeddings/Gather", []string{b.embedding(typeName, s.Types, h), "token_type_ids"})
+	e := s.EmbeddingWidth()
+	table := func(name string, rows int) string { return b.matrix(name, initializerRange, rows, e) }
+	word := b.node("Gather", p+"/word_embeddings/Gather", []string{table(wordName, s.Vocab), "input_ids"})
+	types := b.node("Gather", p+"/token_type_embeddings/Gather", []string{table(typeName, s.Types), "token_type_ids"})
 	x := b.node("Add", p+"/Add", []string{word, types})
-	position := b.node("Gather", p+"/position_embeddings/Gather", []string{b.embedding(positionName, s.Positions, h), ids})
+	position := b.node("Gather", p+"/position_embeddings/Gather", []string{table(positionName, s.Positions), ids})
 	x = b.node("Add", p+"/Add_1", []string{x, position})
-	return b.layerNorm(embedNorm, x, s.Hidden, s.Eps)
+	x = b.layerNorm(embedNorm, x, e, s.Eps)
+	if s.factorised() {
+		x = b.linearOf(projectName, x, matrixRange(e), e, s.Hidden, "")
+	}
+	return x
 }
 
 // layer appends one post-LN encoder layer: x [B,S,H] → [B,S,H].
@@ -138,14 +147,14 @@ func (b *builder) attention(name, x, mask string, s Shape) string {
 }
 
 // heads appends the heads over hidden [B,S,H] and declares the outputs. word
-// is the initializer [V,H] that a masked-LM decoder is tied to.
+// is the initializer [V,E] that a masked-LM decoder is tied to.
 func (b *builder) heads(heads []Head, hidden string, s Shape, word string) {
 	if len(heads) == 0 {
 		b.nodeTo("last_hidden_state", "Identity", "/bert/Identity", []string{hidden})
 		b.output("last_hidden_state", "batch", "sequence", s.Hidden)
 		return
 	}
-	pooled, transform := "", ""
+	pooled, transform, e := "", "", s.EmbeddingWidth()
 	for _, h := range heads {
 		if h.pooled() && pooled == "" {
 			y := b.node("Gather", "/bert/pooler/Gather", []string{hidden, b.constant("/bert/pooler/Constant", onnx.NewInt64s("", []int64{0}))}, onnx.IntAttr("axis", 1))
@@ -153,9 +162,9 @@ func (b *builder) heads(heads []Head, hidden string, s Shape, word string) {
 		}
 	}
 	if transformed(heads) {
-		y := b.linear(transformFC, hidden, s.Hidden, s.Hidden, "")
+		y := b.linear(transformFC, hidden, s.Hidden, e, "")
 		y = b.activation(s.Act, "/cls/predictions/transform", y)
-		transform = b.layerNorm(transformLN, y, s.Hidden, s.Eps)
+		transform = b.layerNorm(transformLN, y, e, s.Eps)
 	}
 	for i, h := range heads {
 		name := h.Output(i == 0)
@@ -163,7 +172,12 @@ func (b *builder) heads(heads []Head, hidden string, s Shape, word string) {
 		case h.Kind == KindEmbedding:
 			b.vectorHead(h.Vector, hidden, s)
 		case h.Kind == KindMaskedLM:
-			w := b.node("Transpose", "/cls/predictions/decoder/Transpose", []string{word}, onnx.IntsAttr("perm", 1, 0))
+			w := ""
+			if s.Decoder == Untied {
+				w = b.matrix(decoderName, initializerRange, e, s.Vocab)
+			} else {
+				w = b.node("Transpose", "/cls/predictions/decoder/Transpose", []string{word}, onnx.IntsAttr("perm", 1, 0))
+			}
 			y := b.node("MatMul", "/cls/predictions/decoder/MatMul", []string{transform, w})
 			b.nodeTo(name, "Add", "/cls/predictions/decoder/Add", []string{b.vector(decoderBias, 0, s.Vocab), y})
 			b.output(name, "batch", "sequence", s.Vocab)
@@ -174,7 +188,7 @@ func (b *builder) heads(heads []Head, hidden string, s Shape, word string) {
 			b.linear(h.param(true), hidden, s.Hidden, h.classes(), name)
 			b.output(name, "batch", "sequence", h.classes())
 		default:
-			b.linear(h.param(false), transform, s.Hidden, h.classes(), name)
+			b.linearOf(h.param(false), transform, matrixRange(e), e, h.classes(), name)
 			b.output(name, "batch", "sequence", h.classes())
 		}
 	}

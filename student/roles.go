@@ -26,6 +26,8 @@ type anatomy struct {
 	slots []slot
 	byRol map[string]int
 	inits map[string]*onnx.Tensor
+	// decoder is Tied or Untied, "" where there is none or its weights are not floats.
+	decoder string
 }
 
 // dissect detects the encoder of m and names its parameters.
@@ -53,6 +55,9 @@ func dissect(m *onnx.Model) (*anatomy, error) {
 	a.add(slot{name: positionName, init: enc.Position})
 	a.add(slot{name: typeName, init: enc.Type})
 	a.norm(embedNorm, enc.EmbeddingNorm)
+	if enc.Projection != nil {
+		a.linear(projectName, *enc.Projection)
+	}
 	for i, l := range enc.Layers {
 		n := layerName(i)
 		a.linear(n+".attention.self.query", l.Query)
@@ -115,8 +120,14 @@ func (a *anatomy) head(l fuse.Linear) {
 	role := a.role(l)
 	switch role {
 	case "cls.predictions":
-		if !a.tied(l) {
-			a.add(slot{name: "cls.predictions.decoder.weight", init: l.Weight, transB: l.TransB})
+		tied := a.tied(l)
+		if !tied {
+			a.add(slot{name: decoderName, init: l.Weight, transB: l.TransB})
+		}
+		if word, w := a.inits[a.enc.Word], a.inits[l.Weight]; tied {
+			a.decoder = Tied
+		} else if word != nil && w != nil && word.Type == w.Type && w.Type == onnx.Float {
+			a.decoder = Untied
 		}
 		a.add(slot{name: decoderBias, init: l.Bias})
 		return
@@ -137,6 +148,8 @@ func (a *anatomy) head(l fuse.Linear) {
 // roleSuffixes maps what libraries call a head's linear layer to its role here.
 var roleSuffixes = []struct{ suffix, role string }{
 	{"transform.dense", transformFC}, {"vocab_transform", transformFC}, {"lm_head.dense", transformFC},
+	{"generator_predictions.dense", transformFC}, {"generator_lm_head", "cls.predictions"}, // ELECTRA
+	{"predictions.dense", transformFC}, {"sop_classifier.classifier", "cls.seq_relationship"}, // ALBERT
 	{"predictions.decoder", "cls.predictions"}, {"cls.predictions", "cls.predictions"},
 	{"vocab_projector", "cls.predictions"}, {"lm_head.decoder", "cls.predictions"}, {"lm_head", "cls.predictions"},
 	{"seq_relationship", "cls.seq_relationship"}, {"cls.pos", "cls.pos"}, {"cls.ner", "cls.ner"},
@@ -156,10 +169,11 @@ func (a *anatomy) role(l fuse.Linear) string {
 	}
 	hidden := a.enc.Layers[0].Query.In
 	word := a.inits[a.enc.Word]
+	table := word != nil && len(word.Dims) == 2
 	switch {
-	case l.Weight == a.enc.Word || word != nil && len(word.Dims) == 2 && int64(l.Out) == word.Dims[0]:
+	case l.Weight == a.enc.Word || table && int64(l.Out) == word.Dims[0]:
 		return "cls.predictions"
-	case l.Out == hidden && l.In == hidden:
+	case l.In == hidden && (l.Out == hidden || table && a.enc.Projection != nil && int64(l.Out) == word.Dims[1]):
 		return transformFC
 	}
 	return "classifier"
@@ -192,7 +206,8 @@ func linearNames(l fuse.Linear) []string {
 }
 
 // tied reports whether a decoder is the word embedding: the same initializer,
-// or a second one of equal values transposed, as torch's exporter writes it.
+// or, unless config.json says otherwise, a second one of equal values transposed,
+// as torch's exporter writes it.
 func (a *anatomy) tied(l fuse.Linear) bool {
 	if l.Weight == a.enc.Word {
 		return true
@@ -200,6 +215,9 @@ func (a *anatomy) tied(l fuse.Linear) bool {
 	word, w := a.inits[a.enc.Word], a.inits[l.Weight]
 	if w == nil {
 		return true // computed from the embedding inside the graph
+	}
+	if a.m.Config.OwnDecoder() {
+		return false
 	}
 	e, err := word.Floats()
 	if err != nil {
@@ -312,11 +330,17 @@ func (a *anatomy) shape() Shape {
 		return 0
 	}
 	s.Vocab, s.Positions, s.Types = rows(a.enc.Word), rows(a.enc.Position), rows(a.enc.Type)
+	if s.Embedding = 0; a.enc.Projection != nil {
+		s.Embedding = a.enc.Projection.In
+	}
+	if a.decoder != "" {
+		s.Decoder = a.decoder
+	}
 	if e := a.enc.EmbeddingNorm.Eps; e > 0 {
 		s.Eps = e
 	}
 	if act, err := canonicalAct(s.Act); l.Up.Act != "" && (err != nil || act != l.Up.Act) {
 		s.Act = l.Up.Act
 	}
-	return s
+	return s.plain()
 }

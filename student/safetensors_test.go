@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/litekit/lite/internal/modeltest"
+	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/student"
 )
@@ -74,5 +76,57 @@ func TestSafetensorsOfAttentionWithoutSomeHeads(t *testing.T) {
 	}
 	if _, err := student.EncodeSafetensors(m); err == nil || !strings.Contains(err.Error(), "heads are removed") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Factorised embeddings are ELECTRA's, by its names.
+func TestSafetensorsOfFactorisedEmbeddings(t *testing.T) {
+	for shape, decoder := range map[student.Shape]bool{factorised(8, ""): false, factorised(8, student.Untied): true} {
+		list, err := student.Safetensors(modeltest.New(t, shape, 1, student.MaskedLM()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dims := map[string]string{}
+		for _, w := range list {
+			dims[w.Name] = fmt.Sprint(w.Dims)
+		}
+		for name, want := range map[string]string{
+			"electra.embeddings.word_embeddings.weight":             "[60 8]",
+			"electra.embeddings.LayerNorm.weight":                   "[8]",
+			"electra.embeddings_project.weight":                     "[24 8]",
+			"electra.embeddings_project.bias":                       "[24]",
+			"electra.encoder.layer.1.attention.self.query.weight":   "[24 24]",
+			"electra.encoder.layer.0.intermediate.dense.weight":     "[40 24]",
+			"generator_predictions.dense.weight":                    "[8 24]",
+			"generator_predictions.LayerNorm.bias":                  "[8]",
+			"generator_lm_head.bias":                                "[60]",
+			"electra.embeddings.token_type_embeddings.weight":       "[2 8]",
+			"electra.encoder.layer.1.attention.output.dense.weight": "[24 24]",
+		} {
+			if dims[name] != want {
+				t.Errorf("%s is %s, want %s", name, dims[name], want)
+			}
+		}
+		if got := dims["generator_lm_head.weight"]; (got == "[60 8]") != decoder {
+			t.Errorf("the decoder is %q", got)
+		}
+		for name := range dims {
+			if strings.HasPrefix(name, "bert.") || strings.HasPrefix(name, "cls.") {
+				t.Errorf("%s is no name of ELECTRA's", name)
+			}
+		}
+	}
+	relu := factorised(8, "")
+	relu.Act = "relu"
+	for m, want := range map[*onnx.Model]string{
+		modeltest.New(t, factorised(8, ""), 1, student.Classification(labels)): "pooler",
+		modeltest.New(t, relu, 1, student.MaskedLM()):                          "activation gelu",
+	} {
+		if _, err := student.EncodeSafetensors(m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+	if _, err := student.EncodeSafetensors(modeltest.New(t, relu, 1, student.NER(ents))); err != nil {
+		t.Error(err)
 	}
 }

@@ -17,6 +17,11 @@ type Shape struct {
 	Layers int `json:"layers,omitempty" yaml:"layers,omitempty"`
 	// Hidden is H, the width of the hidden states; a multiple of Heads.
 	Hidden int `json:"hidden,omitempty" yaml:"hidden,omitempty"`
+	// Embedding is E, the width of the tables of words, positions and token types
+	// and of the LayerNorm behind them. Where it is not Hidden, a linear layer E→H
+	// follows (ALBERT, Lan et al., arXiv 1909.11942, section 3.1), and the masked-LM
+	// transform leads from H back to E. Zero: Hidden, without that layer.
+	Embedding int `json:"embedding,omitempty" yaml:"embedding,omitempty"`
 	// Heads is A, the number of attention heads of each layer. Zero: one for every 64 of Hidden.
 	Heads int `json:"heads,omitempty" yaml:"heads,omitempty"`
 	// FFN is F, the width of the feed-forward layer. Zero: 4·Hidden.
@@ -32,7 +37,27 @@ type Shape struct {
 	Act string `json:"act,omitempty" yaml:"act,omitempty"`
 	// Eps is the ε of every LayerNorm. Zero: 1e-12.
 	Eps float32 `json:"eps,omitempty" yaml:"eps,omitempty"`
+	// Decoder says what a masked LM scores tokens with: [Tied], the word embeddings,
+	// or [Untied], a matrix [E,V] of its own. Empty: tied.
+	Decoder string `json:"decoder,omitempty" yaml:"decoder,omitempty"`
 }
+
+// The values of [Shape.Decoder].
+const (
+	Tied   = "tied"
+	Untied = "untied"
+)
+
+// EmbeddingWidth is E, also where [Shape.Embedding] is zero.
+func (s Shape) EmbeddingWidth() int {
+	if s.Embedding == 0 {
+		return s.Hidden
+	}
+	return s.Embedding
+}
+
+// factorised reports whether a projection follows the embeddings.
+func (s Shape) factorised() bool { return s.EmbeddingWidth() != s.Hidden }
 
 // Preset is a published shape, without a vocabulary.
 type Preset struct {
@@ -64,9 +89,10 @@ func Presets() []Preset {
 
 // ParseShape reads a shape as it is written on a command line: a preset's
 // name, or layers×hidden[×heads[×ffn]] ("4x312x12"), or key=value pairs
-// (layers, hidden, heads, ffn, vocab, positions, types, act, eps); pairs may
-// follow either of the others after a comma ("bert-tiny,vocab=8000"). Fields
-// that are not named stay zero.
+// (layers, hidden, embedding, heads, ffn, vocab, positions, types, act, eps,
+// decoder); pairs may follow either of the others after a comma
+// ("bert-tiny,vocab=8000", "4x312,embedding=128"). Fields that are not named stay
+// zero.
 func ParseShape(s string) (Shape, error) {
 	var shape Shape
 	for i, part := range strings.Split(s, ",") {
@@ -114,8 +140,8 @@ func parseHead(s string) (Shape, error) {
 
 func (s *Shape) set(key, value string) error {
 	targets := map[string]*int{
-		"layers": &s.Layers, "hidden": &s.Hidden, "heads": &s.Heads, "ffn": &s.FFN,
-		"vocab": &s.Vocab, "positions": &s.Positions, "types": &s.Types,
+		"layers": &s.Layers, "hidden": &s.Hidden, "embedding": &s.Embedding, "heads": &s.Heads,
+		"ffn": &s.FFN, "vocab": &s.Vocab, "positions": &s.Positions, "types": &s.Types,
 	}
 	switch key {
 	case "act":
@@ -123,6 +149,12 @@ func (s *Shape) set(key, value string) error {
 			return err
 		}
 		s.Act = value
+		return nil
+	case "decoder":
+		if value != Tied && value != Untied {
+			return fmt.Errorf("decoder=%s is neither %s nor %s", value, Tied, Untied)
+		}
+		s.Decoder = value
 		return nil
 	case "eps":
 		v, err := strconv.ParseFloat(value, 32)
@@ -134,7 +166,7 @@ func (s *Shape) set(key, value string) error {
 	}
 	p, ok := targets[key]
 	if !ok {
-		return fmt.Errorf("unknown key %q; the keys are layers, hidden, heads, ffn, vocab, positions, types, act, eps", key)
+		return fmt.Errorf("unknown key %q; the keys are layers, hidden, embedding, heads, ffn, vocab, positions, types, act, eps, decoder", key)
 	}
 	v, err := strconv.Atoi(value)
 	if err != nil || v <= 0 {
@@ -158,6 +190,7 @@ func (s Shape) String() string {
 	}
 	add("layers", s.Layers)
 	add("hidden", s.Hidden)
+	add("embedding", s.Embedding)
 	add("heads", s.Heads)
 	add("ffn", s.FFN)
 	add("vocab", s.Vocab)
@@ -169,6 +202,9 @@ func (s Shape) String() string {
 	if s.Eps != 0 {
 		fmt.Fprintf(&b, ",eps=%g", s.Eps)
 	}
+	if s.Decoder != "" {
+		fmt.Fprintf(&b, ",decoder=%s", s.Decoder)
+	}
 	return strings.TrimPrefix(b.String(), ",")
 }
 
@@ -177,11 +213,37 @@ func ShapeOf(c *onnx.Config) Shape {
 	if c == nil {
 		return Shape{}
 	}
-	return Shape{
-		Layers: c.NumHiddenLayers, Hidden: c.HiddenSize, Heads: c.NumAttentionHeads, FFN: c.IntermediateSize,
+	s := Shape{
+		Layers: c.NumHiddenLayers, Hidden: c.HiddenSize, Embedding: c.EmbeddingSize, Heads: c.NumAttentionHeads, FFN: c.IntermediateSize,
 		Vocab: c.VocabSize, Positions: c.MaxPositionEmbeddings, Types: c.TypeVocabSize,
 		Act: c.HiddenAct, Eps: float32(c.LayerNormEps),
 	}
+	if c.OwnDecoder() {
+		s.Decoder = Untied
+	}
+	return s.plain()
+}
+
+// plain writes what is usual as zero: an embedding of H, a tied decoder.
+func (s Shape) plain() Shape {
+	if s.Embedding == s.Hidden {
+		s.Embedding = 0
+	}
+	if s.Decoder == Tied {
+		s.Decoder = ""
+	}
+	return s
+}
+
+// Or fills every field of s that is zero from other.
+func (s Shape) Or(other Shape) Shape {
+	fill(&s.Layers, other.Layers)
+	fill(&s.Hidden, other.Hidden)
+	fill(&s.Embedding, other.Embedding)
+	fill(&s.Heads, other.Heads)
+	fill(&s.FFN, other.FFN)
+	fill(&s.Decoder, other.Decoder)
+	return s.From(other)
 }
 
 // From fills the fields that a student shares with its teacher where they are
@@ -203,8 +265,10 @@ func fill[T comparable](p *T, v T) {
 }
 
 // Defaults fills zero fields: Heads max(1, H/64), FFN 4·H, Positions 512, Types 2, Act
-// gelu, Eps 1e-12. Layers, Hidden and Vocab have no default.
+// gelu, Eps 1e-12. Layers, Hidden and Vocab have no default. Embedding and
+// Decoder become zero where they say what zero says.
 func (s Shape) Defaults() Shape {
+	s = s.plain()
 	fill(&s.Heads, max(1, s.Hidden/64))
 	fill(&s.FFN, 4*s.Hidden)
 	fill(&s.Positions, 512)
@@ -221,8 +285,8 @@ func (s Shape) HalfDepth() Shape {
 }
 
 // HalfWidth is the shape with half the hidden size, heads and feed-forward
-// size; the size of a head stays. Heads that are odd in number are left, and
-// the heads halve in size instead.
+// size; the size of a head stays, and that of factorised embeddings. Heads that
+// are odd in number are left, and the heads halve in size instead.
 func (s Shape) HalfWidth() Shape {
 	s.Hidden /= 2
 	s.FFN /= 2
@@ -248,6 +312,12 @@ func (s Shape) Validate() error {
 		if f.value <= 0 {
 			return fmt.Errorf("student: %s is %d; it must be positive", f.name, f.value)
 		}
+	}
+	if s.Embedding < 0 || s.Embedding == 1 {
+		return fmt.Errorf("student: embedding is %d; the LayerNorm behind the tables needs at least 2 values (leave it out for the hidden size)", s.Embedding)
+	}
+	if s.Decoder != "" && s.Decoder != Tied && s.Decoder != Untied {
+		return fmt.Errorf("student: decoder %q is neither %s nor %s", s.Decoder, Tied, Untied)
 	}
 	if s.Hidden%s.Heads != 0 {
 		return fmt.Errorf("student: hidden size %d is not a multiple of %d heads; choose %s", s.Hidden, s.Heads, divisorsNear(s.Hidden, s.Heads))
@@ -285,14 +355,17 @@ func divisorsNear(h, a int) string {
 
 // params is the number of parameters in floating point, so that absurd sizes do not wrap around.
 func (s Shape) params() float64 {
-	l, h, f := float64(s.Layers), float64(s.Hidden), float64(s.FFN)
-	embeddings := (float64(s.Vocab)+float64(s.Positions)+float64(s.Types))*h + 2*h
+	l, h, f, e := float64(s.Layers), float64(s.Hidden), float64(s.FFN), float64(s.EmbeddingWidth())
+	embeddings := (float64(s.Vocab)+float64(s.Positions)+float64(s.Types))*e + 2*e
+	if s.factorised() {
+		embeddings += e*h + h
+	}
 	layer := 4*(h*h+h) + 2*h*f + f + h + 4*h
 	return embeddings + l*layer
 }
 
 // Params is the number of parameters of the encoder, without pooler and heads:
-// (V+P+T)·H + 2H + L·(4(H²+H) + 2HF + F + H + 4H).
+// (V+P+T)·E + 2E + L·(4(H²+H) + 2HF + F + H + 4H), and E·H + H where E is not H.
 func (s Shape) Params() int64 { return int64(s.params()) }
 
 // canonicalAct maps the names configurations use to gelu, gelu_tanh and relu.

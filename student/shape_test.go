@@ -21,6 +21,8 @@ func TestParseShape(t *testing.T) {
 		{"bert-tiny,vocab=8000, act=relu", student.Shape{Layers: 2, Hidden: 128, Heads: 2, FFN: 512, Vocab: 8000, Act: "relu"}},
 		{"layers=2,hidden=128,heads=4,ffn=256,positions=64,types=1,eps=1e-5",
 			student.Shape{Layers: 2, Hidden: 128, Heads: 4, FFN: 256, Positions: 64, Types: 1, Eps: 1e-5}},
+		{"4x312,embedding=128,decoder=untied", student.Shape{Layers: 4, Hidden: 312, Embedding: 128, Decoder: student.Untied}},
+		{"embedding=64,decoder=tied", student.Shape{Embedding: 64, Decoder: student.Tied}},
 	} {
 		got, err := student.ParseShape(c.in)
 		if err != nil || got != c.want {
@@ -42,6 +44,8 @@ func TestParseShape(t *testing.T) {
 		"layers=2,4x312":         "key=value",
 		"2x128,act=swish":        "swish",
 		"2x128,eps=nan":          "positive",
+		"2x128,embedding=0":      "positive",
+		"2x128,decoder=none":     "neither tied nor untied",
 		"99999999999999999999x1": "positive",
 	} {
 		if _, err := student.ParseShape(in); err == nil || !strings.Contains(err.Error(), want) {
@@ -63,6 +67,9 @@ func TestValidate(t *testing.T) {
 		"more than the 16": func(s *student.Shape) { s.Vocab = 1 << 62 },
 		"swish":            func(s *student.Shape) { s.Act = "swish" },
 		"epsilon":          func(s *student.Shape) { s.Eps = -1 },
+		"at least 2":       func(s *student.Shape) { s.Embedding = 1 },
+		"embedding is -3":  func(s *student.Shape) { s.Embedding = -3 },
+		"neither tied nor": func(s *student.Shape) { s.Decoder = "none" },
 	} {
 		s := ok
 		change(&s)
@@ -88,6 +95,17 @@ func TestShapeHelpers(t *testing.T) {
 	want := student.Shape{Layers: 1, Hidden: 64, Heads: 1, FFN: 256, Vocab: 9, Positions: 5, Types: 3, Act: "relu", Eps: 1e-5}
 	if got != want {
 		t.Errorf("from the teacher: %+v, want %+v", got, want)
+	}
+	full := student.Shape{Layers: 4, Hidden: 64, Embedding: 64, Decoder: student.Tied}.Defaults()
+	if full.Embedding != 0 || full.Decoder != "" || full.EmbeddingWidth() != 64 {
+		t.Errorf("what is usual: %+v", full)
+	}
+	narrow := student.Shape{Layers: 4, Hidden: 64, Embedding: 16, Heads: 2}
+	if got := narrow.HalfWidth(); got.Embedding != 16 || got.EmbeddingWidth() != 16 || got.Hidden != 32 {
+		t.Errorf("half the width: %+v", got)
+	}
+	if got := (student.Shape{Embedding: 8, Act: "relu"}).Or(narrow); got != (student.Shape{Layers: 4, Hidden: 64, Embedding: 8, Heads: 2, Act: "relu"}) {
+		t.Errorf("one shape or another: %+v", got)
 	}
 	if student.ShapeOf(nil) != (student.Shape{}) {
 		t.Error("the shape of no config is not empty")

@@ -13,10 +13,12 @@ import (
 // bert.pooler.dense.weight, cls.predictions.transform.dense.weight,
 // classifier.weight …), whatever the exporter called them, and its shape.
 //
-// Weights of linear layers are [in,out]; embeddings [rows,H]. A tensor that is
+// Weights of linear layers are [in,out]; embeddings [rows,E]. The projection behind
+// factorised embeddings is bert.embeddings_project. A tensor that is
 // float32 and stored so already shares its bytes with m. A masked-LM decoder
 // tied to the word embedding, or equal to it transposed, has no entry of its
-// own; an untied one is cls.predictions.decoder.weight. Linear layers after
+// own; an untied one is cls.predictions.decoder.weight. An equal one counts as
+// untied where tie_word_embeddings in config.json is false. Linear layers after
 // the encoder get their role from their names and, where those say nothing,
 // their sizes. Where layers differ in size the shape is that of the first.
 //
@@ -55,11 +57,19 @@ func (a *anatomy) tensor(s slot) (*onnx.Tensor, error) {
 // Safetensors returns the parameters of an encoder as PyTorch names and stores
 // them: Hugging Face names in lexical order, linear weights [out,in]. Written
 // as model.safetensors beside config.json they load with from_pretrained; a
-// decoder tied to the word embedding is left out, as save_pretrained does.
+// decoder tied to the word embedding is left out, as save_pretrained does. Where
+// the embeddings are factorised the names are those of ELECTRA, which has no
+// classifier behind a pooler: that is an error, as is a masked-LM transform whose
+// activation is not gelu.
 func Safetensors(m *onnx.Model) ([]*onnx.Tensor, error) {
 	a, err := dissect(m)
 	if err != nil {
 		return nil, err
+	}
+	if a.shape().factorised() {
+		if err := a.asElectra(); err != nil {
+			return nil, err
+		}
 	}
 	out := make([]*onnx.Tensor, 0, len(a.slots))
 	for _, s := range a.slots {
@@ -91,9 +101,37 @@ func Safetensors(m *onnx.Model) ([]*onnx.Tensor, error) {
 	return out, nil
 }
 
+// electra are the names that ELECTRA's parameters have in Hugging Face's library,
+// by the beginnings of ours.
+var electra = []struct{ ours, theirs string }{
+	{decoderName, "generator_lm_head.weight"}, {decoderBias, "generator_lm_head.bias"},
+	{transformFC + ".", "generator_predictions.dense."}, {transformLN + ".", "generator_predictions.LayerNorm."},
+	{"bert.", "electra."},
+}
+
+// asElectra renames the roles.
+func (a *anatomy) asElectra() error {
+	act, err := canonicalAct(a.shape().Act)
+	for i, s := range a.slots {
+		switch {
+		case strings.HasPrefix(s.name, poolerName):
+			return fmt.Errorf("student: a pooler over factorised embeddings (%v) has no place in a safetensors file: of Hugging Face's models ELECTRA is the one with such embeddings, and it has none", a.shape())
+		case strings.HasPrefix(s.name, transformFC) && (err != nil || act != "gelu"):
+			return fmt.Errorf("student: factorised embeddings (%v) have no place in a safetensors file under a masked LM: ELECTRA's there has the activation gelu", a.shape())
+		}
+		for _, n := range electra {
+			if rest, ok := strings.CutPrefix(s.name, n.ours); ok {
+				a.slots[i].name = n.theirs + rest
+				break
+			}
+		}
+	}
+	return nil
+}
+
 // matrix reports whether a role is the weight of a linear layer.
 func matrix(name string) bool {
-	return strings.HasSuffix(name, ".weight") && !strings.Contains(name, "LayerNorm") && !strings.Contains(name, "embeddings")
+	return strings.HasSuffix(name, ".weight") && !strings.Contains(name, "LayerNorm") && !strings.HasSuffix(name, "_embeddings.weight")
 }
 
 // Measure returns the shape of any detected encoder, as [Weights] does, also

@@ -46,15 +46,25 @@ func studentShape(text string, from *onnx.Model) (student.Shape, error) {
 	if err != nil {
 		return s, usagef("--student %s: the teacher's sizes are not known (%w); give layers×width×heads×ffn, such as 4x312x12x1200", text, err)
 	}
+	var fields []string
 	for _, w := range words {
-		switch w {
-		case halfDepth:
+		switch {
+		case w == halfDepth:
 			s = s.HalfDepth()
-		case halfWidth:
+		case w == halfWidth:
 			s = s.HalfWidth()
+		case strings.Contains(w, "="):
+			fields = append(fields, w)
 		default:
 			return s, usagef("--student %s: %q cannot stand beside half-depth and half-width", text, w)
 		}
 	}
-	return s, nil
+	if len(fields) == 0 {
+		return s, nil
+	}
+	own, err := student.ParseShape(strings.Join(fields, ","))
+	if err != nil {
+		return s, usagef("--student: %w", err)
+	}
+	return own.Or(s), nil
 }

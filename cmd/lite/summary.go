@@ -136,5 +136,8 @@ func (a *app) copied(r *student.Transfer) {
 		a.progress.note("the student starts from random weights")
 		return
 	}
-	a.progress.note("the student starts from layers %v: %d parameters copied, %d in part, %d fresh", r.Layers, len(r.Copied), len(r.Partial)+len(r.Narrowed), len(r.Fresh))
+	a.progress.note("the student starts from layers %v: %d parameters copied, %d in part, %d fresh", r.Layers, len(r.Copied), len(r.Partial)+len(r.Narrowed)+len(r.Factored), len(r.Fresh))
+	if len(r.Factored) > 0 {
+		a.progress.note("its factorised embeddings hold %.1f %% of the source's squares", 100*r.Energy)
+	}
 }

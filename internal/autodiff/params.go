@@ -252,9 +252,13 @@ func (p *Program) newParam(name string, r role) (*Param, error) {
 
 // ties finds the matrices that equal an embedding table, as it is or
 // transposed: exporters write a tied decoder as a second initializer. A table
-// of one repeated number ties nothing.
+// of one repeated number ties nothing, and nothing is tied where config.json says
+// that the decoder is its own matrix: it may start as a copy of the table.
 func (p *Program) ties(roles map[string]role, order []string) map[string]reading {
 	out := map[string]reading{}
+	if p.model.Config.OwnDecoder() {
+		return out
+	}
 	for _, table := range order {
 		t := p.consts[table]
 		if roles[table] != roleTable || len(t.Dims) != 2 {
