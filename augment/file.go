@@ -155,7 +155,7 @@ func (a *Augmenter) block(ctx context.Context, c corpus.Corpus, lo, n int) ([]co
 				copies[i], errs[i] = a.Example(ctx, examples[i], lo+i)
 			}
 			if errs[i] != nil {
-				errs[i] = fmt.Errorf("example %d: %w", lo+i, errs[i])
+				errs[i] = fmt.Errorf("%s: %w", examples[i].Where(lo+i), errs[i])
 			}
 		})
 	}

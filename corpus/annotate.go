@@ -70,12 +70,12 @@ func annotate(c Corpus, a Annotator, i int) (Example, error) {
 		return e, err
 	}
 	if e.Words, err = a.Annotate(e.Text); err != nil {
-		return e, fmt.Errorf("corpus: annotating example %d: %w", i, err)
+		return e, fmt.Errorf("corpus: annotating %s: %w", e.Where(i), err)
 	}
 	after := 0
 	for k, w := range e.Words {
 		if w.Start < after || w.End < w.Start || w.End > len(e.Text) {
-			return e, fmt.Errorf("corpus: annotating example %d: the annotator's word %d covers bytes %d to %d, out of order or outside the text of %d bytes", i, k, w.Start, w.End, len(e.Text))
+			return e, fmt.Errorf("corpus: annotating %s: the annotator's word %d covers bytes %d to %d, out of order or outside the text of %d bytes", e.Where(i), k, w.Start, w.End, len(e.Text))
 		}
 		after = w.End
 	}

@@ -185,24 +185,16 @@ func (t *Tokens) hash(h io.Writer) {
 	h.Write(t.Types)
 }
 
-// where names the place that the ids came from, for the beginning of an error.
-func (t *Tokens) where() string {
-	if t.Source == "" {
-		return ""
-	}
-	return fmt.Sprintf("%s: line %d: ", t.Source, t.Line)
-}
-
 // Check tells which id is outside a vocabulary of size ids, or whose types and
 // tags are not one for each.
 func (t *Tokens) Check(size int) error {
 	n := len(t.IDs)
 	if n == 0 || t.Types != nil && len(t.Types) != n || t.Tags != nil && len(t.Tags) != n {
-		return fmt.Errorf("%s%d ids with %d types and %d tags; there must be one for each, and an id at least", t.where(), n, len(t.Types), len(t.Tags))
+		return fmt.Errorf("%d ids with %d types and %d tags; there must be one for each, and an id at least", n, len(t.Types), len(t.Tags))
 	}
 	for i, id := range t.IDs {
 		if id < 0 || int(id) >= size || id > maxStoredID {
-			return fmt.Errorf("%sid %d at %d is outside the model's vocabulary of %d; the ids are another tokenizer's", t.where(), id, i, size)
+			return fmt.Errorf("id %d at %d is outside the model's vocabulary of %d; the ids are another tokenizer's", id, i, size)
 		}
 	}
 	return nil
@@ -231,7 +223,7 @@ func (v *View) addIDs(p *part, t *Tokens, q sequence) error {
 		if tag := t.Tags[k]; tag != "" {
 			var ok bool
 			if ner, ok = v.tagger.ner[tag]; !ok {
-				return fmt.Errorf("%sentity tag %q is not in the tag set; set NERTags to the set of this data", t.where(), tag)
+				return fmt.Errorf("entity tag %q is not in the tag set; set NERTags to the set of this data", tag)
 			}
 		}
 		p.pos, p.ner = append(p.pos, -1), append(p.ner, ner)

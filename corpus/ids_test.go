@@ -24,9 +24,9 @@ func TestReadIDs(t *testing.T) {
 	}
 	half := 0.5
 	want := []corpus.Example{
-		{Label: 0, Target: "a", Tokens: &corpus.Tokens{IDs: []int32{2, 11, 12, 5, 3}, Source: "a.jsonl", Line: 1}},
-		{Label: 1, Target: "b", Score: &half, Tokens: &corpus.Tokens{IDs: []int32{2, 11, 3, 13, 14, 3}, Types: []uint8{0, 0, 0, 1, 1, 1}, Source: "a.jsonl", Line: 2}},
-		{Label: -1, Tokens: &corpus.Tokens{IDs: []int32{2, 11, 12, 13, 14, 3}, Tags: []string{"", "B-PER", "I-PER", "", "O", ""}, Source: "a.jsonl", Line: 4}},
+		{Label: 0, Target: "a", Tokens: &corpus.Tokens{IDs: []int32{2, 11, 12, 5, 3}}, Origin: corpus.Origin{File: "a.jsonl", N: 1}},
+		{Label: 1, Target: "b", Score: &half, Tokens: &corpus.Tokens{IDs: []int32{2, 11, 3, 13, 14, 3}, Types: []uint8{0, 0, 0, 1, 1, 1}}, Origin: corpus.Origin{File: "a.jsonl", N: 2}},
+		{Label: -1, Tokens: &corpus.Tokens{IDs: []int32{2, 11, 12, 13, 14, 3}, Tags: []string{"", "B-PER", "I-PER", "", "O", ""}}, Origin: corpus.Origin{File: "a.jsonl", N: 4}},
 	}
 	o.Memory = 1
 	for _, c := range []corpus.Corpus{c, read(t, "a.jsonl", idLines, o)} {

@@ -50,6 +50,7 @@ func (l *loader) readArray(t *textReader, first string) error {
 	if _, err := d.Token(); err != nil {
 		return fail(1, err)
 	}
+	l.unit = Item
 	for i := 1; d.More(); i++ {
 		if l.full() {
 			return nil

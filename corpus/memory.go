@@ -157,7 +157,7 @@ func (r *relabeled) At(i int) (Example, error) {
 	e, err := r.Corpus.At(i)
 	if err == nil && e.Label >= 0 {
 		if e.Label >= len(r.to) {
-			return e, fmt.Errorf("corpus: example %d has label %d, but the corpus names %d classes", i, e.Label, len(r.to))
+			return e, fmt.Errorf("corpus: %s has label %d, but the corpus names %d classes", e.Where(i), e.Label, len(r.to))
 		}
 		e.Label = r.to[e.Label]
 	}
@@ -176,10 +176,20 @@ func WithLabels(c Corpus, labels []string) (Corpus, error) {
 	for i, s := range old {
 		var err error
 		if r.to[i], err = m.find(s); err != nil {
-			return nil, fmt.Errorf("corpus: %w", err)
+			return nil, fmt.Errorf("corpus: %s%w", firstOf(c, i), err)
 		}
 	}
 	return r, nil
+}
+
+// firstOf says where a label first occurs, for the beginning of an error.
+func firstOf(c Corpus, label int) string {
+	for i := range c.Len() {
+		if e, err := c.At(i); err == nil && e.Label == label {
+			return e.Where(i) + ": "
+		}
+	}
+	return ""
 }
 
 // concat is several corpora in a row.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 )
@@ -129,6 +130,7 @@ type loader struct {
 	opts    Options
 	spool   spool
 	skipped int
+	unit    Unit    // of the running file
 	layout  *layout // of the running file, nil none
 	stated  bool    // the options name it
 	// known finds the classes that the options give; otherwise classes numbers
@@ -169,20 +171,18 @@ func (l *loader) bad(err error) error {
 	return nil
 }
 
-// add appends an example; line is where it came from.
+// add appends an example; line is where it came from, or its row or item.
 func (l *loader) add(file string, line int, e Example) error {
 	if l.full() {
 		return nil
 	}
-	if e.Label = -1; e.Tokens != nil {
-		e.Tokens.Source, e.Tokens.Line = file, line
-	}
+	e.Label, e.Origin = -1, Origin{file, int32(min(line, math.MaxInt32)), l.unit}
 	switch {
 	case e.Target == "":
 	case l.opts.Labels != nil:
 		var err error
 		if e.Label, err = l.known.find(e.Target); err != nil {
-			return l.bad(fmt.Errorf("corpus: %s: line %d: %w", file, line, err))
+			return l.bad(fmt.Errorf("corpus: %s: %w", e.Origin, err))
 		}
 	default:
 		k, ok := l.seen[e.Target]
@@ -219,7 +219,8 @@ func (l *loader) read(name string, r io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	if format == Parquet {
+	if l.unit = Line; format == Parquet {
+		l.unit = Row
 		before := l.spool.len()
 		if err := l.readParquet(name, r); err != nil || l.spool.len() > before {
 			return err
@@ -235,6 +236,7 @@ func (l *loader) read(name string, r io.Reader) (err error) {
 	before, skipped := l.spool.len(), l.skipped
 	switch format {
 	case TXT:
+		l.unit = Paragraphs
 		err = l.readTXT(t)
 	case TSV:
 		err = l.readTable(t, '\t')

@@ -196,7 +196,7 @@ func (l *loader) parquetRow(name string, n int, row parquet.Row, columns []parqu
 		e, bad = l.fromObject(m)
 	}
 	if bad != nil {
-		return l.bad(fmt.Errorf("corpus: %s: line %d: %w", name, n, bad))
+		return l.bad(fmt.Errorf("corpus: %s: row %d: %w", name, n, bad))
 	}
 	return l.add(name, n, e)
 }

@@ -87,7 +87,7 @@ func TestParquetErrors(t *testing.T) {
 		"empty":          {nil, "empty"},
 		"text":           {[]byte("sentence\tlabel\na\t1\n"), "not a Parquet file"},
 		"cut":            {plain[:len(plain)/2], "not a Parquet file"},
-		"class":          {whole, "line 1: column \"label\": the class 5"},
+		"class":          {whole, "row 1: column \"label\": the class 5"},
 		"no text column": {parquetOf(t, []struct{ X int64 }{{1}}), "no text"},
 	} {
 		if _, err := corpus.Read(bytes.NewReader(c.data), "a.parquet", corpus.Options{}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "a.parquet") {

@@ -32,7 +32,7 @@ func (s *spool) add(e Example) error {
 		return s.write(&e)
 	}
 	s.held = append(s.held, e)
-	s.size += 160 + int64(len(e.Text)+len(e.Pair)+len(e.Target)+48*len(e.Words)+16*len(e.Sentences))
+	s.size += 200 + int64(len(e.Text)+len(e.Pair)+len(e.Target)+48*len(e.Words)+16*len(e.Sentences))
 	if t := e.Tokens; t != nil {
 		s.size += 120 + int64(4*len(t.IDs)+len(t.Types)+16*len(t.Tags))
 	}
@@ -162,6 +162,7 @@ func (s *spool) encode(b []byte, e *Example) []byte {
 		span(w.Span)
 		b = binary.AppendUvarint(binary.AppendUvarint(b, s.tag(w.POS)), s.tag(w.Entity))
 	}
+	b = binary.AppendUvarint(binary.AppendUvarint(b, s.tag(e.Origin.File)), uint64(e.Origin.N)<<2|uint64(e.Origin.Unit))
 	if e.Tokens == nil {
 		return append(b, 0)
 	}
@@ -178,7 +179,7 @@ func (s *spool) encodeTokens(b []byte, t *Tokens) []byte {
 	for _, tag := range t.Tags {
 		b = binary.AppendUvarint(b, s.tag(tag))
 	}
-	return binary.AppendUvarint(binary.AppendUvarint(b, s.tag(t.Source)), uint64(t.Line))
+	return b
 }
 
 func (s *spool) tag(name string) uint64 {
@@ -245,6 +246,13 @@ func (c *spooled) decode(b []byte) (e Example, err error) {
 			e.Words[i] = w
 		}
 	}
+	file, at := number(), number()
+	if err == nil && file >= len(c.names) {
+		return e, errSpool
+	}
+	if err == nil {
+		e.Origin = Origin{c.names[file], int32(at >> 2), Unit(at & 3)}
+	}
 	if number() == 1 {
 		if e.Tokens = c.decodeTokens(number, func(n int) (part []byte) { part, b = b[:n], b[n:]; return part }, func() int { return len(b) }); e.Tokens == nil {
 			return e, errSpool
@@ -284,10 +292,5 @@ func (c *spooled) decodeTokens(number func() int, take func(n int) []byte, left 
 		}
 		t.Tags[i] = c.names[tag]
 	}
-	source := number()
-	if source >= len(c.names) {
-		return nil
-	}
-	t.Source, t.Line = c.names[source], number()
 	return t
 }

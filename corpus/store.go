@@ -113,7 +113,7 @@ func tokenize(c Corpus, number int, add func(*part, Example, int) error) (b bloc
 			err = add(&b.part, e, i)
 		}
 		if err != nil {
-			b.err = fmt.Errorf("corpus: example %d: %w", i, err)
+			b.err = fmt.Errorf("corpus: %s: %w", e.Where(i), err)
 			return b
 		}
 	}

@@ -36,7 +36,7 @@ func NERTags(c Corpus) ([]string, error) {
 			if kind, ok := entityType(tag); ok {
 				types[kind] = true
 			} else if tag != "O" {
-				return nil, fmt.Errorf("corpus: example %d: entity tag %q is not O, B-… or I-…; convert the tags to BIO", i, tag)
+				return nil, fmt.Errorf("corpus: %s: entity tag %q is not O, B-… or I-…; convert the tags to BIO", e.Where(i), tag)
 			}
 		}
 	}

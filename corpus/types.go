@@ -17,6 +17,7 @@ type Example struct {
 	Sentences []Span   // sentence bounds in Text, in order; nil unknown (see SplitSentences)
 	Words     []Word   // words of Text, in order, not overlapping; nil not annotated
 	Tokens    *Tokens  // in place of Text, Pair, Sentences and Words; nil: Text is to be tokenized
+	Origin    Origin   // where it was read from, for messages
 }
 
 // Tokens is a text that another tokenizer has made ids of, special tokens
@@ -26,9 +27,6 @@ type Tokens struct {
 	Types []uint8 // 0 first segment, 1 second; nil all 0
 	// Tags are the entity tags of the tokens (BIO), "" unknown; nil none.
 	Tags []string
-	// Source and Line are where they were read from, for errors; "" unknown.
-	Source string
-	Line   int
 }
 
 // Corpus is a finite sequence of examples with random access. Implementations

@@ -246,6 +246,9 @@ func (v *View) POSTags() []string { return slices.Clone(v.opts.POSTags) }
 // no entities.
 func (v *View) NERTags() []string { return slices.Clone(v.opts.NERTags) }
 
+// Corpus returns what the batches are made of; Batch.Index counts its examples.
+func (v *View) Corpus() Corpus { return v.corpus }
+
 // Labels returns the class names that Batch.Labels indexes.
 func (v *View) Labels() []string { return v.corpus.Labels() }
 

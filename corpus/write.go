@@ -27,7 +27,7 @@ func WriteJSONL(w io.Writer, c Corpus) error {
 		}
 		o, err := e.object()
 		if err != nil {
-			return fmt.Errorf("corpus: example %d: %w", i, err)
+			return fmt.Errorf("corpus: %s: %w", e.Where(i), err)
 		}
 		b.Write(o)
 		b.WriteByte('\n')

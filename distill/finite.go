@@ -27,10 +27,16 @@ type NotFiniteError struct {
 	Value float64
 	// Examples are the numbers (from 0) of the batch's examples in the corpus.
 	Examples []int
-	// Example is the one that alone gives a loss or gradient that is not
-	// finite, −1 where none does. Text is how it begins.
-	Example int
-	Text    string
+	// Example is the first that alone gives a loss or gradient that is not
+	// finite, −1 where none does. Where is the place in the files that it was read
+	// from (file and line, row or item; of a long document the sentence), or its
+	// number, and Text how it begins there.
+	Example     int
+	Where, Text string
+	// Others are the places of further examples of the same batch that do so.
+	Others []string
+
+	batch string // where the batch's examples were read from
 }
 
 func (e *NotFiniteError) Error() string {
@@ -48,28 +54,15 @@ func (e *NotFiniteError) Error() string {
 	}
 	switch {
 	case e.Example >= 0:
-		fmt.Fprintf(&b, "; example %d, %.60q, alone gives one", e.Example+1, e.Text)
-	case len(e.Examples) > 0:
-		fmt.Fprintf(&b, "; none of the batch's examples %s does so alone", numbers(e.Examples))
+		fmt.Fprintf(&b, "; %s, %q, alone gives one", e.Where, e.Text)
+		if n := len(e.Others); n > 0 {
+			fmt.Fprintf(&b, ", and so do %d more of the batch: %s", n, strings.Join(e.Others[:min(n, 4)], "; "))
+		}
+	case e.batch != "":
+		fmt.Fprintf(&b, "; no example of the batch does so alone: %s", e.batch)
 	}
 	b.WriteString("; lower the learning rate, or correct the example")
 	return b.String()
-}
-
-// numbers lists the first examples of a batch as people count them.
-func numbers(index []int) string {
-	const most = 8
-	var out []int
-	for _, n := range index {
-		if n >= 0 && len(out) < most {
-			out = append(out, n+1)
-		}
-	}
-	more := ""
-	if len(index) > most {
-		more = " …"
-	}
-	return fmt.Sprint(out) + more
 }
 
 // badGradient names the first parameter whose gradient is not finite.
@@ -113,20 +106,27 @@ func (t *trainer) explainGradient(ctx context.Context, e *NotFiniteError) error 
 	return e
 }
 
-// suspect runs the examples of a batch one by one and notes the first that
-// gives a loss or a gradient that is not finite. Dropout differs from that of the
-// whole batch.
+// suspect runs the examples of a batch one by one and notes those that give a
+// loss or a gradient that is not finite. Dropout differs from that of the whole
+// batch.
 func (t *trainer) suspect(ctx context.Context, e *NotFiniteError, s *stream, k int) {
 	b, err := s.batch(k)
 	if err != nil {
 		return
 	}
 	e.Examples = append(e.Examples, slices.DeleteFunc(slices.Clone(b.Index), func(n int) bool { return n < 0 })...)
+	if e.batch != "" {
+		e.batch += "; "
+	}
+	e.batch += corpus.Where(t.cfg.corpus(s.view), b.Index)
 	defer func() { s.only = nil }()
 	for i, n := range b.Index {
 		one := single(b, i)
 		if n < 0 || ctx.Err() != nil || b.R > 0 && one.R == 0 {
 			continue
+		}
+		if e.Example >= 0 && slices.Contains(b.Index[:i], n) {
+			continue // told of already
 		}
 		s.only = one
 		t.program.ZeroGrad()
@@ -139,14 +139,18 @@ func (t *trainer) suspect(ctx context.Context, e *NotFiniteError, s *stream, k i
 		if !bad {
 			continue
 		}
-		e.Example = n
-		if x, err := t.cfg.corpus(s.view).At(n); err == nil {
-			e.Text = x.Text
+		p, err := s.source.Place(k, i)
+		if err != nil {
+			continue
 		}
+		if e.Example >= 0 {
+			e.Others = append(e.Others, p.Where)
+			continue
+		}
+		e.Example, e.Where, e.Text = n, p.Where, p.Excerpt
 		if e.Loss == "" {
 			e.Loss = t.blame(ctx, s, k)
 		}
-		return
 	}
 }
 

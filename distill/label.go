@@ -204,7 +204,7 @@ func (c *Config) fill(ctx context.Context, s *stream, u *tutor) error {
 			return errors.Join(c.unlabelled(ctx.Err(), i, u.batches), u.teacher.Sync())
 		}
 		if err != nil {
-			return errors.Join(err, u.teacher.Sync())
+			return errors.Join(atText(err, u.view, i), u.teacher.Sync())
 		}
 		if c.Labelling != nil {
 			c.Labelling(i+1, u.batches)

@@ -46,7 +46,7 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	}
 	m := t.moment(s, b, k)
 	if err := s.ask(ctx, m); err != nil {
-		return err
+		return atText(err, s.source, k)
 	}
 	g, err := t.compile(s, m)
 	if err != nil {
@@ -58,7 +58,7 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	}
 	values, err := g.pass.Run(feed)
 	if err != nil {
-		return fmt.Errorf("distill: step %d, batch with the examples %s: %w", t.step+1, examples(b), err)
+		return fmt.Errorf("distill: step %d: %w", t.step+1, t.atRow(err, s, b, k))
 	}
 	for i, v := range values {
 		t.values[s.indices[i]] += float64(v) / float64(t.cfg.Accumulate)
@@ -105,15 +105,22 @@ func (t *trainer) feed(g *Graph, m *Moment, k int) (feed autodiff.Feed, err erro
 	return feed, nil
 }
 
-// examples names the first examples of a batch, for messages.
-func examples(b *corpus.Batch) string {
-	const most = 8
-	list := b.Index
-	more := ""
-	if len(list) > most {
-		list, more = list[:most], " …"
+// atRow adds to an error of batch k of a stream where its example was read from,
+// if it is of one row, or where those of the batch were.
+func (t *trainer) atRow(err error, s *stream, b *corpus.Batch, k int) error {
+	var at *autodiff.RowError
+	if !errors.As(err, &at) || s.only != nil {
+		return fmt.Errorf("in a batch of %s: %w", corpus.Where(t.cfg.corpus(s.view), b.Index), err)
 	}
-	return fmt.Sprint(list) + more
+	row := at.Row // of the batch
+	if n := s.rowsOf(b); n == b.R && at.Row < b.R && n != b.B {
+		row = int(b.Rows[at.Row]) / b.S
+	}
+	p, bad := s.source.Place(k, row)
+	if bad != nil || p.Example < 0 {
+		return fmt.Errorf("in a batch of %s: %w", corpus.Where(t.cfg.corpus(s.view), b.Index), err)
+	}
+	return fmt.Errorf("%s, %q: %w", p.Where, p.Excerpt, err)
 }
 
 // shapeKey is what a compiled graph depends on.

@@ -175,6 +175,14 @@ func (s *stream) batch(k int) (*corpus.Batch, error) {
 	return s.ahead.Next()
 }
 
+// rowsOf is how many rows the losses on the primary output have.
+func (s *stream) rowsOf(b *corpus.Batch) int {
+	if s.view == Masked || s.tokens {
+		return b.R
+	}
+	return b.B
+}
+
 // rowWeights tells rows that count from padding.
 func (s *stream) rowWeights(b *corpus.Batch) []float32 {
 	n, real := b.B, func(i int) bool { return b.Index[i] >= 0 }

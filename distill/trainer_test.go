@@ -407,6 +407,7 @@ func (l poison) Build(g *distill.Graph) (*gorgonia.Node, error) {
 	return gorgonia.Sqrt(square) // of 0 it has no finite gradient
 }
 
+// An example is named by its place in the files, also one of a long document.
 func TestTheOffendingExampleIsNamed(t *testing.T) {
 	examples := make([]corpus.Example, 12)
 	for i := range examples {
@@ -420,11 +421,63 @@ func TestTheOffendingExampleIsNamed(t *testing.T) {
 		c.Loss = distill.Sum{distill.Scale(1, distill.HardLabels{}), distill.Scale(1, poison{tokenizer(t).MaskID(), gradient})}
 		_, _, err := distill.Run(context.Background(), classifier(t, "1x16x2", 1), c)
 		var bad *distill.NotFiniteError
-		if !errors.As(err, &bad) || bad.Step != 1 || bad.Example != 7 || !strings.Contains(err.Error(), "example 8, \"[MASK] ") {
+		if !errors.As(err, &bad) || bad.Step != 1 || bad.Example != 7 || !strings.Contains(err.Error(), "example 7, \"[MASK] ") || bad.Where != "example 7" || len(bad.Others) != 0 {
 			t.Errorf("error %v", err)
 		}
 		if bad.Loss != "poison" || gradient != (bad.Parameter != "") {
 			t.Errorf("%+v", bad)
 		}
+	}
+}
+
+// What is wrong with an example is told with the place that it was read from.
+func TestOffendersAreFoundInTheirFiles(t *testing.T) {
+	const table = "label\ttext\n0\tthe one\n1\tthe [MASK] two\n0\tthe three\n1\t[MASK] four\n"
+	data, err := corpus.Read(strings.NewReader(table), "train.tsv", corpus.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := everything(t)
+	c.Task, c.Text, c.Teacher, c.Batch, c.Dropout = data, nil, nil, 4, 0
+	c.Loss = distill.Sum{distill.Scale(1, distill.HardLabels{}), distill.Scale(1, poison{tokenizer(t).MaskID(), false})}
+	_, _, err = distill.Run(context.Background(), classifier(t, "1x16x2", 1), c)
+	var bad *distill.NotFiniteError
+	if !errors.As(err, &bad) || bad.Loss != "poison" || len(bad.Others) != 1 {
+		t.Fatalf("error %v", err)
+	}
+	places := []string{bad.Where, bad.Others[0]}
+	slices.Sort(places)
+	if !slices.Equal(places, []string{"train.tsv: line 3", "train.tsv: line 5"}) || !strings.Contains(bad.Text, "[MASK]") {
+		t.Errorf("found in %q, the first is %q", places, bad.Text)
+	}
+
+	// A label that the model does not have.
+	examples := []corpus.Example{{Text: "the one"}, {Text: "the two", Label: 99, Origin: corpus.Origin{File: "x.parquet", N: 2, Unit: corpus.Row}}}
+	c.Task, c.Loss = corpus.FromExamples(examples, nil), c.Loss[:1]
+	if _, _, err = distill.Run(context.Background(), classifier(t, "1x16x2", 1), c); err == nil || !strings.Contains(err.Error(), "x.parquet: row 2, \"the two\": ") || !strings.Contains(err.Error(), "label 99") {
+		t.Errorf("error %v", err)
+	}
+
+	// A teacher whose numbers overflow.
+	c.Teacher = classifier(t, "1x16x2", 2)
+	w := c.Teacher.Graph.Initializer("bert.embeddings.word_embeddings.weight")
+	if w == nil {
+		t.Fatal("the teacher has no word embeddings of that name")
+	}
+	values, err := w.Floats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values = slices.Clone(values)
+	id := tokenizer(t).Encode("two").IDs[1]
+	width := int(w.Dims[1])
+	for i := range width {
+		values[int(id)*width+i] = float32(math.NaN())
+	}
+	examples[1].Label = 0
+	c.Teacher.Graph.SetInitializer(onnx.NewFloats(w.Name, values, w.Dims...))
+	c.Loss = distill.Sum{distill.Scale(1, distill.SoftLabels{})}
+	if _, _, err = distill.Run(context.Background(), classifier(t, "1x16x2", 1), c); err == nil || !strings.Contains(err.Error(), "x.parquet: row 2, \"the two\": teacher: output logits") {
+		t.Errorf("error %v", err)
 	}
 }

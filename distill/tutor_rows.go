@@ -30,7 +30,7 @@ func (c *Config) label(ctx context.Context, s *stream, u *tutor, batches int) er
 			return errors.Join(c.unlabelled(ctx.Err(), i, batches), u.teacher.Sync())
 		}
 		if err != nil {
-			return errors.Join(err, u.teacher.Sync())
+			return errors.Join(atText(err, u.view, i), u.teacher.Sync())
 		}
 		width := u.teacher.Width()
 		z = u.inOrder(z, width)
@@ -51,6 +51,20 @@ func (c *Config) label(ctx context.Context, s *stream, u *tutor, batches int) er
 		}
 	}
 	return u.teacher.Sync()
+}
+
+// atText adds to the error of a teacher that a number of batch k is not finite
+// where the text was read from.
+func atText(err error, v *corpus.View, k int) error {
+	var bad *teacher.NotFiniteError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	p, lost := v.Place(k, bad.Row)
+	if lost != nil || p.Example < 0 {
+		return err
+	}
+	return fmt.Errorf("distill: %s, %q: %w", p.Where, p.Excerpt, err)
 }
 
 // inOrder puts the classes of rows into the student's order.
@@ -166,7 +180,7 @@ func (u *tutor) logits(ctx context.Context, s *stream, b *corpus.Batch) ([]float
 			continue
 		}
 		if !ok {
-			return nil, fmt.Errorf("distill: the teacher has not labelled a sequence of the examples %s", examples(b))
+			return nil, fmt.Errorf("distill: the teacher has not labelled a sequence of %s", corpus.Where(s.source.Corpus(), b.Index))
 		}
 		copy(out[q.first*s.width:(q.first+q.n)*s.width], u.soft[at*s.width:])
 	}

@@ -57,8 +57,8 @@ func (r *runner) vectorTexts() (corpus.Corpus, error) {
 		if err != nil {
 			return nil, fmt.Errorf("eval: %w", err)
 		}
-		out[i] = corpus.Example{Text: e.Text, Label: -1}
-		out[n+i] = corpus.Example{Text: e.Pair, Label: -1}
+		out[i] = corpus.Example{Text: e.Text, Label: -1, Origin: e.Origin}
+		out[n+i] = corpus.Example{Text: e.Pair, Label: -1, Origin: e.Origin}
 	}
 	return corpus.FromExamples(out, nil), nil
 }

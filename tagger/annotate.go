@@ -83,9 +83,9 @@ func (j Job) run(ctx context.Context, c corpus.Corpus, r *Report, from int, writ
 				return err
 			}
 			if e.Tokens != nil {
-				return fmt.Errorf("tagger: example %d holds token ids (%s: line %d); words are found in text, so give the text", lo+i, e.Tokens.Source, e.Tokens.Line)
+				return fmt.Errorf("tagger: %s holds token ids; words are found in text, so give the text", e.Where(lo+i))
 			}
-			gold[i], raw[i] = e, corpus.Example{Text: e.Text}
+			gold[i], raw[i] = e, corpus.Example{Text: e.Text, Origin: e.Origin}
 			if e.Words != nil && !j.Replace && !scored(e.Words) {
 				raw[i].Text = "" // its words stay, and there is nothing to compare
 			}

@@ -165,7 +165,7 @@ func (t *Tagger) read(c corpus.Corpus) (out []text, err error) {
 				w.POS = ""
 			}
 			if w.POS != "" && !slices.Contains(universal, w.POS) {
-				return nil, fmt.Errorf("example %d: word %.40q: %q is not a universal part of speech (ADJ, ADP, …)", i, e.Text[w.Start:w.End], w.POS)
+				return nil, fmt.Errorf("%s: word %.40q: %q is not a universal part of speech (ADJ, ADP, …)", e.Where(i), e.Text[w.Start:w.End], w.POS)
 			}
 		}
 		x := text{Example: e}

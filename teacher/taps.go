@@ -100,7 +100,11 @@ func (t *Teacher) both(ctx context.Context, b *corpus.Batch, names []string) (lo
 			logits = v.F32
 		}
 		if i := notFinite(v.F32); i >= 0 {
-			return nil, nil, fmt.Errorf("teacher: element %d of the value %q in the batch with the examples %v is %v; the teacher's weights are damaged, or its numbers overflow", i, name, examples(b), v.F32[i])
+			row := -1
+			if len(v.Shape) > 0 && v.Shape[0] == b.B {
+				row = i / (len(v.F32) / b.B)
+			}
+			return nil, nil, &NotFiniteError{Output: name, Row: row, Value: v.F32[i]}
 		}
 		values[name] = Value{Shape: v.Shape, Data: v.F32}
 	}
@@ -112,8 +116,17 @@ func notFinite(v []float32) int {
 	return slices.IndexFunc(v, func(x float32) bool { return x-x != 0 })
 }
 
-// examples are the numbers of a batch's first examples, for messages.
-func examples(b *corpus.Batch) []int { return b.Index[:min(len(b.Index), 8)] }
+// NotFiniteError is a teacher that answers a text with a number that is not
+// finite: its weights are damaged, or its numbers overflow.
+type NotFiniteError struct {
+	Output string // or the value inside the teacher
+	Row    int    // of the batch, −1 where that is not known
+	Value  float32
+}
+
+func (e *NotFiniteError) Error() string {
+	return fmt.Sprintf("teacher: output %s of row %d of a batch has the number %v; the teacher's weights are damaged, or its numbers overflow", e.Output, e.Row, e.Value)
+}
 
 // CheckValues refuses names that no node of the model's graph computes, and says
 // which values have names like them.

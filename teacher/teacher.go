@@ -373,7 +373,11 @@ func (t *Teacher) checkLogits(b *corpus.Batch, v []float32, shape []int) error {
 		return err
 	}
 	if i := notFinite(v); i >= 0 {
-		return fmt.Errorf("teacher: logit %d of row %d in the batch with the examples %v is %v; the teacher's weights are damaged, or its numbers overflow", i%(len(v)/n), i/(len(v)/n), examples(b), v[i])
+		row := i / (len(v) / n)
+		if t.perToken() {
+			row = int(b.Rows[row]) / b.S
+		}
+		return &NotFiniteError{Output: t.output, Row: row, Value: v[i]}
 	}
 	return nil
 }

@@ -121,10 +121,6 @@ func warnOverlap(a *app, what string, train corpus.Corpus, measured string, dev 
 	if err != nil {
 		return err
 	}
-	shown := e.Text
-	if e.Tokens != nil {
-		shown = fmt.Sprintf("%s, line %d", e.Tokens.Source, e.Tokens.Line)
-	}
-	a.progress.note("warning: %d of the %d examples of %s also occur in %s, the first is number %d, %.40q: what is measured on them is not about unseen text", len(at), dev.Len(), measured, what, at[0]+1, shown)
+	a.progress.note("warning: %d of the %d examples of %s also occur in %s, the first is %s, %.40q: what is measured on them is not about unseen text", len(at), dev.Len(), measured, what, e.Where(at[0]), e.Excerpt())
 	return nil
 }

@@ -230,7 +230,7 @@ func (c *logitLoss) forward(o *forward) error {
 		k.Labels = c.labels.base.i32
 		for r, l := range k.Labels {
 			if int(l) >= c.n {
-				return fmt.Errorf("label %d of row %d is not below the %d classes", l, r, c.n)
+				return &RowError{r, fmt.Sprintf("label %d is not below the %d classes", l, c.n)}
 			}
 		}
 	}

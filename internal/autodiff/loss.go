@@ -112,7 +112,7 @@ func (c *loss) weights(v *value) (w []float32, total float64, err error) {
 	w = v.f32()
 	for r, x := range w {
 		if !(x >= 0) {
-			return nil, 0, fmt.Errorf("weight %v of row %d; want a number ≥ 0", x, r)
+			return nil, 0, &RowError{r, fmt.Sprintf("weight %v; want a number ≥ 0", x)}
 		}
 		total += float64(x)
 	}

@@ -314,6 +314,14 @@ func (q *Pass) Run(feed Feed) ([]float32, error) {
 	return q.losses, nil
 }
 
+// RowError is a number fed to a loss that cannot be: of that row.
+type RowError struct {
+	Row    int
+	Reason string
+}
+
+func (e *RowError) Error() string { return fmt.Sprintf("row %d: %s", e.Row, e.Reason) }
+
 // NotFiniteError is a loss term whose value is not a finite number.
 type NotFiniteError struct {
 	Term  int // its place in the terms given to Compile

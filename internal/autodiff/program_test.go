@@ -344,7 +344,7 @@ func TestRunErrors(t *testing.T) {
 		{"unknown input", func(f *autodiff.Feed) { f.Inputs["inputs"] = nil }, `no input "inputs"`},
 		{"size", func(f *autodiff.Feed) { f.Inputs["input_ids"] = []int64{1} }, "fed 1 numbers"},
 		{"labels", func(f *autodiff.Feed) { f.Ints["l"] = nil }, `"l" was fed 0`},
-		{"label outside the classes", func(f *autodiff.Feed) { f.Ints["l"][0] = 5 }, "label 5 of row 0"},
+		{"label outside the classes", func(f *autodiff.Feed) { f.Ints["l"][0] = 5 }, "row 0: label 5"},
 		{"weights", func(f *autodiff.Feed) { f.Weights = []float32{1, 2} }, "2 weights for 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
