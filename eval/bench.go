@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -31,13 +29,13 @@ type BenchOptions struct {
 // Speed is what a benchmark measured, of a model or of a training step. Its
 // JSON names are those of the peer scripts in bench.
 type Speed struct {
-	Model   string `json:"model,omitempty"`
-	Batch   int    `json:"batch"`
-	Seq     int    `json:"seq"`
+	Model   string `json:"model,omitempty"`   // its file
+	Batch   int    `json:"batch"`             // B, sequences in a run
+	Seq     int    `json:"seq"`               // S, tokens of the longest
 	Lengths string `json:"lengths,omitempty"` // shortest-longest, where they are mixed
-	Threads int    `json:"threads"`
-	Class   string `json:"class"` // of the kernels
-	Runs    int    `json:"runs"`
+	Threads int    `json:"threads"`           // of the kernels
+	Class   string `json:"class"`             // of the kernels: avx2, neon or go
+	Runs    int    `json:"runs"`              // that were timed
 	// LoadMS is the time to open the model and make it ready, in milliseconds.
 	LoadMS Float `json:"load_ms"`
 	// MedianMS and MinMS are of the timed runs, in milliseconds.
@@ -94,12 +92,6 @@ func BenchFile(ctx context.Context, path string, o BenchOptions) (*Speed, error)
 	if o.Batch < 1 || o.Length < 1 || o.Shortest < 0 || o.Shortest > o.Length {
 		return nil, fmt.Errorf("eval: bench: a batch of %d sequences of %d tokens, the shortest %d; give at least 1 of each, and a shortest that is not over the longest", o.Batch, o.Length, o.Shortest)
 	}
-	if o.Timing.Warmup <= 0 {
-		o.Timing.Warmup = 3
-	}
-	if o.Timing.Runs <= 0 {
-		o.Timing.Runs = 20
-	}
 	start := time.Now()
 	m, err := onnx.Open(path)
 	if err != nil {
@@ -113,12 +105,15 @@ func BenchFile(ctx context.Context, path string, o BenchOptions) (*Speed, error)
 	if most := teacher.MaxLength(m, math.MaxInt); o.Length > most {
 		return nil, fmt.Errorf("eval: bench: sequences of %d tokens, but the model has %d positions; choose a shorter length", o.Length, most)
 	}
-	lengths := o.lengths()
+	lengths := SpreadLengths(o.Batch, o.Shortest, o.Length)
 	feed, err := benchFeed(session.Inputs(), lengths, o.Length, vocabulary(m))
 	if err != nil {
 		return nil, err
 	}
-	runs, err := timeRuns(ctx, session, feed, o.Timing)
+	runs, err := timeInTurns(o.Timing.withDefaults(), 1, func(int) error {
+		_, err := session.Run(ctx, feed)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("eval: bench: %w", err)
 	}
@@ -130,13 +125,8 @@ func BenchFile(ctx context.Context, path string, o BenchOptions) (*Speed, error)
 	for _, n := range lengths {
 		tokens += n
 	}
-	s.Times(runs, tokens)
+	s.Times(runs[0], tokens)
 	return s, nil
-}
-
-// lengths are those of the batch's sequences.
-func (o BenchOptions) lengths() []int {
-	return SpreadLengths(o.Batch, o.Shortest, o.Length)
 }
 
 // SpreadLengths are n lengths evenly spread from the shortest to the longest;
@@ -202,24 +192,4 @@ func appendValue(t *exec.Tensor, v int64) error {
 		return fmt.Errorf("it is %v; %w", t.Type, errFill)
 	}
 	return nil
-}
-
-// timeRuns times runs of a session, with the garbage collector off.
-func timeRuns(ctx context.Context, s *exec.Session, feed map[string]*exec.Tensor, o TimingOptions) ([]time.Duration, error) {
-	for range o.Warmup {
-		if _, err := s.Run(ctx, feed); err != nil {
-			return nil, err
-		}
-	}
-	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	out := make([]time.Duration, o.Runs)
-	for i := range out {
-		start := time.Now()
-		if _, err := s.Run(ctx, feed); err != nil {
-			return nil, err
-		}
-		out[i] = time.Since(start)
-	}
-	return out, nil
 }

@@ -79,7 +79,8 @@ func Within(b Budget, baseline, value float64, lowerIsBetter bool) bool {
 type BudgetError struct {
 	// What names the step or model that missed it.
 	What string
-	// Metric, Baseline and Value are the measure, its reference and the best reached.
+	// Metric, Baseline and Value are the measure, its reference and the best
+	// reached, Budget what might be lost of the reference.
 	Metric          string
 	Baseline, Value float64
 	Budget          Budget

@@ -12,8 +12,8 @@ import (
 
 // Entry is a model to compare.
 type Entry struct {
-	Name  string
-	Model *onnx.Model
+	Name  string      // in the table and in errors
+	Model *onnx.Model // with config.json, and tokenizer where Options has none
 	// Bytes is the size of its file where known; 0 encodes the model to find out.
 	Bytes int64
 }
@@ -21,7 +21,7 @@ type Entry struct {
 // Row is one model of a [Table]. Its JSON names are stable; what was not
 // measured is null.
 type Row struct {
-	Name string `json:"name"`
+	Name string `json:"name"` // of its Entry
 	// Quality is the compared metric, with its 95% interval where there is one.
 	Quality Float `json:"quality"`
 	Low     Float `json:"low"`
@@ -30,7 +30,8 @@ type Row struct {
 	// (negative: better), and DropPercent the same in percent of the first row.
 	Drop        Float `json:"drop"`
 	DropPercent Float `json:"drop_percent"`
-	// Bytes is the file size, Ratio how many times smaller than the first row's.
+	// Bytes is the file size, Ratio how many times smaller than the first row's,
+	// Parameters the number of weights (see [Result]).
 	Bytes      int64 `json:"bytes"`
 	Ratio      Float `json:"ratio"`
 	Parameters int64 `json:"parameters"`
@@ -52,16 +53,17 @@ type Row struct {
 
 // Table compares models; the first row is what the others are compared with.
 type Table struct {
-	Task     student.Kind `json:"task"`
-	Metric   string       `json:"metric"`
-	Examples int          `json:"examples"`
+	Task     student.Kind `json:"task"`     // the kind of the head compared
+	Metric   string       `json:"metric"`   // what Quality is
+	Examples int          `json:"examples"` // of the data
 	// Shape is the batch that P50 and P95 were measured on, nil if none was.
 	Shape *Shape `json:"shape,omitempty"`
-	Rows  []Row  `json:"rows"`
+	Rows  []Row  `json:"rows"` // in the order of the models
 }
 
 // Compare evaluates the models on the same data and compares each with the
-// first. Latency is measured in turns (see [Latencies]).
+// first. Latency is measured in turns (see [Latencies]). Errors are those of
+// [Run], with the entry's name.
 func Compare(ctx context.Context, data corpus.Corpus, opts Options, models ...Entry) (*Table, error) {
 	if len(models) == 0 {
 		return nil, fmt.Errorf("eval: there is no model to compare")
@@ -97,7 +99,10 @@ func Compare(ctx context.Context, data corpus.Corpus, opts Options, models ...En
 	return NewTable(names, results)
 }
 
-// NewTable compares results that were measured on the same data.
+// NewTable compares results that were measured on the same data. Rows of two
+// results are matched by their keys, so that two tokenizers may cut a text
+// differently. Errors: no result, nothing scored, a result without the first
+// one's metric.
 func NewTable(names []string, results []*Result) (*Table, error) {
 	if len(results) == 0 || len(names) != len(results) {
 		return nil, fmt.Errorf("eval: %d names for %d results", len(names), len(results))

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -16,10 +17,12 @@ type correlation struct {
 }
 
 // Pearson is the linear correlation of score and label (or number to predict): for regression heads
-// (one output) the output itself, else the expected class under the softmax.
+// (one output) the output itself, else the expected class under the softmax. NaN for
+// fewer than two rows, where either is constant, and where a score is NaN.
 func Pearson([]string) Metric { return &correlation{name: "pearson"} }
 
-// Spearman is Pearson's correlation of ranks, ties given their mean rank.
+// Spearman is Pearson's correlation of ranks, ties given their mean rank
+// (Spearman 1904); NaN where [Pearson] is.
 func Spearman([]string) Metric { return &correlation{name: "spearman"} }
 
 func (c *correlation) Name() string { return c.name }
@@ -43,8 +46,8 @@ func (c *correlation) Add(r Rows) {
 }
 
 func (c *correlation) Value() float64 {
-	if len(c.x) < 2 {
-		return math.NaN()
+	if len(c.x) < 2 || slices.ContainsFunc(c.x, math.IsNaN) {
+		return math.NaN() // NaN has no rank
 	}
 	x, y := c.x, c.y
 	if c.name == "spearman" {
@@ -53,24 +56,17 @@ func (c *correlation) Value() float64 {
 	return stat.Correlation(x, y, nil)
 }
 
-// ranks gives each value its rank from 1, equal values their mean rank.
+// ranks gives each value its rank from 1, equal values their mean rank. None may
+// be NaN.
 func ranks(v []float64) []float64 {
 	order := make([]int, len(v))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case v[a] < v[b]:
-			return -1
-		case v[a] > v[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(v[a], v[b]) })
 	out := make([]float64, len(v))
 	for i := 0; i < len(order); {
-		j := i
+		j := i + 1
 		for j < len(order) && v[order[j]] == v[order[i]] {
 			j++
 		}

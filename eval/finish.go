@@ -114,11 +114,11 @@ func (e *entityF1) interval(seed uint64) Interval {
 	})
 }
 
-// interval is exp of the mean ± 1.96 standard errors.
+// interval is exp of the mean ± 1.96 standard errors; without bounds for one row.
 func (p *perplexity) interval(uint64) Interval {
 	n := float64(p.n)
 	mean := p.sum / n
-	half := 1.959963984540054 * math.Sqrt(math.Max(0, p.squares/n-mean*mean)/(n-1))
+	half := z95 * math.Sqrt(math.Max(0, p.squares/n-mean*mean)/(n-1))
 	return Interval{Float(math.Exp(mean - half)), Float(math.Exp(mean + half))}
 }
 

@@ -49,7 +49,7 @@ func MetricsFor(kind student.Kind) []string {
 	return slices.Concat(usual[kind], further[kind])
 }
 
-// MetricError is a metric of [Options].Metrics that says nothing about the head
+// MetricError is a Metric of [Options].Metrics that says nothing about the Head
 // that it would measure.
 type MetricError struct {
 	Metric string
@@ -57,6 +57,7 @@ type MetricError struct {
 	Fit    []string // the metrics that fit the head
 }
 
+// Error implements error.
 func (e *MetricError) Error() string {
 	return fmt.Sprintf("eval: metric %s does not fit a %s head; choose one of %v", e.Metric, e.Head, e.Fit)
 }

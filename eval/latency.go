@@ -17,8 +17,8 @@ import (
 
 // Shape is a batch to time: B sequences of S tokens.
 type Shape struct {
-	Batch  int `json:"batch"`
-	Length int `json:"length"`
+	Batch  int `json:"batch"`  // B
+	Length int `json:"length"` // S, special tokens included
 }
 
 // TimingOptions says how long to time. The zero value is usable.
@@ -29,11 +29,46 @@ type TimingOptions struct {
 	Runs int
 }
 
+func (o TimingOptions) withDefaults() TimingOptions {
+	if o.Warmup <= 0 {
+		o.Warmup = 3
+	}
+	if o.Runs <= 0 {
+		o.Runs = 20
+	}
+	return o
+}
+
+// timeInTurns calls run(0), …, run(n−1) in rounds, another one first in each,
+// and returns what each took in the rounds after those of the warm-up. The
+// garbage collector is off meanwhile.
+func timeInTurns(o TimingOptions, n int, run func(i int) error) ([][]time.Duration, error) {
+	out := make([][]time.Duration, n)
+	for turn := range o.Warmup + o.Runs {
+		if turn == o.Warmup {
+			runtime.GC()
+			defer debug.SetGCPercent(debug.SetGCPercent(-1))
+		}
+		for k := range n {
+			i := (k + turn + 1) % n
+			start := time.Now()
+			if err := run(i); err != nil {
+				return nil, err
+			}
+			if turn >= o.Warmup {
+				out[i] = append(out[i], time.Since(start))
+			}
+		}
+	}
+	return out, nil
+}
+
 // Timing is the latency of one shape.
 type Timing struct {
 	Shape
-	Runs int `json:"runs"`
-	// P50 and P95 are in milliseconds for a whole batch.
+	Runs int `json:"runs"` // that were timed
+	// P50 and P95 are the median and the 95th percentile of the runs, in
+	// milliseconds for a whole batch.
 	P50 Float `json:"p50_ms"`
 	P95 Float `json:"p95_ms"`
 	// TokensPerSecond is B·S over the median.
@@ -54,12 +89,7 @@ func Latency(ctx context.Context, m *onnx.Model, shapes []Shape, opts TimingOpti
 // Latencies times several models, taking turns run by run so that what slows
 // the machine for a while slows all of them. The result is [model][shape].
 func Latencies(ctx context.Context, models []*onnx.Model, shapes []Shape, opts TimingOptions) ([][]Timing, error) {
-	if opts.Warmup <= 0 {
-		opts.Warmup = 3
-	}
-	if opts.Runs <= 0 {
-		opts.Runs = 20
-	}
+	opts = opts.withDefaults()
 	ready := make([]*timed, len(models))
 	for i, m := range models {
 		var err error
@@ -130,45 +160,29 @@ func (t *timed) feed(sh Shape) map[string]*exec.Tensor {
 }
 
 func timeShape(ctx context.Context, models []*timed, sh Shape, opts TimingOptions) ([]Timing, error) {
-	feeds, ms := make([]map[string]*exec.Tensor, len(models)), make([][]float64, len(models))
+	feeds := make([]map[string]*exec.Tensor, len(models))
 	for i, t := range models {
 		if sh.Length > t.longest {
 			return nil, fmt.Errorf("model %d has only %d positions; choose a shorter length", i, t.longest)
 		}
 		feeds[i] = t.feed(sh)
 	}
-	turn := 0
-	round := func(keep bool) error {
-		turn++ // another model begins each round
-		for k := range models {
-			i := (k + turn) % len(models)
-			start := time.Now()
-			if _, err := models[i].session.Run(ctx, feeds[i]); err != nil {
-				return err
-			}
-			if keep {
-				ms[i] = append(ms[i], float64(time.Since(start).Nanoseconds())/1e6)
-			}
-		}
-		return nil
-	}
-	for range opts.Warmup {
-		if err := round(false); err != nil {
-			return nil, err
-		}
-	}
-	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	for range opts.Runs {
-		if err := round(true); err != nil {
-			return nil, err
-		}
+	took, err := timeInTurns(opts, len(models), func(i int) error {
+		_, err := models[i].session.Run(ctx, feeds[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	out := make([]Timing, len(models))
-	for i, v := range ms {
-		slices.Sort(v)
-		p50 := quantile(v, 0.5)
-		out[i] = Timing{Shape: sh, Runs: opts.Runs, P50: Float(p50), P95: Float(quantile(v, 0.95)),
+	for i, runs := range took {
+		ms := make([]float64, len(runs))
+		for k, d := range runs {
+			ms[k] = float64(d.Nanoseconds()) / 1e6
+		}
+		slices.Sort(ms)
+		p50 := quantile(ms, 0.5)
+		out[i] = Timing{Shape: sh, Runs: opts.Runs, P50: Float(p50), P95: Float(quantile(ms, 0.95)),
 			TokensPerSecond: Float(math.Round(float64(sh.Batch*sh.Length) / p50 * 1e3))}
 	}
 	return out, nil

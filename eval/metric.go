@@ -42,9 +42,9 @@ type Detailer interface {
 
 // Detail is one further number of a metric.
 type Detail struct {
-	Name  string `json:"name"`
+	Name  string `json:"name"` // such as "precision", or "PER.f1" of a class
 	Value Float  `json:"value"`
-	Count int    `json:"count,omitempty"`
+	Count int    `json:"count,omitempty"` // of the rows or entities that it is a share of
 }
 
 // Baseliner is a metric that knows what a constant guess would have scored on
@@ -98,20 +98,14 @@ func MetricByName(name string) (NewMetric, error) {
 	return nil, fmt.Errorf("eval: metric %q is not known; choose one of %v", name, names)
 }
 
-// Argmax returns the index of the greatest element, the first among equals, −1 for an empty row.
-// NaN never wins against a number.
+// Argmax returns the index of the greatest element, the first among equals. NaN
+// is no answer: it never wins, and a row of nothing else, like an empty one, has −1.
 func Argmax(row []float32) int {
 	best := -1
 	for i, x := range row {
-		if x != x {
-			continue
-		}
-		if best < 0 || x > row[best] {
+		if x == x && (best < 0 || x > row[best]) {
 			best = i
 		}
-	}
-	if best < 0 && len(row) > 0 {
-		return 0
 	}
 	return best
 }
@@ -131,15 +125,20 @@ type confusion struct {
 	cells   []int
 }
 
+// add counts rows. One without an answer (see [Argmax]) is of a class beyond those
+// that there are, so that it is wrong.
 func (c *confusion) add(r Rows) {
 	r.each(func(_ int, row []float32, gold int) {
-		c.grow(max(r.Classes, gold+1))
-		c.count(gold, Argmax(row))
+		predicted := Argmax(row)
+		if predicted < 0 {
+			predicted = max(r.Classes, gold+1)
+		}
+		c.grow(max(r.Classes, gold+1, predicted+1))
+		c.cells[gold*c.classes+predicted]++
 	})
 }
 
-func (c *confusion) count(gold, predicted int) { c.cells[gold*c.classes+predicted]++ }
-
+// grow makes room for n classes.
 func (c *confusion) grow(n int) {
 	if n <= c.classes {
 		return
@@ -174,8 +173,7 @@ func (c *confusion) total() (n, right int) {
 	return n, right
 }
 
-// accuracy is the share of rows whose argmax is the label. It counts labels in
-// a map-free way so that V classes cost V integers, not V².
+// accuracy counts labels by themselves, so that V classes cost V integers, not V².
 type accuracy struct {
 	n, right int
 	counts   []int
@@ -215,6 +213,7 @@ func count(counts []int, k int) []int {
 	return counts
 }
 
+// ratio is a of b, NaN of nothing.
 func ratio(a, b int) float64 {
 	if b == 0 {
 		return math.NaN()
@@ -287,8 +286,9 @@ func (f *macroF1) Baseline() (string, float64) {
 	return "majority", f1 / float64(classes)
 }
 
+// labelName names class k; without a label "class7", without an answer "class-1".
 func labelName(labels []string, k int) string {
-	if k < len(labels) && labels[k] != "" {
+	if k >= 0 && k < len(labels) && labels[k] != "" {
 		return labels[k]
 	}
 	return fmt.Sprintf("class%d", k)

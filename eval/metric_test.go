@@ -109,7 +109,7 @@ func TestArgmax(t *testing.T) {
 	for _, c := range []struct {
 		row  []float32
 		want int
-	}{{nil, -1}, {[]float32{1, 1}, 0}, {[]float32{nan, -3, -2}, 2}, {[]float32{nan, nan}, 0}, {[]float32{-1, 5, 5}, 1}} {
+	}{{nil, -1}, {[]float32{1, 1}, 0}, {[]float32{nan, -3, -2}, 2}, {[]float32{nan, nan}, -1}, {[]float32{2, nan, 1}, 0}, {[]float32{nan, float32(math.Inf(-1))}, 1}, {[]float32{-1, 5, 5}, 1}} {
 		if got := eval.Argmax(c.row); got != c.want {
 			t.Errorf("Argmax(%v) = %d, want %d", c.row, got, c.want)
 		}

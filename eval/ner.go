@@ -9,7 +9,7 @@ import (
 // Entity is a typed span of a tag sequence, End exclusive.
 type Entity struct {
 	Type       string
-	Start, End int
+	Start, End int // positions in the sequence
 }
 
 // Entities reads the entities of a BIO sequence as conlleval and seqeval's
@@ -57,7 +57,8 @@ type entityF1 struct {
 }
 
 // EntityF1 is the micro-averaged F1 of exactly matching entities (type, start
-// and end), read as conlleval reads BIO; details are precision, recall and
+// and end), read as conlleval reads BIO (Tjong Kim Sang & De Meulder 2003); 0
+// where neither side has an entity. Details are precision, recall and
 // each type's figures. Labels name the classes ("O", "B-PER", …). A row whose
 // gold is negative (a special token, a later piece of a word) is left out of
 // its sequence.

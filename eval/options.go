@@ -27,10 +27,11 @@ type Options struct {
 	// change what is measured, except through int8 scales that span a batch.
 	BatchSize int
 	// MaskRate is the share of tokens masked for masked language modelling and
-	// in the segments of sentence order, as in pre-training; 0 is 0.15. Seed
-	// draws them: the same seed masks the same tokens.
+	// in the segments of sentence order, as in pre-training; 0 is 0.15. The same
+	// Seed masks the same tokens.
 	MaskRate float64
-	Seed     uint64
+	// Seed draws the masks, the swaps and the resamples of intervals.
+	Seed uint64
 	// Tokenizer overrides the one that comes with the model.
 	Tokenizer *corpus.Tokenizer
 	// Bytes is the size of the model's file where the caller knows it; 0
@@ -86,61 +87,4 @@ func (o Options) tokenizer(m *onnx.Model, data corpus.Corpus) (*corpus.Tokenizer
 		return nil, fmt.Errorf("eval: the model's tokenizer: %w", err)
 	}
 	return t, nil
-}
-
-// head is one output to score.
-type head struct {
-	kind    student.Kind
-	output  string
-	labels  []string
-	primary bool
-}
-
-// headsOf lists the model's outputs and what they predict: what config.json
-// says, else a single output of rank 2 is a classifier's. Whether a plain token
-// classifier's labels are parts of speech or entities is decided by their form.
-func headsOf(m *onnx.Model) ([]head, error) {
-	known, err := student.HeadsOf(m.Config)
-	if err != nil {
-		return nil, fmt.Errorf("eval: %w", err)
-	}
-	g := m.Graph
-	if len(g.Outputs) == 0 {
-		return nil, fmt.Errorf("eval: the model has no outputs")
-	}
-	lite, err := student.ReadLite(m.Config)
-	if err != nil {
-		return nil, fmt.Errorf("eval: %w", err)
-	}
-	var out []head
-	for i, h := range known {
-		if h.Kind == student.KindNER && len(lite.Heads) == 0 {
-			if h.Kind, _, err = teacher.TagKind(h.Labels); err != nil {
-				return nil, fmt.Errorf("eval: %w", err)
-			}
-		}
-		name := h.Output(i == 0)
-		if i == 0 && !g.IsOutput(name) {
-			name = g.Outputs[0].Name
-		}
-		if g.IsOutput(name) {
-			out = append(out, head{kind: h.Kind, output: name, labels: h.Labels, primary: i == 0})
-		}
-	}
-	if len(out) > 0 {
-		return out, nil
-	}
-	if a, err := teacher.Describe(m); a.Task == onnx.Embedding {
-		return []head{{kind: student.KindEmbedding, output: a.Output, primary: true}}, err
-	}
-	o := g.Outputs[0]
-	for _, v := range g.Outputs {
-		if v.Name == "logits" {
-			o = v
-		}
-	}
-	if o.HasShape && len(o.Dims) == 2 || !o.HasShape && len(known) == 0 {
-		return []head{{kind: student.KindClassification, output: o.Name, primary: true}}, nil
-	}
-	return nil, fmt.Errorf("eval: what output %q predicts is not known; config.json needs \"architectures\" (…ForSequenceClassification, …ForTokenClassification or …ForMaskedLM)", o.Name)
 }

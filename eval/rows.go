@@ -57,40 +57,39 @@ func firstOfWords(text string, e corpus.Encoding, words []corpus.Word) []bool {
 	return out
 }
 
+// gold is the label of each row of the head's output, −1 where it is not scored;
+// for a number to predict 0 where there is one.
+func (s *scored) gold(b *corpus.Batch) []int32 {
+	switch s.kind {
+	case student.KindSentenceOrder:
+		return b.Order
+	case student.KindNextSentence:
+		return b.Next
+	case student.KindMaskedLM:
+		return b.MLM
+	case student.KindPOS:
+		return b.POS
+	case student.KindNER:
+		return b.NER
+	}
+	out := make([]int32, b.B)
+	for i := range out {
+		out[i] = -1
+		if s.regression {
+			if b.Scores != nil && b.Scores[i] == b.Scores[i] {
+				out[i] = 0
+			}
+		} else if k := b.Labels[i]; k >= 0 && int(k) < len(s.classes) {
+			out[i] = s.classes[k]
+		}
+	}
+	return out
+}
+
 // rows pairs the head's scores with the batch's labels. Sequences are numbered
 // on from before.
 func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint64, error) {
-	var gold []int32
-	switch s.kind {
-	case student.KindClassification:
-		gold = make([]int32, b.B)
-		for i, g := range b.Labels {
-			if gold[i] = -1; s.regression {
-				if x := b.Scores[i]; x == x {
-					gold[i] = 0
-				}
-			} else if g >= 0 && int(g) < len(s.classes) {
-				gold[i] = s.classes[g]
-			}
-		}
-	case student.KindRegression:
-		gold = make([]int32, b.B)
-		for i := range gold {
-			if b.Scores == nil || b.Scores[i] != b.Scores[i] {
-				gold[i] = -1
-			}
-		}
-	case student.KindSentenceOrder:
-		gold = b.Order
-	case student.KindNextSentence:
-		gold = b.Next
-	case student.KindMaskedLM:
-		gold = b.MLM
-	case student.KindPOS:
-		gold = b.POS
-	case student.KindNER:
-		gold = b.NER
-	}
+	gold := s.gold(b)
 	n := len(gold)
 	if t.Type != onnx.Float || n == 0 || len(t.F32)%n != 0 || len(t.Shape) == 0 {
 		return Rows{}, nil, fmt.Errorf("output %s has shape %v of %v, which is not a score vector for each of %d rows; is the config's \"architectures\" right?", s.output, t.Shape, t.Type, n)
@@ -112,14 +111,14 @@ func (s *scored) rows(b *corpus.Batch, t *exec.Tensor, before int) (Rows, []uint
 		r.Target = b.Scores
 	}
 	keys := make([]uint64, n)
-	if s.token() {
-		r.Group = make([]int, n)
-	}
-	for i := range n {
-		if !s.token() {
+	if !s.token() {
+		for i := range n {
 			keys[i] = uint64(b.Index[i]) << 16
-			continue
 		}
+		return r, keys, nil
+	}
+	r.Group = make([]int, n)
+	for i := range n {
 		row := int(b.Rows[i]) / b.S
 		r.Group[i] = before + row
 		keys[i] = uint64(b.Index[row])<<16 | uint64(int(b.Rows[i])%b.S)

@@ -2,11 +2,8 @@ package eval
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/exec"
@@ -18,7 +15,11 @@ import (
 // Run evaluates every head of m that the data can score: a classifier against
 // the labels of data, tagging heads against its words' tags, masked language
 // modelling and sentence order on the text itself with masks and swaps drawn
-// from the seed. Which heads there are is read from config.json.
+// from the seed. Which heads there are is read from config.json. Heads that the
+// data has nothing for are skipped, and named in the result.
+//
+// Errors: those of [Check], a model that cannot run, a context that is done, no
+// row at all for the primary head.
 func Run(ctx context.Context, m *onnx.Model, data corpus.Corpus, opts Options) (*Result, error) {
 	r, opts, err := newRunner(ctx, m, data, opts)
 	if err != nil {
@@ -86,20 +87,6 @@ func encodedBytes(m *onnx.Model) (int64, error) {
 	return m.WriteTo(io.Discard)
 }
 
-// hasScores tells whether some example has a number to predict.
-func hasScores(data corpus.Corpus) (bool, error) {
-	for i := range data.Len() {
-		e, err := data.At(i)
-		if err != nil {
-			return false, fmt.Errorf("eval: %w", err)
-		}
-		if e.Score != nil {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // kind of pass over the data.
 const (
 	passTask    = "task"    // clean text and class labels
@@ -142,131 +129,6 @@ type runner struct {
 	passes []*pass
 	done   []*scored
 	before int // sequences of the batches before this one
-}
-
-// prepare decides which heads are scored in which pass.
-func (r *runner) prepare(heads []head) error {
-	wanted := heads
-	if len(r.opts.Heads) > 0 {
-		wanted = slices.DeleteFunc(slices.Clone(heads), func(h head) bool { return !slices.Contains(r.opts.Heads, h.kind) })
-	}
-	var err error
-	if r.pos, r.ner, err = r.tagSets(wanted); err != nil {
-		return err
-	}
-	passes := map[string]*pass{}
-	for _, h := range wanted {
-		s := &scored{head: h, known: len(h.labels)}
-		name, why := passDenoise, ""
-		switch h.kind {
-		case student.KindClassification:
-			name = passTask
-			if r.model.Config.Regression() {
-				if s.regression, err = hasScores(r.data); err != nil {
-					return err
-				}
-			}
-			switch {
-			case s.regression:
-			case r.model.Config.Regression() && len(r.data.Labels()) == 0:
-				why = "the model predicts a number, and the data has none (a column score, or the one that --score-column names)"
-			case len(r.data.Labels()) == 0:
-				why = "the data has no labels"
-			default:
-				if s.classes, err = classMap(r.data.Labels(), h.labels); err != nil {
-					return err
-				}
-			}
-		case student.KindRegression:
-			name = passTask
-			if s.regression, err = hasScores(r.data); err != nil {
-				return err
-			}
-			if !s.regression {
-				why = "the model predicts a number, and the data has none (a column score, or the one that --score-column names)"
-			}
-		case student.KindEmbedding:
-			name = passVectors
-		case student.KindPOS:
-			if name, s.labels = passTags, r.pos; r.pos == nil {
-				why = "the data has no part-of-speech tags"
-			}
-		case student.KindNER:
-			if name, s.labels = passTags, r.ner; r.ner == nil {
-				why = "the data has no entity tags"
-			}
-		case student.KindSentenceOrder:
-			name = passOrder
-		case student.KindNextSentence:
-			if name = passNext; r.data.Len() < 2 {
-				why = "there is one text only, so no sentence of another one"
-			}
-		}
-		if why != "" {
-			r.result.Skipped = append(r.result.Skipped, string(h.kind)+": "+why)
-			continue
-		}
-		if passes[name] == nil {
-			passes[name] = &pass{name: name}
-		}
-		passes[name].heads = append(passes[name].heads, s)
-		r.done = append(r.done, s)
-	}
-	if len(r.done) == 0 {
-		why := strings.Join(append(slices.Clone(r.result.Skipped), "its heads are "+kinds(heads)), "; ")
-		return fmt.Errorf("eval: no head of the model can be scored on this data: %s; give data with what the heads predict", why)
-	}
-	r.done[0].lead = true
-	r.result.Task = r.done[0].kind
-	for _, s := range r.done {
-		if err := r.metricsOf(s); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{passTask, passTags, passDenoise, passOrder, passNext, passVectors} {
-		if p := passes[name]; p != nil {
-			r.passes = append(r.passes, p)
-		}
-	}
-	return nil
-}
-
-func kinds(heads []head) string {
-	var out []string
-	for _, h := range heads {
-		out = append(out, string(h.kind))
-	}
-	return strings.Join(out, ", ")
-}
-
-// metricsOf makes the metrics of a head.
-func (r *runner) metricsOf(s *scored) (err error) {
-	fit, common := s.fitting()
-	names := fit[:common]
-	if s.kind == student.KindEmbedding {
-		if names, err = r.vectorMetrics(); err != nil {
-			return err
-		}
-	}
-	if s.lead && len(r.opts.Metrics) > 0 {
-		names = r.opts.Metrics
-	}
-	for _, name := range names {
-		if !slices.Contains(fit, name) {
-			return &MetricError{Metric: name, Head: s.kind, Fit: fit}
-		}
-		if s.kind == student.KindEmbedding && name != "cosine" {
-			if pairs, err := r.pairs(); err != nil || !pairs {
-				return errors.Join(err, errNoPairs(name))
-			}
-		}
-		make, err := MetricByName(name)
-		if err != nil {
-			return err
-		}
-		s.metrics = append(s.metrics, make(s.labels))
-	}
-	return nil
 }
 
 // open makes the views and sessions of all passes.

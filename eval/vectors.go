@@ -11,16 +11,7 @@ import (
 // pairs reports whether the data is pairs with scores: then embeddings are
 // scored by the similarity of the two texts.
 func (r *runner) pairs() (bool, error) {
-	for i := range r.data.Len() {
-		e, err := r.data.At(i)
-		if err != nil {
-			return false, fmt.Errorf("eval: %w", err)
-		}
-		if e.Score != nil && e.Pair != "" {
-			return true, nil
-		}
-	}
-	return false, nil
+	return some(r.data, func(e corpus.Example) bool { return e.Score != nil && e.Pair != "" })
 }
 
 // errNoPairs is what a metric of similarity says of other data.
