@@ -71,8 +71,6 @@ func known(i Interval) *Interval {
 
 func (a *accuracy) interval(uint64) Interval { return Wilson(a.right, a.n) }
 
-func (a *agreement) interval(uint64) Interval { return Wilson(a.same, a.n) }
-
 func (f *macroF1) interval(seed uint64) Interval {
 	return f.bootstrap(seed, func(c confusion) float64 { return (&macroF1{confusion: c}).Value() })
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/litekit/lite/internal/fuse"
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/teacher"
 )
 
 // Activation scores by what units contribute on calibration data, without
@@ -32,11 +33,11 @@ func (Activation) Name() string { return "activation" }
 // activations are moments over the tokens of the calibration data.
 type activations struct {
 	tokens         int
-	context, inner []*moment   // of the attention context [A·d] and of the neurons [F], per layer
-	gram           [][]float64 // per layer, E c_hᵀc_h of each head: [A,d,d]
-	innerSq        [][]float64 // E a² [F]
-	inputs         map[string][]float64
-	rows           []float32 // scratch
+	context, inner []*moment            // of the attention context [A·d] and of the neurons [F], per layer
+	gram           [][]float64          // per layer, E c_hᵀc_h of each head: [A,d,d]
+	innerSq        [][]float64          // E a² [F]
+	inputs         map[string][]float64 // by value, Σ x² of each input of a linear layer
+	rows           []float32            // scratch
 }
 
 // Score runs the model over the data.
@@ -164,8 +165,12 @@ func (a Activation) measure(ctx context.Context, v *view, inputs, second bool) (
 			act.inputs[l.X] = make([]float64, l.In)
 		}
 	}
+	var given []string
+	for _, in := range s.Inputs() {
+		given = append(given, in.Name)
+	}
 	for _, b := range a.Data {
-		values, err := s.Run(ctx, feed(v.m, b), names...)
+		values, err := s.Run(ctx, teacher.Feed(b, given), names...)
 		if err != nil {
 			return nil, fmt.Errorf("prune: calibration: %w", err)
 		}
@@ -178,18 +183,6 @@ func (a Activation) measure(ctx context.Context, v *view, inputs, second bool) (
 	}
 	act.divide()
 	return act, nil
-}
-
-// feed gives the model the inputs it declares.
-func feed(m *onnx.Model, b *corpus.Batch) map[string]*exec.Tensor {
-	all := map[string][]int64{"input_ids": b.IDs, "attention_mask": b.Mask, "token_type_ids": b.Types}
-	in := map[string]*exec.Tensor{}
-	for _, v := range m.Graph.Inputs {
-		if x := all[v.Name]; x != nil {
-			in[v.Name] = &exec.Tensor{Type: onnx.Int64, Shape: []int{b.B, b.S}, I64: x}
-		}
-	}
-	return in
 }
 
 // add accumulates one batch.

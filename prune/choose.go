@@ -160,5 +160,3 @@ func lowest(rows [][]float32, marks []Mask, k int) {
 		}
 	}
 }
-
-func newMask(n int) Mask { return Mask{N: n, Bits: make([]uint64, (n+63)/64)} }

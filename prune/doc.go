@@ -3,7 +3,9 @@
 // feed-forward neurons and whole layers (truly removed: the weights, the
 // shapes in the graph and config.json shrink).
 //
-// [Config] says what to remove and how much; a [Criterion] says what matters.
+// [Config] says what to remove and how much, and is a step: model to model; a
+// [Criterion] says what matters. [Vocabulary] removes the tokens that texts do
+// not use.
 // Criteria that need gradients are computed by the caller and handed over as
 // [Scores], see [MaskGradients] and [Importance]. After unstructured pruning
 // [Masks] tells a trainer which weights must stay zero.

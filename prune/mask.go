@@ -2,6 +2,7 @@ package prune
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/litekit/lite/onnx"
 )
@@ -9,9 +10,11 @@ import (
 // Mask marks the pruned elements of a parameter of N elements, one bit each,
 // in the order the initializer stores them.
 type Mask struct {
-	N    int
+	N    int      // elements of the parameter
 	Bits []uint64 // [⌈N/64⌉], element i is bit i%64 of word i/64
 }
+
+func newMask(n int) Mask { return Mask{N: n, Bits: make([]uint64, (n+63)/64)} }
 
 // Pruned reports whether element i is pruned.
 func (k Mask) Pruned(i int) bool { return k.Bits[i/64]>>(i%64)&1 == 1 }
@@ -20,9 +23,7 @@ func (k Mask) Pruned(i int) bool { return k.Bits[i/64]>>(i%64)&1 == 1 }
 func (k Mask) Count() int {
 	n := 0
 	for _, b := range k.Bits {
-		for ; b != 0; b &= b - 1 {
-			n++
-		}
+		n += bits.OnesCount64(b)
 	}
 	return n
 }
@@ -30,7 +31,7 @@ func (k Mask) Count() int {
 // Masks returns, by initializer, the zeros of the encoder's linear weights,
 // and of the word embedding where it has any; parameters without zeros have no
 // entry. A trainer that applies them after every update keeps an
-// unstructured pruning.
+// unstructured pruning. Errors: no encoder is found.
 func Masks(m *onnx.Model) (map[string]Mask, error) {
 	v, err := viewOf(m)
 	if err != nil {
@@ -49,15 +50,13 @@ func Masks(m *onnx.Model) (map[string]Mask, error) {
 		if err != nil {
 			return nil, err
 		}
-		mask := Mask{N: len(w), Bits: make([]uint64, (len(w)+63)/64)}
-		any := false
+		mask := newMask(len(w))
 		for i, x := range w {
 			if x == 0 {
 				mask.Bits[i/64] |= 1 << (i % 64)
-				any = true
 			}
 		}
-		if any {
+		if mask.Count() > 0 {
 			out[name] = mask
 		}
 	}
@@ -65,7 +64,7 @@ func Masks(m *onnx.Model) (map[string]Mask, error) {
 }
 
 // ApplyMask sets the pruned elements of a parameter (or of its gradient or
-// optimizer state) to zero, in place.
+// optimizer state) to zero, in place. A mask of another size is an error.
 func ApplyMask(param []float32, mask Mask) error {
 	if len(param) != mask.N {
 		return fmt.Errorf("prune: a mask of %d elements for a parameter of %d", mask.N, len(param))

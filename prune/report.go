@@ -10,8 +10,8 @@ import (
 
 // Report says what was removed. Its JSON names are stable.
 type Report struct {
-	Unit      Unit   `json:"unit"`
-	Criterion string `json:"criterion"`
+	Unit      Unit   `json:"unit"`      // what was removed
+	Criterion string `json:"criterion"` // its name; "choice" for layers
 	// Layers describes every layer of the model that was given.
 	Layers []LayerReport `json:"layers"`
 	// Tensors describes every parameter that unstructured pruning treated.
@@ -28,20 +28,20 @@ type Report struct {
 // LayerReport is what one layer had and has.
 type LayerReport struct {
 	Layer          int   `json:"layer"` // from 0, counted in the model that was given
-	Heads          int   `json:"heads"`
+	Heads          int   `json:"heads"` // A and F that are left, and that there were
 	HeadsBefore    int   `json:"heads_before"`
 	Neurons        int   `json:"neurons"`
 	NeuronsBefore  int   `json:"neurons_before"`
-	RemovedHeads   []int `json:"removed_heads,omitempty"` // likewise
+	RemovedHeads   []int `json:"removed_heads,omitempty"` // their numbers, likewise
 	RemovedNeurons []int `json:"removed_neurons,omitempty"`
 	Dropped        bool  `json:"dropped,omitempty"` // the whole layer is gone
 }
 
 // TensorReport counts the zeros of one parameter.
 type TensorReport struct {
-	Name           string `json:"name"`
+	Name           string `json:"name"` // of the initializer
 	Elements       int    `json:"elements"`
-	Zeros          int    `json:"zeros"`
+	Zeros          int    `json:"zeros"` // that there are, and that there were
 	ZerosBefore    int    `json:"zeros_before"`
 	PatternSkipped int    `json:"pattern_skipped,omitempty"` // elements in incomplete groups of an n:m pattern
 }
