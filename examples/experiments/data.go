@@ -24,6 +24,7 @@ type language struct {
 	few      int           // labels where labels are scarce
 	text     corpus.Corpus // annotated, in documents
 	held     corpus.Corpus // of the same kind, held out
+	unseen   corpus.Corpus // Chinese documents before those, held out too
 	small    student.Shape // of students that are made anew
 	half     student.Shape // of students that start from the teacher
 	length   int           // of the task
@@ -106,12 +107,16 @@ func (l *language) chinese(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	const held = 200
-	n := documents.Len() - held
+	n := documents.Len() - heldDocuments - unseenDocuments
 	l.text, err = corpus.Concat(corpus.Take(documents, n), corpus.Unlabeled(titles), corpus.Unlabeled(reviews))
-	l.held = corpus.Skip(documents, n)
+	l.unseen = corpus.Take(corpus.Skip(documents, n), unseenDocuments)
+	l.held = corpus.Skip(documents, n+unseenDocuments)
 	return err
 }
+
+// How many Chinese documents at the end are for the perplexity, and how many
+// before them for the order of sentences.
+const heldDocuments, unseenDocuments = 200, 500
 
 func (l *language) open(path string) (corpus.Corpus, error) {
 	return corpus.Open([]string{filepath.Join(l.data, filepath.FromSlash(path))}, corpus.Options{})
@@ -126,9 +131,15 @@ func (l *language) taskData(folder string) (train, dev corpus.Corpus, err error)
 	if dev, err = l.open(folder + "/dev.tsv"); err != nil {
 		return nil, nil, err
 	}
+	dev, err = apart(train, dev)
+	return train, dev, err
+}
+
+// apart takes out of dev what also stands in train.
+func apart(train, dev corpus.Corpus) (corpus.Corpus, error) {
 	known, err := corpus.Overlap(train, dev)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	seen := map[int]bool{}
 	for _, i := range known {
@@ -140,8 +151,7 @@ func (l *language) taskData(folder string) (train, dev corpus.Corpus, err error)
 			rest = append(rest, i)
 		}
 	}
-	dev, err = corpus.Subset(dev, rest)
-	return train, dev, err
+	return corpus.Subset(dev, rest)
 }
 
 // annotated adds words and tags, and keeps the result for the next time.

@@ -24,7 +24,7 @@ func (l *language) innerTable() table {
 	for _, fresh := range []bool{true, false} {
 		start := map[bool]string{true: "fresh", false: "teacher's layers"}[fresh]
 		add := func(name string, loss distill.Sum) {
-			t.variants = append(t.variants, variant{start + ", " + name, l.inner(loss, fresh)})
+			t.variants = append(t.variants, variant{name: start + ", " + name, run: l.inner(loss, fresh)})
 		}
 		add("logits", distill.Sum{kd})
 		add("+ cosine (DistilBERT)", with(distill.HiddenCosine{}))

@@ -28,7 +28,7 @@ func main() {
 	flag.StringVar(&e.data, "data", "", "`folder` of the corpora")
 	flag.StringVar(&e.models, "models", "", "`folder` of the teachers")
 	flag.StringVar(&e.out, "out", "", "`folder` of the figures")
-	flag.IntVar(&e.steps, "steps", 1000, "steps of each pre-training (tables 3 and 4)")
+	flag.IntVar(&e.steps, "steps", 1000, "`steps` of each pre-training (tables 3 and 4)")
 	list := flag.String("tables", "1,2,3,4", "tables to make")
 	languages := flag.String("languages", "en,zh", "languages")
 	seeds := flag.String("seeds", "1,2,3", "seeds")
@@ -93,6 +93,8 @@ type column struct {
 // variant is a row of a table: the runs that differ in the seed alone.
 type variant struct {
 	name string
+	// control names the row that this one is also compared with.
+	control string
 	// run returns the figures. It may keep what it needs to go on in dir.
 	run func(ctx context.Context, dir string, seed uint64) (map[string]float64, error)
 }

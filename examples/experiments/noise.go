@@ -17,13 +17,13 @@ func (l *language) denoisingTable() (table, error) {
 	}
 	t := table{
 		id:      "4",
-		title:   fmt.Sprintf("Table 4, %s: %v pre-trained for %d steps, then %d labels", languageNames[l.name], l.pretrained(), l.steps, l.few),
+		title:   fmt.Sprintf("Table 4, %s: %v pre-trained from random weights for %d steps, then %d labels", languageNames[l.name], l.pretrained(), l.steps, l.few),
 		columns: []column{accuracy, perplexity},
 	}
 	mlm := distill.Denoise{}
 	add := func(name string, d distill.Denoise, steps float64, more ...distill.Term) {
 		loss := append(distill.Sum{distill.Scale(1, d)}, more...)
-		t.variants = append(t.variants, variant{name, l.pretrain(pretraining{loss: loss, steps: steps})})
+		t.variants = append(t.variants, variant{name: name, run: l.tuned(pretraining{loss: loss, steps: int(steps * float64(l.steps))})})
 	}
 	add("mlm", mlm, 1)
 	add("mlm, 4/3 of the steps", mlm, 4.0/3)

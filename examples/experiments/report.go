@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -49,50 +50,101 @@ func writeFigures(dir string, figures map[string]float64) error {
 	return os.Rename(temp, filepath.Join(dir, "figures.json"))
 }
 
+// abreast is how many figures stand side by side; a table with more of them is
+// written as several.
+const abreast = 2
+
 // print writes the table as Markdown: of each figure the values of all seeds and
-// their mean, and the mean difference from the first row, seed by seed, with its
-// standard error.
+// their mean, and the mean difference from the first row, and from the row's
+// control where there are any, seed by seed, with its standard error.
 func (t table) print(w io.Writer, rows [][]map[string]float64) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n### %s\n\n|", t.title)
-	for _, c := range t.columns {
-		fmt.Fprintf(&b, " | %s | mean | Δ ± s.e.", c.name)
-	}
-	b.WriteString(" |\n|---" + strings.Repeat("|---|---|---", len(t.columns)) + "|\n")
+	fmt.Fprintf(&b, "\n### %s\n", t.title)
+	controls := map[string]int{}
+	controlled := false
 	for i, v := range t.variants {
-		fmt.Fprintf(&b, "| %s", v.name)
-		for _, c := range t.columns {
-			value := func(row, seed int) float64 {
-				if x, ok := rows[row][seed][c.name]; ok {
-					return x
-				}
-				return math.NaN()
-			}
-			var values []string
-			var mean, difference, squares float64
-			n := float64(len(rows[i]))
-			for s := range rows[i] {
-				values = append(values, figure(c.format, value(i, s)))
-				mean += value(i, s) / n
-				difference += (value(i, s) - value(0, s)) / n
-			}
-			for s := range rows[i] {
-				d := value(i, s) - value(0, s) - difference
-				squares += d * d
-			}
-			fmt.Fprintf(&b, " | %s | %s | ", strings.Join(values, " "), figure(c.format, mean))
-			switch {
-			case i == 0 || math.IsNaN(difference):
-			case n > 1:
-				fmt.Fprintf(&b, "%s ± %s", figure("%+"+c.format[1:], difference), figure(c.format, math.Sqrt(squares/(n-1)/n)))
-			default:
-				b.WriteString(figure("%+"+c.format[1:], difference))
-			}
+		controls[v.name] = i
+		controlled = controlled || v.control != ""
+	}
+	cells, heads := "|---|---|---", " | %s | mean | Δ ± s.e."
+	if controlled {
+		cells, heads = cells+"|---", heads+" | Δ from control"
+	}
+	for columns := range slices.Chunk(t.columns, abreast) {
+		b.WriteString("\n|")
+		for _, c := range columns {
+			fmt.Fprintf(&b, heads, c.name)
 		}
-		b.WriteString(" |\n")
+		b.WriteString(" |\n|---" + strings.Repeat(cells, len(columns)) + "|\n")
+		for i, v := range t.variants {
+			fmt.Fprintf(&b, "| %s", v.name)
+			for _, c := range columns {
+				x := c.values(rows[i])
+				fmt.Fprintf(&b, " | %s | %s | ", c.write(x), figure(c.format, mean(x)))
+				if i > 0 {
+					b.WriteString(c.difference(x, c.values(rows[0])))
+				}
+				if controlled {
+					b.WriteString(" | ")
+				}
+				if v.control != "" {
+					b.WriteString(c.difference(x, c.values(rows[controls[v.control]])))
+				}
+			}
+			b.WriteString(" |\n")
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// values are the column's figures of a row, one for each seed; NaN where there
+// is none.
+func (c column) values(row []map[string]float64) (out []float64) {
+	for _, figures := range row {
+		x, ok := figures[c.name]
+		if !ok {
+			x = math.NaN()
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func (c column) write(values []float64) string {
+	var out []string
+	for _, x := range values {
+		out = append(out, figure(c.format, x))
+	}
+	return strings.Join(out, " ")
+}
+
+// difference is the mean of x − y with its standard error, nothing where there
+// are no figures.
+func (c column) difference(x, y []float64) string {
+	d := make([]float64, len(x))
+	for i := range x {
+		d[i] = x[i] - y[i]
+	}
+	m, n, squares := mean(d), float64(len(d)), 0.0
+	if math.IsNaN(m) {
+		return ""
+	}
+	for _, v := range d {
+		squares += (v - m) * (v - m)
+	}
+	signed := figure("%+"+c.format[1:], m)
+	if n < 2 {
+		return signed
+	}
+	return fmt.Sprintf("%s ± %s", signed, figure(c.format, math.Sqrt(squares/(n-1)/n)))
+}
+
+func mean(x []float64) (m float64) {
+	for _, v := range x {
+		m += v / float64(len(x))
+	}
+	return m
 }
 
 // figure writes a number, or nothing where there is none.
