@@ -162,9 +162,24 @@ func unaries() []unary {
 		{"Abs", math.Abs, func(x, _ float64) float64 { return sign(x) }},
 		{"Reciprocal", func(x float64) float64 { return 1 / x }, func(_, y float64) float64 { return -y * y }},
 		{"Erf", math.Erf, func(x, _ float64) float64 { return 2 / math.Sqrt(math.Pi) * math.Exp(-x*x) }},
-		{"Softplus", func(x float64) float64 { return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }, func(x, _ float64) float64 { return 1 / (1 + math.Exp(-x)) }},
+		{"Sin", math.Sin, func(x, _ float64) float64 { return math.Cos(x) }},
+		{"Cos", math.Cos, func(x, _ float64) float64 { return -math.Sin(x) }},
+		{"Softsign", func(x float64) float64 { return x / (1 + math.Abs(x)) }, func(x, _ float64) float64 { return 1 / ((1 + math.Abs(x)) * (1 + math.Abs(x))) }},
+		{"HardSwish", func(x float64) float64 { return x * min(max(x/6+0.5, 0), 1) }, func(x, _ float64) float64 { return pick(x <= -3, 0, pick(x >= 3, 1, x/3+0.5)) }},
+		{"Mish", mish, mishSlope},
+		{"Softplus", softplus, func(x, _ float64) float64 { return 1 / (1 + math.Exp(-x)) }},
 	}
 }
+
+// mish is x·tanh(softplus(x)) (Misra, arXiv 1908.08681).
+func mish(x float64) float64 { return x * math.Tanh(softplus(x)) }
+
+func mishSlope(x, _ float64) float64 {
+	t := math.Tanh(softplus(x))
+	return t + x*(1-t*t)/(1+math.Exp(-x))
+}
+
+func softplus(x float64) float64 { return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
 
 func sign(x float64) float64 {
 	switch {

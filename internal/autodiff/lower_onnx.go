@@ -20,7 +20,12 @@ func allLowerings() map[string]lowering {
 		"Gather": lowerGather, "Identity": lowerSame, "Dropout": lowerSame, "Cast": lowerCast,
 		"Reshape": lowerReshape, "Flatten": lowerFlatten, "Squeeze": lowerSqueeze, "Unsqueeze": lowerUnsqueeze,
 		"Transpose": lowerTranspose, "Slice": lowerSlice, "Split": lowerSplit, "Concat": lowerConcat, "Expand": lowerExpand,
-		"ReduceMean": lowerReduce(true), "ReduceSum": lowerReduce(false),
+		"ReduceMean": lowerReduce(true), "ReduceSum": lowerReduce(false), "ReduceL2": lowerReduceL2,
+		"ReduceMax": lowerReduceExtreme(1), "ReduceMin": lowerReduceExtreme(-1),
+		"Clip": lowerClip, "Max": lowerExtreme(1), "Min": lowerExtreme(-1),
+	}
+	for op, f := range shaped() {
+		m[op] = lowerShaped(f)
 	}
 	for _, u := range unaries() {
 		m[u.name] = func(q *Pass, n *onnx.Node) ([]*value, error) {

@@ -129,6 +129,42 @@ var operators = []struct {
 		g.add("Softplus", []string{"n"}, "s")
 		g.add("Erf", []string{"s"}, "y")
 	}},
+	{"bounded functions", 22, func(g *graph) {
+		g.add("LeakyRelu", []string{"x"}, "a", onnx.FloatAttr("alpha", 0.3))
+		g.add("Elu", []string{"a"}, "b", onnx.FloatAttr("alpha", 0.7))
+		g.add("Selu", []string{"b"}, "c")
+		g.add("HardSigmoid", []string{"c"}, "d", onnx.FloatAttr("alpha", 0.25))
+		g.add("HardSwish", []string{"x"}, "e")
+		g.add("Softsign", []string{"e"}, "f")
+		g.add("Mish", []string{"x"}, "h")
+		g.add("Sin", []string{"h"}, "i")
+		g.add("Cos", []string{"f"}, "j")
+		g.add("Add", []string{"d", "i"}, "k")
+		g.add("Add", []string{"k", "j"}, "y")
+	}},
+	{"swish", 24, func(g *graph) { g.add("Swish", []string{"x"}, "y", onnx.FloatAttr("alpha", 1.5)) }},
+	{"clip by attributes", 10, func(g *graph) {
+		g.add("Clip", []string{"x"}, "y", onnx.FloatAttr("min", -0.5), onnx.FloatAttr("max", 0.7))
+	}},
+	{"clip from above", 13, func(g *graph) { g.add("Clip", []string{"x", "", g.number("high", 0.4)}, "y") }},
+	{"greatest and least", 13, func(g *graph) {
+		g.add("Mul", []string{"x", g.floats("v", 6)}, "h")
+		g.add("Max", []string{"x", "h", g.floats("w", 6)}, "a")
+		g.add("Min", []string{"a", g.floats("u", 1)}, "y")
+	}},
+	{"normalised vectors", 13, func(g *graph) {
+		g.add("ReduceMean", []string{"x"}, "m", onnx.IntsAttr("axes", 1), onnx.IntAttr("keepdims", 0))
+		g.add("ReduceL2", []string{"m"}, "n", onnx.IntsAttr("axes", -1), onnx.IntAttr("keepdims", 1))
+		g.add("Clip", []string{"n", g.number("eps", 1e-12)}, "c")
+		g.add("Shape", []string{"m"}, "s")
+		g.add("Expand", []string{"c", "s"}, "e")
+		g.add("Div", []string{"m", "e"}, "y")
+	}},
+	{"greatest over tokens", 18, func(g *graph) {
+		g.add("ReduceMax", []string{"x", g.ints("one", 1)}, "a")
+		g.add("ReduceMin", []string{"x", g.ints("last", -1)}, "b")
+		g.add("Add", []string{"a", "b"}, "y")
+	}},
 	{"one value read by many", 13, func(g *graph) {
 		g.add("Mul", []string{"x", g.floats("v", 6)}, "h")
 		g.add("Tanh", []string{"h"}, "a")

@@ -204,20 +204,36 @@ type reduce struct {
 
 // reduce adds a sum (or mean) over the given axes.
 func (q *Pass) reduce(label string, x *value, axes []int64, keep, mean bool) (*value, error) {
-	kept, shape, count := slices.Clone(x.shape), []int(nil), 1
+	kept, shape, err := reducedShape(label, x, axes, keep)
+	if err != nil {
+		return nil, err
+	}
+	c := &reduce{scale: 1}
+	if mean {
+		c.scale = 1 / float32(x.size()/max(1, volume(kept)))
+	}
+	if c.to, err = newSpread(kept, x.shape); err != nil {
+		return nil, fmt.Errorf("autodiff: node %s: %w", label, err)
+	}
+	return q.add(q.newOp("Reduce", label, c, x), shape...)
+}
+
+// reducedShape is the shape of a value with 1 for each of the axes (all where none
+// are named), kept, and without them where they are not kept, shape.
+func reducedShape(label string, x *value, axes []int64, keep bool) (kept, shape []int, err error) {
+	kept = slices.Clone(x.shape)
 	drop := make([]bool, x.rank())
 	for _, a := range axes {
 		if a < 0 {
 			a += int64(x.rank())
 		}
 		if a < 0 || int(a) >= x.rank() {
-			return nil, fmt.Errorf("autodiff: node %s: axis %d of a value of shape %v", label, a, x.shape)
+			return nil, nil, fmt.Errorf("autodiff: node %s: axis %d of a value of shape %v", label, a, x.shape)
 		}
 		drop[a] = true
 	}
 	for d := range kept {
 		if drop[d] || len(axes) == 0 {
-			count *= kept[d]
 			kept[d] = 1
 			if !keep {
 				continue
@@ -225,18 +241,10 @@ func (q *Pass) reduce(label string, x *value, axes []int64, keep, mean bool) (*v
 		}
 		shape = append(shape, kept[d])
 	}
-	c := &reduce{scale: 1}
-	if mean {
-		c.scale = 1 / float32(count)
-	}
-	var err error
-	if c.to, err = newSpread(kept, x.shape); err != nil {
-		return nil, fmt.Errorf("autodiff: node %s: %w", label, err)
-	}
 	if len(shape) == 0 {
 		shape = []int{1}
 	}
-	return q.add(q.newOp("Reduce", label, c, x), shape...)
+	return kept, shape, nil
 }
 
 func (c *reduce) forward(o *forward) error {

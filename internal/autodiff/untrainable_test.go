@@ -19,7 +19,7 @@ func TestUntrainable(t *testing.T) {
 		Initializers: []*onnx.Tensor{onnx.NewFloats("w", []float32{1, 2, 3, 4}, 2, 2)},
 		Nodes: []*onnx.Node{
 			onnx.NewNode("Floor", "before", []string{"x"}, []string{"a"}), onnx.NewNode("MatMul", "product", []string{"a", "w"}, []string{"b"}),
-			onnx.NewNode("Ceil", "first", []string{"b"}, []string{"c"}), onnx.NewNode("HardSwish", "second", []string{"c"}, []string{"y"}),
+			onnx.NewNode("Ceil", "first", []string{"b"}, []string{"c"}), onnx.NewNode("Round", "second", []string{"c"}, []string{"y"}),
 		},
 	}}
 	got := autodiff.Untrainable(m)
