@@ -33,12 +33,14 @@ const (
 	checkpointMagic = "litecp02"
 	checkpointName  = "state.ckpt"
 	olderNames      = "state-*.ckpt"
+	lockName        = "lock"   // held by the run that trains here
 	labelsName      = "labels" // folder of the teacher's labels, where no other is named
 	maxHeader       = 64 << 20
 )
 
 type checkpointHeader struct {
 	Run    string    `json:"run"`
+	Parts  []part    `json:"parts,omitempty"` // what Run is the hash of
 	Step   int       `json:"step"`
 	Losses []float64 `json:"losses"`
 	Params []string  `json:"params"`
@@ -65,8 +67,9 @@ func (c *Config) cache() string {
 	return c.Cache
 }
 
-// openCheckpoint makes the checkpoint's directory, makes sure that files can be
-// made in it, and removes what a killed run was just writing.
+// openCheckpoint makes the checkpoint's directory, takes it for this run alone,
+// makes sure that files can be made in it, and removes what a killed run was just
+// writing.
 func (t *trainer) openCheckpoint() error {
 	dir := t.cfg.Checkpoint
 	if dir == "" {
@@ -74,6 +77,12 @@ func (t *trainer) openCheckpoint() error {
 	}
 	path := filepath.Join(dir, checkpointName)
 	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		t.release, err = files.Hold(filepath.Join(dir, lockName))
+	}
+	if errors.Is(err, files.ErrLocked) {
+		return fmt.Errorf("distill: the checkpoint's directory %s is %w; wait for it to end, or choose another output", dir, err)
+	}
 	if err == nil {
 		err = files.Sweep(path)
 	}
@@ -222,7 +231,7 @@ func olderCheckpoints(dir string) ([]string, error) {
 func (t *trainer) writeState(w io.Writer) error {
 	sum := sha256.New()
 	buf := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
-	h := checkpointHeader{Run: t.run, Step: t.step, Losses: t.averages}
+	h := checkpointHeader{Run: t.run, Parts: t.parts, Step: t.step, Losses: t.averages}
 	h.Mean = t.mean != nil
 	if t.cfg.Evaluate != nil {
 		h.Watch = &t.watch
@@ -325,7 +334,7 @@ func (t *trainer) readCheckpoint(path string) error {
 		return damaged("checksum mismatch: the file is damaged")
 	}
 	if h.Run != t.run {
-		return &CheckpointError{Path: path, Reason: "belongs to a run with other settings, data, teacher or student; delete it to start over, or choose another output"}
+		return &CheckpointError{Path: path, Reason: "belongs to another run: " + differing(h.Parts, t.parts) + "; run it as it was, delete it to start over, or choose another output"}
 	}
 	if reason := t.fits(h); reason != "" {
 		return damaged(reason)

@@ -11,6 +11,29 @@ import (
 	"github.com/litekit/lite/distill"
 )
 
+// One run at a time has a checkpoint's directory; when it has ended, the next may.
+func TestTwoRunsInOneDirectory(t *testing.T) {
+	m, c := classifier(t, "1x16x2", 1), everything(t)
+	c.Checkpoint, c.Steps = t.TempDir(), 2
+	tried := false
+	c.Progress = func(distill.Progress) {
+		if tried {
+			return
+		}
+		tried = true
+		other := c
+		other.Progress = nil
+		if _, _, err := distill.Run(context.Background(), m, other); err == nil || !strings.Contains(err.Error(), "in use by another run") {
+			t.Errorf("a second run: %v", err)
+		}
+	}
+	run(t, m, c)
+	c.Progress = nil
+	if _, report := run(t, m, c); report.Resumed != 2 {
+		t.Errorf("went on from step %d", report.Resumed)
+	}
+}
+
 func TestTrainingSurvivesCheckpointsThatCannotBeWritten(t *testing.T) {
 	m := classifier(t, "1x16x2", 1)
 	c := everything(t)

@@ -28,42 +28,130 @@ type Fingerprinter interface {
 	Fingerprint() string
 }
 
-// fingerprint hashes everything that the result depends on.
-func (t *trainer) fingerprint() (string, error) {
+// part is one thing that the result depends on: its hash, or in words what it is.
+type part struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// fingerprint hashes everything that the result depends on, and lists it.
+func (t *trainer) fingerprint() (run string, parts []part, err error) {
 	c := t.cfg
-	h := sha256.New()
-	fmt.Fprintf(h, "lite 3\n%s\n", t.model.Hash())
-	for _, s := range t.streams {
-		for _, u := range s.tutors {
-			fmt.Fprintf(h, "teacher %s\n", u)
+	all := sha256.New()
+	fmt.Fprint(all, "lite 4\n")
+	add := func(name string, write func(w io.Writer) error) {
+		h := sha256.New()
+		if err == nil {
+			err = write(h)
 		}
+		parts = append(parts, part{name, hex.EncodeToString(h.Sum(nil))})
 	}
-	for _, term := range c.Loss {
-		if err := describeTerm(h, term); err != nil {
-			return "", err
+	add("the student or its first weights", func(w io.Writer) error {
+		_, err := io.WriteString(w, t.model.Hash())
+		return err
+	})
+	add("the teacher", func(w io.Writer) error {
+		for _, s := range t.streams {
+			for _, u := range s.tutors {
+				fmt.Fprintf(w, "%s\n", u)
+			}
 		}
+		return nil
+	})
+	add("the losses or their weights", func(w io.Writer) error {
+		for _, term := range c.Loss {
+			if err := describeTerm(w, term); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	parts = append(parts, t.settings()...)
+	add("the tags", func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%q %q", t.heads.labels(student.KindPOS, nil), t.heads.labels(student.KindNER, nil))
+		return err
+	})
+	add("the tokenizer", func(w io.Writer) error {
+		for _, name := range slices.Sorted(maps.Keys(t.model.Files)) {
+			fmt.Fprintf(w, "%s %x\n", name, sha256.Sum256(t.model.Files[name]))
+		}
+		return nil
+	})
+	add("the data", func(w io.Writer) error {
+		for _, data := range c.corpora(t.streams) {
+			if err := hashCorpus(w, data); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, p := range parts {
+		fmt.Fprintf(all, "%s %q\n", p.Name, p.Value)
 	}
-	fmt.Fprintln(h, t.steps, c.Batch, c.MaxLength, c.LearningRate, c.Warmup, c.Decay, c.WeightDecay, c.ClipNorm, c.Accumulate, c.Dropout, c.Seed)
-	if c.BatchTokens > 0 {
-		fmt.Fprintln(h, "batch tokens", c.BatchTokens)
+	return hex.EncodeToString(all.Sum(nil)), parts, err
+}
+
+// settings are the numbers and names that the result depends on.
+func (t *trainer) settings() (out []part) {
+	c := t.cfg
+	add := func(name string, values ...any) {
+		out = append(out, part{name, strings.TrimSpace(fmt.Sprintln(values...))})
 	}
-	fmt.Fprintln(h, c.optimizer(), c.LayerDecay, c.EMA)
-	if c.LearnWeights {
-		fmt.Fprintln(h, "learned weights")
-	}
+	add("the number of steps", t.steps)
+	add("the batch", c.Batch)
+	add("the tokens of a batch", c.BatchTokens)
+	add("the batches to an update", c.Accumulate)
+	add("the maximum length", c.MaxLength)
+	add("the learning rate", c.LearningRate)
+	add("the warm-up", c.Warmup)
+	add("the decay", string(c.Decay))
+	add("the optimizer", string(c.optimizer()))
+	add("the weight decay", c.WeightDecay)
+	add("the layer decay", c.LayerDecay)
+	add("the moving average", c.EMA)
+	add("the clipping", c.ClipNorm)
+	add("the dropout", c.Dropout)
+	add("the seed", c.Seed)
+	add("learned weights", c.LearnWeights)
 	if c.Evaluate != nil {
-		fmt.Fprintf(h, "evaluate %d %d %v %q %q\n", t.evalEvery(), c.Patience, c.LowerIsBetter, c.Metric, c.EvaluateID)
+		add("the steps between measurements", t.evalEvery())
+		add("the patience", c.Patience)
+		add("the metric", c.Metric, c.LowerIsBetter)
+		add("what is measured on", c.EvaluateID)
 	}
-	fmt.Fprintf(h, "%q %q\n", t.heads.labels(student.KindPOS, nil), t.heads.labels(student.KindNER, nil))
-	for _, name := range slices.Sorted(maps.Keys(t.model.Files)) {
-		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(t.model.Files[name]))
+	return out
+}
+
+// differing says in what a checkpoint's run is not this one.
+func differing(theirs, ours []part) string {
+	was := map[string]string{}
+	for _, p := range theirs {
+		was[p.Name] = p.Value
 	}
-	for _, data := range c.corpora(t.streams) {
-		if err := hashCorpus(h, data); err != nil {
-			return "", err
+	var out []string
+	for _, p := range ours {
+		old, there := was[p.Name]
+		delete(was, p.Name)
+		switch {
+		case there && old == p.Value:
+		case !there || len(p.Value) == 2*sha256.Size || p.Value == "" || old == "":
+			out = append(out, p.Name)
+		default:
+			out = append(out, fmt.Sprintf("%s (%s there, %s here)", p.Name, old, p.Value))
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	for _, p := range theirs {
+		if _, left := was[p.Name]; left {
+			out = append(out, p.Name)
+		}
+	}
+	if len(theirs) == 0 || len(out) == 0 {
+		return "of another version of lite"
+	}
+	if len(out) == 1 {
+		return out[0] + " is not the same"
+	}
+	return strings.Join(out[:len(out)-1], ", ") + " and " + out[len(out)-1] + " are not the same"
 }
 
 // describeTerm writes what a term of the sum is.

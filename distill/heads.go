@@ -19,6 +19,9 @@ type heads struct {
 	width   int      // of the primary output, 0 where it is not declared
 }
 
+// vectorOutput is the output of a model that pools in its graph.
+const vectorOutput = "sentence_embedding"
+
 // perToken tells heads whose output is [B,S,·] from those whose output is [B,·].
 func perToken(k student.Kind) bool {
 	return k == student.KindMaskedLM || k == student.KindPOS || k == student.KindNER
@@ -29,6 +32,9 @@ func readHeads(m *onnx.Model) (*heads, error) {
 	list, err := student.HeadsOf(m.Config)
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
+	}
+	if len(list) == 0 && IsEmbedding(m) && m.Graph.IsOutput(vectorOutput) {
+		list = []student.Head{student.Embedding(student.Vector{})} // pooled in the graph
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("distill: what the model predicts is not known; its config.json needs \"architectures\" (…ForSequenceClassification, …ForTokenClassification or …ForMaskedLM)")

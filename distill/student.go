@@ -45,7 +45,7 @@ type Student struct {
 // From or Layers asks for them.
 func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, report *student.Transfer, err error) {
 	if s.Graph != nil {
-		out, err = adopt(s.Graph, teacher)
+		out, err = adopt(s.Graph, teacher, seed)
 		return out, nil, err
 	}
 	from := s.From
@@ -77,7 +77,7 @@ func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, r
 
 // adopt makes a model of anyone's making the student of a teacher, which has
 // what is not with it.
-func adopt(m, teacher *onnx.Model) (*onnx.Model, error) {
+func adopt(m, teacher *onnx.Model, seed uint64) (*onnx.Model, error) {
 	out := m.Clone()
 	if teacher == nil {
 		return out, nil
@@ -86,16 +86,29 @@ func adopt(m, teacher *onnx.Model) (*onnx.Model, error) {
 		out.Files = maps.Clone(teacher.Files)
 	}
 	known, err := student.HeadsOf(out.Config)
-	if err != nil || len(known) > 0 || IsEmbedding(out) {
+	if err != nil || len(known) > 0 {
 		return out, err
-	}
-	h, err := readHeads(teacher)
-	if err != nil {
-		return nil, err
 	}
 	shape, err := student.Measure(out)
 	if err != nil {
 		shape = student.Shape{} // its sizes only tell others
+	}
+	if IsEmbedding(out) {
+		if !out.Graph.IsOutput(vectorOutput) { // hidden states alone
+			head, err := headOf(out, shape.Hidden)
+			if err != nil {
+				return nil, err
+			}
+			return student.WithHeads(out, []student.Head{head}, seed)
+		}
+		if out.Config == nil {
+			out.Config = student.NewConfig(shape, []student.Head{student.Embedding(student.Vector{})})
+		}
+		return out, nil
+	}
+	h, err := readHeads(teacher)
+	if err != nil {
+		return nil, err
 	}
 	out.Config = student.NewConfig(shape, h.list[:1])
 	return out, nil

@@ -407,6 +407,55 @@ func TestMaskedLabelsWantAForm(t *testing.T) {
 	}
 }
 
+// A sentence encoder of anyone's making is trained as it stands: one that pools
+// and normalises in its graph, named by its output alone or by its architecture,
+// and one that gives hidden states, over which a pooling is put.
+func TestStudentGraphThatEmbeds(t *testing.T) {
+	teacher := fresh(t, "2x32x2", student.Embedding(student.Vector{}), 3)
+	pooled := fresh(t, "1x32x2", student.Embedding(student.Vector{Normalize: true}), 4)
+	pooled.Config, pooled.Files = nil, nil
+	g := pooled.Graph
+	raw := g.Outputs[0].Name
+	for _, n := range g.Nodes { // as sentence-transformers' exports spell it
+		for i, o := range n.Outputs {
+			if o == raw {
+				n.Outputs[i] = "raw"
+			}
+		}
+	}
+	g.Initializers = append(g.Initializers, onnx.NewFloats("least", []float32{1e-12}))
+	g.Nodes = append(g.Nodes,
+		onnx.NewNode("ReduceL2", "l2", []string{"raw"}, []string{"length"}, onnx.IntsAttr("axes", -1), onnx.IntAttr("keepdims", 1)),
+		onnx.NewNode("Clip", "clip", []string{"length", "least"}, []string{"clipped"}),
+		onnx.NewNode("Shape", "shape", []string{"raw"}, []string{"size"}),
+		onnx.NewNode("Expand", "expand", []string{"clipped", "size"}, []string{"wide"}),
+		onnx.NewNode("Div", "div", []string{"raw", "wide"}, []string{raw}))
+	named := pooled.Clone()
+	named.Config = &onnx.Config{Architectures: []string{"BertModel"}}
+	s, err := student.ParseShape("1x32x2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Vocab = tokenizer(t).VocabSize()
+	hidden, err := student.New(s, nil, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]*onnx.Model{"pooled": pooled, "named": named, "hidden states": hidden} {
+		m, _, err := distill.NewStudent(teacher, distill.Student{Graph: m}, 1)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		c := taught(t, teacher, distill.VectorCosine{})
+		c.LearningRate = 1e-3
+		out, report := run(t, m, c)
+		if !out.Graph.IsOutput(raw) || out.Hash() == m.Hash() || !(report.Losses[0].Value < 1) {
+			t.Errorf("%s: nothing was learned, losses %v", name, report.Losses)
+		}
+	}
+}
+
 // A model without a head makes a student without one, which gives its vectors.
 func TestStudentOfAnEmbedding(t *testing.T) {
 	bare, err := student.New(student.Shape{Layers: 2, Hidden: 32, Heads: 2, Vocab: tokenizer(t).VocabSize()}, nil, 3)

@@ -62,6 +62,8 @@ type trainer struct {
 	uncertainty *Param
 
 	run      string // hash of everything the result depends on
+	parts    []part // what that is
+	release  func() // gives the checkpoint's directory back; nil without
 	step     int
 	steps    int
 	kept     int       // the step of the last checkpoint, -1 without one
@@ -102,7 +104,11 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 	if c.TimeBudget > 0 {
 		t.deadline = began.Add(c.TimeBudget)
 	}
-	if err := t.train(ctx); err != nil {
+	err = t.train(ctx)
+	if t.release != nil {
+		t.release()
+	}
+	if err != nil {
 		removeEmpty(c.Checkpoint)
 		return nil, nil, err
 	}
@@ -165,7 +171,7 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if err := t.openStreams(); err != nil {
 		return nil, err
 	}
-	if t.run, err = t.fingerprint(); err != nil {
+	if t.run, t.parts, err = t.fingerprint(); err != nil {
 		return nil, err
 	}
 	return t, nil

@@ -55,6 +55,9 @@ func (c *Config) checkWidth(u *tutor, s *stream, h *heads) error {
 	if s.width != 0 && s.width != width {
 		return fmt.Errorf("distill: one teacher gives rows of %d numbers and another of %d, which have no mean; give teachers of one size", s.width, width)
 	}
+	if h.kind != student.KindEmbedding && s.view == Clean && h.width > 0 && h.width != width {
+		return fmt.Errorf("distill: the teacher gives %d numbers and the student's output %q has %d; give a student whose head is like the teacher's", width, h.primary, h.width)
+	}
 	if h.kind == student.KindEmbedding && s.view == Clean && h.width > 0 && h.width != width {
 		return fmt.Errorf("distill: the teacher's vectors have %d numbers and the student's %d, which cannot be compared; give the student's head that width", width, h.width)
 	}
@@ -76,7 +79,7 @@ func (c *Config) checkTask(s *stream, h *heads, m *onnx.Model, own, tok *corpus.
 	}
 	if s.view == Masked {
 		if task != onnx.MaskedLM {
-			return nil, fmt.Errorf("distill: soft labels of tokens need a masked-LM teacher, and this one is of the task %s; leave Tokens out", task)
+			return nil, fmt.Errorf("distill: soft labels of masked tokens need a masked-LM teacher, and this one is of the task %s; give a masked-LM teacher, or a student of the teacher's task", task)
 		}
 		return nil, commonTokens(own, tok)
 	}

@@ -90,8 +90,8 @@ func WithHeads(m *onnx.Model, heads []Head, seed uint64) (*onnx.Model, error) {
 	hidden := a.enc.Layers[len(a.enc.Layers)-1].Hidden
 	c.Graph.Outputs = []*onnx.ValueInfo{{Name: hidden}}
 	c.Graph.Prune()
-	if hidden == "logits" || hidden == "last_hidden_state" {
-		return nil, fmt.Errorf("student: the hidden states are already called %q; rename that value first", hidden)
+	if hidden == "logits" || hidden == "last_hidden_state" { // what a head's own output is called
+		hidden = renamed(c.Graph, hidden, "encoder_hidden_states")
 	}
 	b := &builder{g: c.Graph, seed: seed, hidden: shape.Hidden, opset: opset}
 	before := len(c.Graph.Nodes)
@@ -140,6 +140,40 @@ func headOpset(m *onnx.Model) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("student: the model declares no version of the default operator set")
+}
+
+// renamed gives a value another name, to, with a number where that is taken.
+func renamed(g *onnx.Graph, value, to string) string {
+	taken := map[string]bool{}
+	for _, v := range g.Inputs {
+		taken[v.Name] = true
+	}
+	for _, t := range g.Initializers {
+		taken[t.Name] = true
+	}
+	for _, n := range g.Nodes {
+		for _, o := range n.Outputs {
+			taken[o] = true
+		}
+	}
+	name := to
+	for i := 1; taken[name]; i++ {
+		name = fmt.Sprintf("%s_%d", to, i)
+	}
+	for _, n := range g.Nodes {
+		for i, o := range n.Outputs {
+			if o == value {
+				n.Outputs[i] = name
+			}
+		}
+	}
+	for _, v := range g.Values {
+		if v.Name == value {
+			v.Name = name
+		}
+	}
+	g.ReplaceInput(value, name)
+	return name
 }
 
 // clash reports a value or weight of the encoder that has a name of the heads.

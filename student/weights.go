@@ -147,5 +147,16 @@ func Measure(m *onnx.Model) (Shape, error) {
 	if s.Layers == 0 || s.Hidden == 0 || s.Heads == 0 || s.FFN == 0 || s.Vocab == 0 {
 		return Shape{}, err
 	}
+	if l, err := ReadLite(m.Config); err == nil { // pruning may have left all layers with fewer
+		fillSame(&s.Heads, l.AttentionHeads)
+		fillSame(&s.FFN, l.IntermediateSizes)
+	}
 	return s, nil
+}
+
+// fillSame sets a size to that of all layers, where they have one.
+func fillSame(p *int, sizes []int) {
+	if len(sizes) > 0 && slices.Min(sizes) == slices.Max(sizes) {
+		*p = sizes[0]
+	}
 }

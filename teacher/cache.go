@@ -191,12 +191,12 @@ func (s Set) differences(o Set) []string {
 	var out []string
 	hash := func(what, theirs, ours string) {
 		if theirs != ours {
-			out = append(out, fmt.Sprintf("they are of another %s (%.12s, not %.12s)", what, theirs, ours))
+			out = append(out, fmt.Sprintf("they are of %s (%.12s, not %.12s)", what, theirs, ours))
 		}
 	}
-	hash("teacher", o.Model, s.Model)
-	hash("tokenizer", o.Tokenizer, s.Tokenizer)
-	hash("data", o.Data, s.Data)
+	hash("another teacher", o.Model, s.Model)
+	hash("another tokenizer", o.Tokenizer, s.Tokenizer)
+	hash("other data", o.Data, s.Data)
 	word := func(what, theirs, ours string) {
 		if theirs != ours {
 			out = append(out, fmt.Sprintf("%s is %q, not %q", what, theirs, ours))

@@ -362,7 +362,7 @@ func TestOtherSetsAreNamed(t *testing.T) {
 	for want, change := range map[string]func(*Set){
 		"of another teacher (aaaa, not x)":    func(s *Set) { s.Model = "x" },
 		"of another tokenizer (bbbb, not x)":  func(s *Set) { s.Tokenizer = "x" },
-		"of another data (cccc, not x)":       func(s *Set) { s.Data = "x" },
+		"of other data (cccc, not x)":         func(s *Set) { s.Data = "x" },
 		`their form is "full", not "half"`:    func(s *Set) { s.Form = "half" },
 		`their text is "whole", not "masked"`: func(s *Set) { s.View = "masked" },
 		"they are 3 batches, not 4":           func(s *Set) { s.Batches = 4 },

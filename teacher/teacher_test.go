@@ -311,7 +311,7 @@ func TestAChangedTeacherTokenizerOrTextIsNamed(t *testing.T) {
 	for want, c := range map[string]struct {
 		m *onnx.Model
 		s teacher.Source
-	}{"another teacher": {classifier(t, 2), source}, "another tokenizer": {classifier(t, 1), other}, "another data": {classifier(t, 1), text}} {
+	}{"another teacher": {classifier(t, 2), source}, "another tokenizer": {classifier(t, 1), other}, "other data (": {classifier(t, 1), text}} {
 		if n := ask(c.m, c.s); n != 1 || !strings.Contains(said, want) {
 			t.Errorf("%s: computed %d, said %q", want, n, said)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/litekit/lite/inspect"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
+	"github.com/litekit/lite/teacher"
 )
 
 // inspection is what the command shows; its JSON names are stable.
@@ -60,6 +61,7 @@ keep a model from running.`,
 		if r.Report, err = inspect.Run(ctx, args[0], m, o); err != nil {
 			return err
 		}
+		r.Task = teacher.TaskOf(m)
 		for _, d := range damage {
 			r.Damage = append(r.Damage, d.Error())
 		}

@@ -116,11 +116,28 @@ func (o *output) check(inputs ...string) error {
 		if other, err := os.Stat(in); err == nil && os.SameFile(info, other) && o.file != int8File {
 			return usagef("--out: %s is the model that is read; choose another directory, or give --force to replace it", o.path)
 		}
+		if o.replaces(in) {
+			return usagef("--out: %s is the file of the model that is read; choose another one, or give --force to replace it", o.model())
+		}
 	}
 	if o.bare() {
 		return nil
 	}
 	return o.checkDirectory(info, inputs)
+}
+
+// replaces tells whether the model's file is that of a model that is read.
+func (o *output) replaces(in string) bool {
+	target, err := os.Stat(o.model())
+	if in == "" || err != nil {
+		return false
+	}
+	for _, f := range []string{in, filepath.Join(in, "onnx", floatFile), filepath.Join(in, floatFile)} {
+		if other, err := os.Stat(f); err == nil && os.SameFile(target, other) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkDirectory refuses a directory that is not a model's own.

@@ -55,7 +55,23 @@ Exit codes:
 		}
 	}
 	root.AddCommand(versionCommand(a))
+	root.SetHelpCommand(helpCommand(a, root))
 	return root
+}
+
+// helpCommand is cobra's, but that a command which does not exist is an error.
+func helpCommand(a *app, root *cobra.Command) *cobra.Command {
+	return a.command(&cobra.Command{Use: "help [command]", Short: "Help about any command"}, func(_ context.Context, args []string) error {
+		c, rest, err := root.Find(args)
+		if err == nil && len(rest) > 0 {
+			err = fmt.Errorf("unknown command %q for %q", rest[0], c.CommandPath())
+		}
+		if err != nil {
+			return asUsage(err)
+		}
+		c.InitDefaultHelpFlag()
+		return c.Help()
+	})
 }
 
 // build is what this program was built from.

@@ -35,7 +35,7 @@ func studentShape(text string, from *onnx.Model) (student.Shape, error) {
 	if !slices.Contains(words, halfDepth) && !slices.Contains(words, halfWidth) {
 		s, err := student.ParseShape(text)
 		if err != nil {
-			return s, usagef("--student: %w", err)
+			return s, usagef("--student: %w; nor is there a model of that name", err)
 		}
 		return s, nil
 	}

@@ -209,6 +209,9 @@ func (t *trainFlags) head() (student.Head, error) {
 		if len(labels) == 0 {
 			return student.Head{}, usagef("--task classification: the data has no labels; is the right column named (--label-column)?")
 		}
+		if len(labels) == 1 {
+			return student.Head{}, usagef("every label of the data is %q; a classifier needs two classes (is the right column named? --label-column)", labels[0])
+		}
 		return student.Classification(labels), nil
 	case student.KindRegression:
 		return student.Regression(), hasScores(t.cfg.Task)

@@ -102,3 +102,29 @@ func TestLocks(t *testing.T) {
 		unlock()
 	}
 }
+
+// One holder at a time; a file that a killed process left is taken over.
+func TestHold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if err := os.WriteFile(path, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	release, err := Hold(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Hold(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second holder: %v", err)
+	}
+	release()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is left: %v", err)
+	}
+	if release, err = Hold(path); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if _, err := Hold(filepath.Join(path, "no", "lock")); err == nil {
+		t.Error("held a file in a folder that is not there")
+	}
+}
