@@ -162,6 +162,10 @@ type Config struct {
 	// Hook, if not nil, sees the parameters after every step: a pruning mask
 	// or schedule. It must depend on the step and the parameters alone.
 	Hook func(step int, params []*Param)
+
+	// cramped says that within MaxMemory there is no room for what a teacher says
+	// ahead of the student's step.
+	cramped bool
 }
 
 // Decay is how the learning rate falls after the warm-up.

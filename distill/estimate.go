@@ -28,8 +28,9 @@ type Estimate struct {
 	Tokens   int64 `json:"tokens"`
 	// Memory is what training holds, in bytes: weights, gradients, moments,
 	// activations of the largest batch and what is fed to its losses, such as the
-	// teacher's logits and hidden states, tokens and soft labels. The corpus, a
-	// teacher's session and the Go runtime come on top; see Live.
+	// teacher's logits and hidden states (of two batches, where it is heard ahead of
+	// the student), tokens and soft labels. The corpus, a teacher's session and the
+	// Go runtime come on top; see Live.
 	Memory int64 `json:"memory"`
 	// Live is the most of the Go heap that will be in use, in bytes, with the
 	// caller's own: measured after the steps that were tried, and what the graphs
@@ -85,9 +86,12 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	if err := t.planSteps(ctx, e, s); err != nil {
 		return nil, err
 	}
-	arena, fed, err := t.arena(ctx, s)
+	arena, fed, ahead, err := t.arena(ctx, s)
 	if err != nil {
 		return nil, err
+	}
+	if t.overlaps() {
+		fed += ahead
 	}
 	e.Memory = t.footprint(arena + fed)
 	e.Live = heapInUse() + 4*e.Parameters
@@ -273,7 +277,7 @@ func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("distill: %w", err)
 		}
-		m, known := t.moment(x, b, 0), len(t.shapes)
+		m, known := t.moment(x, b, 0, 0), len(t.shapes)
 		if err := x.ask(ctx, m); err != nil {
 			return 0, err
 		}
@@ -287,31 +291,34 @@ func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
 	return 0, nil
 }
 
-// arena is what the passes over the largest batches need, and what a step holds
-// beside them, in bytes.
-func (t *trainer) arena(ctx context.Context, s *survey) (arena, fed int64, err error) {
+// arena is what the passes over the largest batches need, what a step holds beside
+// them, and what the teacher says of a further one, in bytes.
+func (t *trainer) arena(ctx context.Context, s *survey) (arena, fed, ahead int64, err error) {
 	for i, x := range t.streams {
 		for _, b := range []*corpus.Batch{s.longest[i], s.fullest[i]} {
-			m := t.moment(x, b, 0)
+			m := t.moment(x, b, 0, 0)
 			if err := x.ask(ctx, m); err != nil { // it knows the shapes of what it says
-				return 0, 0, err
+				return 0, 0, 0, err
 			}
 			g, err := t.compile(x, m)
 			if err != nil {
-				return 0, 0, err
+				return 0, 0, 0, err
 			}
 			arena, fed = max(arena, g.pass.Memory()), max(fed, g.heldBytes())
+			if x.hears() {
+				ahead = max(ahead, m.answerBytes())
+			}
 			if x.view != Masked {
 				continue
 			}
 			look, err := t.glanceMemory(b)
 			if err != nil {
-				return 0, 0, err
+				return 0, 0, 0, err
 			}
 			arena = max(arena, look)
 		}
 	}
-	return arena, fed, nil
+	return arena, fed, ahead, nil
 }
 
 // footprint is what training holds beside an arena of that size, in bytes. It
@@ -344,13 +351,14 @@ func (c Config) fit(ctx context.Context, m *onnx.Model) (Config, error) {
 	if c.MaxMemory == 0 {
 		return c, nil
 	}
-	need, err := c.need(ctx, m)
+	need, ahead, err := c.need(ctx, m)
 	if err != nil || need <= c.MaxMemory {
+		c.cramped = need+ahead > c.MaxMemory
 		return c, err
 	}
 	small := c
 	small.Recompute = true
-	for need, err = small.need(ctx, m); err == nil && need > c.MaxMemory; need, err = small.need(ctx, m) {
+	for need, ahead, err = small.need(ctx, m); err == nil && need > c.MaxMemory; need, ahead, err = small.need(ctx, m) {
 		least := small.Batch == 1
 		if small.BatchTokens > 0 {
 			least = small.BatchTokens < 2*small.MaxLength
@@ -363,6 +371,7 @@ func (c Config) fit(ctx context.Context, m *onnx.Model) (Config, error) {
 	if err != nil {
 		return c, err
 	}
+	small.cramped = need+ahead > c.MaxMemory
 	what := "layers are computed again in the backward pass, which takes time and changes no bit"
 	if small.Accumulate > c.Accumulate {
 		size := fmt.Sprintf("%d examples", small.Batch)
@@ -375,23 +384,24 @@ func (c Config) fit(ctx context.Context, m *onnx.Model) (Config, error) {
 	return small, nil
 }
 
-// need is the footprint of training.
-func (c Config) need(ctx context.Context, m *onnx.Model) (int64, error) {
+// need is the footprint of training without answers made ahead, and theirs: the
+// first decides how training goes, and so depends on no number of threads.
+func (c Config) need(ctx context.Context, m *onnx.Model) (need, ahead int64, err error) {
 	c.Cache, c.Checkpoint, c.Labelling = "", "", nil
 	t, err := newTrainer(m, &c)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer t.close()
 	s, err := t.survey()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := t.listen(ctx, 1); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	arena, fed, err := t.arena(ctx, s)
-	return t.footprint(arena + fed), err
+	arena, fed, ahead, err := t.arena(ctx, s)
+	return t.footprint(arena + fed), ahead, err
 }
 
 // decided tells of what a run settles by itself.

@@ -110,6 +110,7 @@ func (t *trainer) explainGradient(ctx context.Context, e *NotFiniteError) error 
 // loss or a gradient that is not finite. Dropout differs from that of the whole
 // batch.
 func (t *trainer) suspect(ctx context.Context, e *NotFiniteError, s *stream, k int) {
+	t.forget() // the run ends here, and the streams are asked for other batches
 	b, err := s.batch(k)
 	if err != nil {
 		return

@@ -159,7 +159,7 @@ func (s *stream) ask(ctx context.Context, m *Moment) (err error) {
 	switch {
 	case s.tapped != nil && s.view == Masked && s.together() && m.Batch.R > 0:
 		m.soft, m.inner, err = s.tapped.LogitsAndValues(ctx, m.Batch)
-		s.width = s.tapped.Width()
+		s.learnWidth(s.tapped)
 		return err
 	case s.taught(): // the teacher's width is known afterwards
 		if m.soft, err = s.logits(ctx, m); err != nil {

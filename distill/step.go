@@ -40,14 +40,11 @@ func (t *trainer) oneStep(ctx context.Context) (norm float64, err error) {
 
 // accumulate runs batch k of a stream forward and backward.
 func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
-	b, err := s.batch(k)
+	m, err := t.answered(ctx, s, k)
 	if err != nil {
 		return err
 	}
-	m := t.moment(s, b, k)
-	if err := s.ask(ctx, m); err != nil {
-		return atText(err, s.source, k)
-	}
+	b := m.Batch
 	g, err := t.compile(s, m)
 	if err != nil {
 		return err
@@ -73,9 +70,9 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	return nil
 }
 
-// moment is batch k of a stream at this step.
-func (t *trainer) moment(s *stream, b *corpus.Batch, k int) *Moment {
-	m := &Moment{Step: t.step, Steps: t.steps, owner: t, number: k, stream: s}
+// moment is batch k of a stream at a step.
+func (t *trainer) moment(s *stream, b *corpus.Batch, step, k int) *Moment {
+	m := &Moment{Step: step, Steps: t.steps, owner: t, number: k, stream: s}
 	m.Batch, m.pos, m.ner = s.spread(b)
 	return m
 }

@@ -60,6 +60,8 @@ type trainer struct {
 	encoder *fuse.Encoder // see anatomy
 	// uncertainty are the logarithms of Config.LearnWeights; nil without.
 	uncertainty *Param
+	training    bool      // batches are asked for in their order, see answered
+	ahead       *question // what is asked beside the step
 
 	run      string // hash of everything the result depends on
 	parts    []part // what that is
@@ -250,6 +252,7 @@ func (t *trainer) listen(ctx context.Context, batches int) error {
 }
 
 func (t *trainer) close() {
+	t.forget()
 	t.log.close()
 	for _, s := range t.streams {
 		s.ahead.Close()
@@ -275,7 +278,7 @@ func (t *trainer) train(ctx context.Context) error {
 		}
 	}
 	start, resumed := time.Now(), t.step
-	t.saved = start
+	t.saved, t.training = start, true
 	late := false
 	for {
 		if t.pending() {

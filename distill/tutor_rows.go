@@ -159,9 +159,7 @@ func (s *stream) logits(ctx context.Context, m *Moment) ([]float32, error) {
 func (u *tutor) logits(ctx context.Context, s *stream, b *corpus.Batch) ([]float32, error) {
 	if s.view == Masked {
 		z, err := u.teacher.Logits(ctx, b)
-		if err == nil {
-			s.width = u.teacher.Width()
-		}
+		s.learnWidth(u.teacher)
 		return z, err
 	}
 	if !s.tokens {

@@ -32,6 +32,19 @@ func Threads() int {
 	return min(runtime.GOMAXPROCS(0), maxThreads)
 }
 
+// Beside says that the caller's goroutine will call kernels while another one does:
+// one worker stands back, so that no more than Threads() goroutines are at work
+// between the two. What it returns ends that; further calls of it do nothing.
+func Beside() (done func()) {
+	workers.aside.Add(1)
+	return sync.OnceFunc(func() {
+		workers.mu.Lock()
+		workers.aside.Add(-1)
+		workers.mu.Unlock()
+		workers.back.Broadcast()
+	})
+}
+
 // Parallel calls f(lo, hi) for consecutive chunks that cover [0, n), up to
 // Threads() of them at a time, and returns when all are done. Every chunk but
 // the last has grain elements, so the bounds depend on n and grain alone. A
@@ -148,6 +161,8 @@ type workerSet struct {
 	caller  int          // processor of the last caller that woke some, -1 if unknown
 	pending []*job       // jobs that want more workers
 	open    atomic.Int32 // len(pending), to be watched without the lock
+	aside   atomic.Int32 // callers that take a worker's place, see Beside
+	back    sync.Cond    // of the workers whose place is taken
 	// patience is how many turns to watch before parking: none where there are
 	// more workers than processors to watch on.
 	patience atomic.Int32
@@ -162,7 +177,7 @@ const spins = 1 << 18
 // offer asks for up to n workers to help with j.
 func (w *workerSet) offer(j *job, n int) {
 	w.mu.Lock()
-	w.wake.L = &w.mu
+	w.wake.L, w.back.L = &w.mu, &w.mu
 	if w.started < n {
 		for ; w.started < n; w.started++ {
 			go w.loop(w.started + 1)
@@ -209,6 +224,9 @@ func (w *workerSet) loop(number int) {
 		for i := w.patience.Load(); i > 0 && w.open.Load() == 0; i-- {
 		}
 		w.mu.Lock()
+		for a := w.aside.Load(); a > 0 && number >= Threads()-int(a); a = w.aside.Load() {
+			w.back.Wait()
+		}
 		if len(w.pending) == 0 {
 			w.parked++
 			w.wake.Wait()

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestParallelChunks(t *testing.T) {
@@ -48,6 +49,47 @@ func TestParallelNestedAndConcurrent(t *testing.T) {
 	wg.Wait()
 	if total.Load() != 8*50*35 {
 		t.Errorf("%d inner iterations, want %d", total.Load(), 8*50*35)
+	}
+}
+
+// Beside takes a worker's place and gives it back, and with no workers left a
+// caller does all by itself.
+func TestBeside(t *testing.T) {
+	defer SetThreads(0)
+	SetThreads(3)
+	most := func() int {
+		var at, top atomic.Int32
+		Parallel(60, 1, func(int, int) {
+			n := at.Add(1)
+			for old := top.Load(); n > old && !top.CompareAndSwap(old, n); old = top.Load() {
+			}
+			time.Sleep(time.Millisecond)
+			at.Add(-1)
+		})
+		return int(top.Load())
+	}
+	// Never more than want at work, and, unless the machine is busy, so many.
+	atWork := func(want int, when string) {
+		t.Helper()
+		for range 50 {
+			switch n := most(); {
+			case n > want:
+				t.Fatalf("%s: %d at work, want %d", when, n, want)
+			case n == want:
+				return
+			}
+		}
+		t.Errorf("%s: never %d at work", when, want)
+	}
+	atWork(3, "alone")
+	for range 3 {
+		first, second := Beside(), Beside()
+		atWork(1, "beside two others")
+		second()
+		second()
+		atWork(2, "beside another")
+		first()
+		atWork(3, "afterwards")
 	}
 }
 
