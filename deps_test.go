@@ -62,6 +62,7 @@ var table = rules{
 		"github.com/go-ego/gse":         {"corpus"},
 		"github.com/klauspost/compress": {"corpus"},
 		"github.com/parquet-go":         {"corpus"},
+		"github.com/pierrec/lz4":        {"corpus"},
 		"C":                             {}, // no cgo anywhere
 	},
 	tests: []string{"internal/ort", "internal/shared", "internal/modeltest"},

@@ -2,24 +2,22 @@ package corpus
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
-
-	"github.com/parquet-go/parquet-go"
 )
 
-// parquetColumn is one leaf of the schema.
+// parquetColumn is one leaf of the schema that is read.
 type parquetColumn struct {
 	name  string
+	leaf  int
 	list  bool
-	full  int      // definition level of a value that is there
 	names []string // of a ClassLabel's numbers
+	chunk *parquetChunk
+	items []string // of the row
+	last  *parquetValues
 }
 
 // readParquet reads a Parquet file, as the Hugging Face hub keeps data sets:
@@ -40,37 +38,28 @@ func (l *loader) readParquet(name string, r io.Reader) (err error) {
 	if size == 0 {
 		return fmt.Errorf("corpus: %s: the file is empty; check the path and how it was made", name)
 	}
-	p, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	p, err := openParquet(f, size)
 	if err != nil {
 		return fmt.Errorf("corpus: %s: not a Parquet file: %w; download it again, or set the format", name, err)
 	}
 	columns := parquetColumns(p, l.opts.Columns.POS)
 	n := 0
-	buf := make([]parquet.Row, 64)
-	for _, group := range p.RowGroups() {
-		rows := group.Rows()
-		for {
-			k, err := rows.ReadRows(buf)
-			for _, row := range buf[:k] {
-				n++
-				if l.full() {
-					return rows.Close()
-				}
-				if err := l.parquetRow(name, n, row, columns); err != nil {
-					rows.Close()
-					return err
-				}
-			}
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				rows.Close()
-				return fmt.Errorf("corpus: %s: row %d: %w; the file is damaged, download it again", name, n+1, err)
+	for i := range p.meta.RowGroups {
+		group := &p.meta.RowGroups[i]
+		for k := range columns {
+			c := &columns[k]
+			if c.chunk, err = p.chunk(group, c.leaf); err != nil {
+				return fmt.Errorf("corpus: %s: column %q: %w; the file is damaged, download it again", name, c.name, err)
 			}
 		}
-		if err := rows.Close(); err != nil {
-			return fmt.Errorf("corpus: %s: %w", name, err)
+		for range group.NumRows {
+			n++
+			if l.full() {
+				return nil
+			}
+			if err := l.parquetRow(name, n, columns); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -102,16 +91,16 @@ func randomAccess(name string, r io.Reader) (f *os.File, size int64, done func()
 	return spill.f, size, spill.close, nil
 }
 
-// parquetColumns describes the leaves, by column index; those that are nested
-// deeper than a list have no name.
-func parquetColumns(p *parquet.File, wantPOS string) []parquetColumn {
+// parquetColumns describes the leaves that are read: all but those that are
+// nested deeper than a list.
+func parquetColumns(p *parquetFile, wantPOS string) []parquetColumn {
 	names := classNames(p)
-	columns := make([]parquetColumn, 0, 8)
-	for _, path := range p.Schema().Columns() {
-		leaf, ok := p.Schema().Lookup(path...)
-		c := parquetColumn{full: leaf.MaxDefinitionLevel, list: leaf.MaxRepetitionLevel == 1}
+	var columns []parquetColumn
+	for i, leaf := range p.leaves {
+		path := leaf.path
+		c := parquetColumn{leaf: i, list: leaf.maxRep == 1}
 		switch {
-		case !ok || leaf.MaxRepetitionLevel > 1:
+		case leaf.maxRep > 1:
 		case c.list && (len(path) == 1 || len(path) <= 3 && path[len(path)-1] != path[0] && slices.Contains([]string{"list", "bag", "array", "element"}, path[1])):
 			c.name = path[0]
 		case !c.list:
@@ -119,8 +108,8 @@ func parquetColumns(p *parquet.File, wantPOS string) []parquetColumn {
 		}
 		c.names = names[c.name]
 		foreign := func(s string) bool { return !slices.Contains(upos, s) }
-		if c.name != wantPOS && slices.Contains(posNames, c.name) && slices.ContainsFunc(c.names, foreign) {
-			c.name = "" // tags of another set, as CoNLL-2003's
+		if c.name == "" || c.name != wantPOS && slices.Contains(posNames, c.name) && slices.ContainsFunc(c.names, foreign) {
+			continue // the latter are tags of another set, as CoNLL-2003's
 		}
 		columns = append(columns, c)
 	}
@@ -128,7 +117,7 @@ func parquetColumns(p *parquet.File, wantPOS string) []parquetColumn {
 }
 
 // classNames reads the features that the datasets library notes in a file.
-func classNames(p *parquet.File) map[string][]string {
+func classNames(p *parquetFile) map[string][]string {
 	type feature struct {
 		Names   []string        `json:"names"`
 		Feature json.RawMessage `json:"feature"`
@@ -138,9 +127,8 @@ func classNames(p *parquet.File) map[string][]string {
 			Features map[string]json.RawMessage `json:"features"`
 		} `json:"info"`
 	}
-	text, _ := p.Lookup("huggingface")
 	out := map[string][]string{}
-	if json.Unmarshal([]byte(text), &meta) != nil {
+	if json.Unmarshal([]byte(p.note("huggingface")), &meta) != nil {
 		return out // other writers have no such note
 	}
 	for name, data := range meta.Info.Features {
@@ -163,34 +151,11 @@ func classNames(p *parquet.File) map[string][]string {
 }
 
 // parquetRow adds a row.
-func (l *loader) parquetRow(name string, n int, row parquet.Row, columns []parquetColumn) error {
-	m := map[string]json.RawMessage{}
-	var bad error
-	row.Range(func(k int, values []parquet.Value) bool {
-		if k >= len(columns) || columns[k].name == "" {
-			return true
-		}
-		c := columns[k]
-		items := make([]string, 0, len(values))
-		for _, v := range values {
-			if c.list && v.IsNull() && v.DefinitionLevel() < c.full && len(values) == 1 {
-				break // an empty list
-			}
-			s, err := c.json(v)
-			if err != nil {
-				bad = fmt.Errorf("column %q: %w", c.name, err)
-				return false
-			}
-			items = append(items, s)
-		}
-		switch {
-		case c.list:
-			m[c.name] = json.RawMessage("[" + strings.Join(items, ",") + "]")
-		case len(items) == 1:
-			m[c.name] = json.RawMessage(items[0])
-		}
-		return true
-	})
+func (l *loader) parquetRow(name string, n int, columns []parquetColumn) error {
+	m, bad, err := readParquetRow(columns)
+	if err != nil {
+		return fmt.Errorf("corpus: %s: row %d: %w; the file is damaged, download it again", name, n, err)
+	}
 	var e Example
 	if bad == nil {
 		e, bad = l.fromObject(m)
@@ -201,43 +166,30 @@ func (l *loader) parquetRow(name string, n int, row parquet.Row, columns []parqu
 	return l.add(name, n, e)
 }
 
-// json writes a value, a ClassLabel's number by its name.
-func (c parquetColumn) json(v parquet.Value) (string, error) {
-	if v.IsNull() {
-		return "null", nil
+// readParquetRow reads the next row of each column; bad is what is wrong with
+// this row only.
+func readParquetRow(columns []parquetColumn) (m map[string]json.RawMessage, bad, err error) {
+	m = map[string]json.RawMessage{}
+	for k := range columns {
+		c := &columns[k]
+		c.items, c.last = c.items[:0], nil
+		err := c.chunk.row(func(v *parquetValues, i int) {
+			s, err := c.json(v, i)
+			if err != nil && bad == nil {
+				bad = fmt.Errorf("column %q: %w", c.name, err)
+			}
+			c.items, c.last = append(c.items, s), v
+		})
+		switch {
+		case err != nil:
+			return nil, nil, fmt.Errorf("column %q: %w", c.name, err)
+		case c.list && len(c.items) == 1 && c.last == nil: // an empty list
+			m[c.name] = json.RawMessage("[]")
+		case c.list:
+			m[c.name] = json.RawMessage("[" + strings.Join(c.items, ",") + "]")
+		default:
+			m[c.name] = json.RawMessage(c.items[0])
+		}
 	}
-	var number int64
-	switch v.Kind() {
-	case parquet.Boolean:
-		return strconv.FormatBool(v.Boolean()), nil
-	case parquet.Int32:
-		number = int64(v.Int32())
-	case parquet.Int64:
-		number = v.Int64()
-	case parquet.Float, parquet.Double:
-		x := v.Double()
-		if v.Kind() == parquet.Float {
-			x = float64(v.Float())
-		}
-		if x != x || x-x != 0 {
-			return "null", nil // JSON has no NaN and no infinity
-		}
-		return strconv.FormatFloat(x, 'g', -1, 64), nil
-	case parquet.ByteArray, parquet.FixedLenByteArray:
-		if !utf8.Valid(v.ByteArray()) {
-			return "null", nil // an image or the like, of no use here
-		}
-		s, err := json.Marshal(string(v.ByteArray()))
-		return string(s), err
-	default:
-		return "null", nil
-	}
-	if c.names != nil && number >= 0 {
-		if number >= int64(len(c.names)) {
-			return "", fmt.Errorf("the class %d is none of %q", number, c.names)
-		}
-		s, err := json.Marshal(c.names[number])
-		return string(s), err
-	}
-	return strconv.FormatInt(number, 10), nil
+	return m, bad, nil
 }
