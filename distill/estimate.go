@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/litekit/lite/corpus"
@@ -34,8 +36,12 @@ type Estimate struct {
 	Memory int64 `json:"memory"`
 	// Live is the most of the Go heap that will be in use, in bytes, with the
 	// caller's own: measured after the steps that were tried, and what the graphs
-	// of other shapes, what is fed in a step, and the result will add.
+	// of other shapes, what is fed in a step, and an evaluation will add.
 	Live int64 `json:"live"`
+	// Untouched is the part of it that no step writes to, in bytes: gradients of
+	// tokens that do not occur. Systems that give memory page by page as it is
+	// written do not count it.
+	Untouched int64 `json:"untouched"`
 	// Labels and Checkpoints are the bytes on disk.
 	Labels      int64 `json:"labels"`
 	Checkpoints int64 `json:"checkpoints"`
@@ -94,15 +100,16 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 		fed += ahead
 	}
 	e.Memory = t.footprint(arena + fed)
-	e.Live = heapInUse() + 4*e.Parameters
+	e.Live = heapInUse()
 	if more := min(s.shapes, e.Steps*e.Accumulate, maxShapes) - len(t.shapes); more > 0 {
-		graph, err := t.graphBytes(ctx, e.Live-4*e.Parameters)
+		graph, err := t.graphBytes(ctx, e.Live)
 		if err != nil {
 			return nil, err
 		}
 		e.Live += graph * int64(more)
 	}
 	e.Live += fed
+	e.Untouched = t.untouched(s)
 	if c.Evaluate != nil {
 		e.Live += 4*e.Trainable + 8*e.Parameters // the best weights, and a session
 	}
@@ -129,6 +136,7 @@ func (t *trainer) copies() int {
 type survey struct {
 	longest, fullest, usual []*corpus.Batch // of most positions, of most rows computed, of about the mean
 	shapes                  int             // different ones
+	ids                     map[int64]bool  // tokens that occur; nil where not all batches were looked at
 	mean                    float64         // tokens of a batch, over those of the usual one
 }
 
@@ -138,11 +146,14 @@ const maxSurvey = 512
 
 // survey looks at the batches of the run, at most maxSurvey of them evenly.
 func (t *trainer) survey() (*survey, error) {
-	out := &survey{}
+	out := &survey{ids: map[int64]bool{}}
 	var mean, usual float64
 	for _, s := range t.streams {
 		n := t.steps * t.cfg.Accumulate
 		every := (n + maxSurvey - 1) / maxSurvey
+		if every > 1 {
+			out.ids = nil
+		}
 		seen := map[shapeKey]bool{}
 		var long, full, near *corpus.Batch
 		most := 0 // rows of full
@@ -156,6 +167,11 @@ func (t *trainer) survey() (*survey, error) {
 			b, err := s.source.Batch(epoch, k-before)
 			if err != nil {
 				return nil, fmt.Errorf("distill: %w", err)
+			}
+			for _, id := range b.IDs {
+				if out.ids != nil {
+					out.ids[id] = true
+				}
 			}
 			key := shapeKey{s.view, b.B, b.S, b.R, t.program.Tokens(b.B, b.S, inputsOf(b))}
 			seen[key] = true
@@ -175,6 +191,51 @@ func (t *trainer) survey() (*survey, error) {
 	}
 	out.mean = mean / usual
 	return out, nil
+}
+
+// untouched is what of gradients no batch of the run writes to, in bytes of whole
+// pages.
+func (t *trainer) untouched(s *survey) (total int64) {
+	vocabulary := t.tok.VocabSize()
+	occurs := func(id int) bool { return s.ids[int64(id)] }
+	if s.ids == nil {
+		counts := make([]int, vocabulary)
+		for _, x := range t.streams {
+			if x.view == Masked {
+				return 0 // masked tokens become random ones
+			}
+			for id, n := range x.source.TokenCounts(vocabulary) {
+				counts[id] += n
+			}
+		}
+		occurs = func(id int) bool { return counts[id] > 0 || t.tok.IsSpecial(int64(id)) }
+	}
+	page := pageSize() / 4
+	for _, p := range t.params {
+		if !p.Sparse() || int(p.Dims[0]) < vocabulary {
+			continue
+		}
+		width, last, touched := int(p.Dims[1]), -1, 0
+		for id := range vocabulary {
+			if !occurs(id) {
+				continue
+			}
+			from, to := max(id*width/page, last+1), ((id+1)*width-1)/page
+			touched += max(0, to-from+1)
+			last = max(last, to)
+		}
+		total += max(0, int64(4*len(p.Grad)-4*page*touched))
+	}
+	return total
+}
+
+// pageSize is what the system gives memory in at least, in bytes.
+func pageSize() int {
+	thp, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	if err == nil && strings.Contains(string(thp), "[always]") {
+		return 2 << 20
+	}
+	return os.Getpagesize()
 }
 
 // tokensOf counts a batch's tokens without padding.
@@ -211,6 +272,7 @@ func (t *trainer) planSteps(ctx context.Context, e *Estimate, s *survey) error {
 	var compile, pass, update float64
 	for _, batches := range [][]*corpus.Batch{s.longest, s.fullest, s.usual} {
 		var first float64
+		t.tidy()
 		for round := range 3 {
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("distill: stopped while the run was planned: %w", err)
@@ -257,11 +319,7 @@ func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
 		return nil
 	}
 	start := time.Now()
-	m, err := t.result(nil)
-	if err == nil {
-		_, err = t.cfg.Evaluate(ctx, m)
-	}
-	if err != nil {
+	if _, err := t.measure(ctx); err != nil {
 		return fmt.Errorf("distill: evaluation: %w", err)
 	}
 	e.Evaluation = time.Since(start).Seconds() * math.Ceil(float64(e.Steps)/float64(t.evalEvery()))
@@ -272,6 +330,7 @@ func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
 // much is in use.
 func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
 	x := t.streams[0]
+	t.tidy()
 	for k := range min(t.steps*t.cfg.Accumulate, x.perEpoch()) {
 		b, err := x.source.Batch(0, k)
 		if err != nil {
@@ -296,6 +355,7 @@ func (t *trainer) graphBytes(ctx context.Context, inUse int64) (int64, error) {
 func (t *trainer) arena(ctx context.Context, s *survey) (arena, fed, ahead int64, err error) {
 	for i, x := range t.streams {
 		for _, b := range []*corpus.Batch{s.longest[i], s.fullest[i]} {
+			t.tidy()
 			m := t.moment(x, b, 0, 0)
 			if err := x.ask(ctx, m); err != nil { // it knows the shapes of what it says
 				return 0, 0, 0, err
@@ -329,7 +389,7 @@ func (t *trainer) footprint(arena int64) int64 {
 		trained += int64(len(p.Value))
 	}
 	total := arena + 4*trained*int64(t.copies()+1) // and the gradients
-	total += 2 * 4 * t.model.Parameters()          // the model as it was, and the result
+	total += 4 * t.model.Parameters()              // the model as it was; the result takes the place of the moments
 	total += 2 << 20                               // batches made ahead, and their graphs
 	for _, s := range t.streams {
 		const perToken = 9 // as corpus keeps them; more than heldTokens goes to a file

@@ -53,14 +53,11 @@ func (t *trainer) exhausted() bool {
 // evaluate measures the model as it would be handed out now, and keeps its
 // weights where it is the best so far.
 func (t *trainer) evaluate(ctx context.Context) error {
-	m, err := t.result(t.mean)
-	if err != nil {
-		return err
-	}
-	value, err := t.cfg.Evaluate(ctx, m)
+	value, err := t.measure(ctx)
 	if err != nil {
 		return fmt.Errorf("distill: evaluation after step %d: %w", t.step, err)
 	}
+	t.tidy()
 	e := Evaluation{t.step, eval.Float(value)}
 	t.watch.All = append(t.watch.All, e)
 	better := t.watch.Best < 0 || t.better(value, float64(t.watch.All[t.watch.Best].Value))
@@ -73,6 +70,15 @@ func (t *trainer) evaluate(ctx context.Context) error {
 		t.cfg.Evaluated(e, better)
 	}
 	return nil
+}
+
+// measure is what Config.Evaluate says of the model as it would be handed out.
+func (t *trainer) measure(ctx context.Context) (float64, error) {
+	m, err := t.result(t.mean)
+	if err != nil {
+		return 0, err
+	}
+	return t.cfg.Evaluate(ctx, m)
 }
 
 // better tells whether a value is better than another. What is not finite never

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -114,11 +115,40 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 		removeEmpty(c.Checkpoint)
 		return nil, nil, err
 	}
-	out, err := t.result(t.chosen())
+	values := t.chosen()
+	t.shed()
+	out, err := t.result(values)
 	if err != nil {
 		return nil, nil, err
 	}
 	return out, t.report, nil
+}
+
+// shed lets go of what only training needs, so that the result takes its place.
+func (t *trainer) shed() {
+	t.first, t.second, t.mean, t.best = nil, nil, nil, nil
+	t.program.Release()
+	clear(t.shapes)
+	clear(t.glances)
+	for _, s := range t.streams {
+		s.ahead.Close()
+		s.ahead, s.tutors = nil, nil
+	}
+	t.tidy()
+}
+
+// manyParameters is from where memory is worth some milliseconds of tidying.
+const manyParameters = 1 << 20
+
+// tidy gives back what is no longer in use, before or after something large.
+func (t *trainer) tidy() {
+	n := 0
+	for _, p := range t.params {
+		n += len(p.Value)
+	}
+	if n >= manyParameters {
+		debug.FreeOSMemory()
+	}
 }
 
 // newTrainer gets everything ready but the teacher; see listen.

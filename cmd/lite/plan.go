@@ -41,6 +41,9 @@ func (t *training) dryRun(ctx context.Context, command string, m *onnx.Model, ou
 	if err != nil {
 		return err
 	}
+	var heap steadyHeap
+	heap.start()
+	defer heap.stop()
 	p := &plan{Command: command}
 	for i, c := range stages {
 		t.app.progress.note("trying a few steps%s", inStage(c.Stage))
@@ -66,7 +69,8 @@ func (t *training) dryRun(ctx context.Context, command string, m *onnx.Model, ou
 			seconds = min(seconds, c.TimeBudget.Seconds())
 		}
 		p.Seconds += seconds
-		p.Memory = max(p.Memory, e.Live+headroom(e.Live)+outsideHeap()+unreturned)
+		// Labelling and measuring are tried in full: their peak is this process's own.
+		p.Memory = max(p.Memory, e.Live-e.Untouched+headroom(e.Live)+outsideHeap()+unreturned(e.Live), peak())
 	}
 	if t.app.json {
 		return t.app.writeJSON(p)
@@ -111,14 +115,14 @@ func (p *plan) print(a *app) {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// What the garbage collector may let pile up while training: a tenth of what is
+// What the garbage collector may let pile up while training: a twentieth of what is
 // in use, but not so little that small models are slow.
-const leastHeadroom = 32 << 20
+const leastHeadroom = 16 << 20
 
-// unreturned is about what is free and not yet given back to the system.
-const unreturned = 16 << 20
+// unreturned is about what of a heap is free and not yet given back to the system.
+func unreturned(heap int64) int64 { return 6<<20 + heap/40 }
 
-func headroom(live int64) int64 { return max(leastHeadroom, live/10) }
+func headroom(live int64) int64 { return max(leastHeadroom, live/20) }
 
 // steadyHeap holds the heap to that, so that memory is what --dry-run says.
 type steadyHeap struct {
@@ -180,13 +184,17 @@ func outsideHeap() int64 {
 	return int64(m.Sys - m.HeapSys)
 }
 
-// resident is the memory of the process on Linux, 0 elsewhere.
-func resident() int64 {
+// resident is the memory of the process on Linux, 0 elsewhere; peak the most that
+// it was.
+func resident() int64 { return memoryOf("VmRSS:") }
+func peak() int64     { return memoryOf("VmHWM:") }
+
+func memoryOf(line string) int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
+	_, rest, _ := bytes.Cut(status, []byte(line))
 	if f := bytes.Fields(rest); len(f) > 0 {
 		kb, _ := strconv.ParseInt(string(f[0]), 10, 64)
 		return kb << 10

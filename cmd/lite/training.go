@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -233,6 +234,7 @@ func (t *training) train(ctx context.Context, m *onnx.Model, out *output) (*onnx
 		}
 	}
 	m, reports, err := distill.RunStages(ctx, m, stages)
+	debug.FreeOSMemory() // before the model is written and measured
 	t.app.progress.clear()
 	if err != nil {
 		return nil, nil, err

@@ -27,17 +27,22 @@ func (a *arena) grow(n int) {
 	if n <= len(a.slab) {
 		return
 	}
+	large := len(a.slab) >= largeSlab
+	a.release()
+	if large {
+		debug.FreeOSMemory() // or the system would hold both for a while
+	}
+	a.slab = make([]float32, n)
+}
+
+// release lets go of the slab.
+func (a *arena) release() {
 	for _, w := range a.bound {
 		if q := w.Value(); q != nil {
 			q.unbind()
 		}
 	}
-	large := len(a.slab) >= largeSlab
 	a.bound, a.slab = nil, nil
-	if large {
-		debug.FreeOSMemory() // or the system would hold both for a while
-	}
-	a.slab = make([]float32, n)
 }
 
 // buffer is a piece of the arena, in use from step first to step last of the

@@ -46,6 +46,10 @@ func (x *Param) touch(ids []int64) {
 	}
 }
 
+// Sparse tells whether nothing but lookups read the parameter, so that of its
+// gradient only the rows of the batches are written.
+func (x *Param) Sparse() bool { return x.sparse }
+
 // zero clears the gradient.
 func (x *Param) zero() {
 	if !x.sparse {

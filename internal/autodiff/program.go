@@ -273,6 +273,15 @@ func (p *Program) ZeroGrad() {
 	}
 }
 
+// Release lets go of the memory of activations and gradients, which is most of what
+// a program holds. No pass may run afterwards; Params and Model stay.
+func (p *Program) Release() {
+	p.arena.release()
+	for _, x := range p.params {
+		x.Grad = nil
+	}
+}
+
 // Param is the parameter of that name, also a frozen one; nil if there is none.
 func (p *Program) Param(name string) *Param { return p.reads[name].param }
 
