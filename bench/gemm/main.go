@@ -3,8 +3,9 @@
 //
 // Each line of its input names one product, "OP M N K THREADS SECONDS", with OP
 // one of NN, NT, TN (float32, which operand is transposed), PACKED (float32 and
-// a weight packed beforehand), INT8 (uint8 by packed int8, dequantized) and INT4
-// (float32 by packed 4-bit blocks); it answers with the seconds that one call
+// a weight packed beforehand), INT8 (normally distributed values quantized to uint8,
+// by packed int8, dequantized), INT8U (the same with evenly distributed bytes, the
+// worst for kernels without VNNI) and INT4 (float32 by packed 4-bit blocks); it answers with the seconds that one call
 // took in the mean of SECONDS of calls, after half as long to warm up.
 package main
 
@@ -74,10 +75,14 @@ func product(op string, m, n, k int) func() {
 		}
 		w := kernel.Pack4(k, n, block, b, floats(r, len(b)/(block/2)), nil)
 		return func() { kernel.GemmPacked4(m, a, k, w, nil, kernel.ActNone, c, n) }
-	case "INT8":
+	case "INT8", "INT8U":
 		a, b, scale := make([]uint8, m*k), make([]int8, k*n), floats(r, n)
-		for i := range a {
-			a[i] = uint8(r.Uint32())
+		if op == "INT8" {
+			kernel.QuantizeU8(a, floats(r, m*k))
+		} else {
+			for i := range a {
+				a[i] = uint8(r.Uint32())
+			}
 		}
 		for i := range b {
 			b[i] = int8(r.Uint32())

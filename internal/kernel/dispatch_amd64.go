@@ -65,10 +65,7 @@ func Path() string {
 
 func ptr[T any](x []T) *T { return unsafe.SliceData(x) }
 
-const (
-	floatSize = 4
-	wordSize  = 2
-)
+const floatSize = 4
 
 func vecMat(y, x, b []float32, ldb int, alpha, beta float32) {
 	if !useAVX2 || len(x) == 0 {
@@ -115,14 +112,24 @@ func vColSum(dst, x []float32, rows, ld int, beta float32) {
 	blendAVX2(ptr(dst), ptr(out), len(dst), beta, 1)
 }
 
-func vWiden(dst []int16, a []uint8) int32 {
-	done := 0
-	var sum int32
-	if useAVX2 && len(a) >= 32 {
-		done = len(a) &^ 31
-		sum = int32(widenAVX2(ptr(dst), ptr(a), done))
+// vCentre is centreGo. dst has whole blocks of 32 bytes.
+func vCentre(dst, a []uint8, c uint8, over []uint64) {
+	if !useAVX2 {
+		centreGo(dst, a, c, over)
+		return
 	}
-	return sum + widenGo(dst[done:], a[done:])
+	four := uint32(c^0x80) * 0x01010101
+	done := len(a) &^ 31
+	if done > 0 {
+		centreAVX2(ptr(dst), ptr(a), done, four, ptr(over))
+	}
+	if done < len(dst) {
+		var last [32]uint8
+		for x := copy(last[:], a[done:]); x < len(last); x++ {
+			last[x] = c
+		}
+		centreAVX2(ptr(dst[done:]), &last[0], len(last), four, ptr(over[done/32:]))
+	}
 }
 
 func vSubScaled(row, sums []int32, z, c int32) {

@@ -76,19 +76,14 @@ func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []flo
 	}
 }
 
-// int8Group is how many rows of B are interleaved.
-func int8Group() int {
-	if useDot {
-		return 4
-	}
-	return 2
-}
+// int8Raised says that the integer kernel takes raised weights and a centred A.
+func int8Raised() bool { return false }
 
 // int8Signed says that the integer kernel takes A as signed bytes, less by 128.
 func int8Signed() bool { return useDot }
 
-func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
-	if t.b.group != 4 || t.b.kp == 0 {
+func (t *int8Task) multiply(_, h int, a rowsOfA, j0, j1 int, acc []int32, ld int) {
+	if !useDot || t.b.kp == 0 {
 		t.multiplyGo(h, a, j0, j1, acc, ld)
 		return
 	}

@@ -64,7 +64,7 @@ func vLAMBMoments(w, g, m, v []float32, c *lambConst) float64 {
 	return lambMomentsGo(w, g, m, v, c)
 }
 func vLAMBStep(w, m, v []float32, c *lambConst)        { lambStepGo(w, m, v, c) }
-func vWiden(dst []int16, a []uint8) int32              { return widenGo(dst, a) }
+func vCentre(dst, a []uint8, c uint8, over []uint64)   { centreGo(dst, a, c, over) }
 func vSubScaled(row, sums []int32, z, c int32)         { subScaledGo(row, sums, z, c) }
 func vQuantize(dst []uint8, x []float32, s, z float32) { quantizeGo(dst, x, s, z) }
 func vSumBytes(a []uint8) int32                        { return sumBytesGo(a) }

@@ -6,20 +6,18 @@ import "unsafe"
 
 // The products of 8-bit and 4-bit weights.
 
-// int8Group is how many rows of B are interleaved.
-func int8Group() int {
-	if useVNNI || useAVXVNNI {
-		return 4
-	}
-	return 2
-}
+// int8Raised says that the integer kernel takes raised weights and a centred A.
+func int8Raised() bool { return useAVX2 && !useVNNI && !useAVXVNNI }
 
 // int8Signed says that the integer kernel takes A as signed bytes, less by 128.
 func int8Signed() bool { return false }
 
 // int8Step is how many rows of A are multiplied at a time.
 func int8Step() int {
-	if useAVX512 {
+	switch {
+	case int8Raised():
+		return centredRows
+	case useAVX512:
 		return 2 * int8Rows
 	}
 	return int8Rows
@@ -27,13 +25,16 @@ func int8Step() int {
 
 type integerMicro func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
+type wordMicro func(k int, a *int16, lda int, b *int8, c *int32, ldc int)
+
 // The integer kernels of one, two and four panels by number of rows.
 var (
-	wordsNarrow = []integerMicro{words1x16, words2x16, words3x16, words4x16, words5x16, words6x16}
-	vnniNarrow  = []integerMicro{avxvnni1x16, avxvnni2x16, avxvnni3x16, avxvnni4x16, avxvnni5x16, avxvnni6x16}
-	wordsWide   = [2][]integerMicro{
-		{wordsz1x16, wordsz2x16, wordsz3x16, wordsz4x16, wordsz5x16, wordsz6x16, wordsz7x16, wordsz8x16, wordsz9x16, wordsz10x16, wordsz11x16, wordsz12x16},
-		{wordsz1x32, wordsz2x32, wordsz3x32, wordsz4x32, wordsz5x32, wordsz6x32, wordsz7x32, wordsz8x32, wordsz9x32, wordsz10x32, wordsz11x32, wordsz12x32},
+	vnniNarrow  = [1][]integerMicro{{avxvnni1x16, avxvnni2x16, avxvnni3x16, avxvnni4x16, avxvnni5x16, avxvnni6x16}}
+	quadsNarrow = [1][]integerMicro{{quads1x16, quads2x16, quads3x16, quads4x16}}
+	wordsNarrow = []wordMicro{words1x16, words2x16, words3x16}
+	quadsWide   = [2][]integerMicro{
+		{quadsz1x16, quadsz2x16, quadsz3x16, quadsz4x16, quadsz5x16, quadsz6x16, quadsz7x16, quadsz8x16, quadsz9x16, quadsz10x16, quadsz11x16, quadsz12x16},
+		{quadsz1x32, quadsz2x32, quadsz3x32, quadsz4x32, quadsz5x32, quadsz6x32, quadsz7x32, quadsz8x32, quadsz9x32, quadsz10x32, quadsz11x32, quadsz12x32},
 	}
 	vnniWide = [3][]integerMicro{
 		{vnniz1x16, vnniz2x16, vnniz3x16, vnniz4x16, vnniz5x16, vnniz6x16, vnniz7x16, vnniz8x16, vnniz9x16, vnniz10x16, vnniz11x16, vnniz12x16},
@@ -42,31 +43,30 @@ var (
 	}
 )
 
-// multiply writes h rows of A·B, columns j0 to j1, to acc, whole panels of it.
-func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
-	var kernels [][]integerMicro
+// multiply writes h rows of A·B, those from row i0 on, columns j0 to j1, to acc,
+// whole panels of it.
+func (t *int8Task) multiply(i0, h int, a rowsOfA, j0, j1 int, acc []int32, ld int) {
 	switch {
-	case t.b.group == 4 && useVNNI:
-		kernels = vnniWide[:]
-	case t.b.group == 4 && useAVXVNNI:
-		kernels = [][]integerMicro{vnniNarrow}
-	case t.b.group == 2 && useAVX512:
-		kernels = wordsWide[:]
-	case t.b.group == 2 && useAVX2:
-		kernels = [][]integerMicro{wordsNarrow}
-	}
-	if kernels == nil || t.b.kp == 0 {
+	case t.b.kp == 0:
 		t.multiplyGo(h, a, j0, j1, acc, ld)
-		return
+	case t.b.raised:
+		t.multiplyCentred(i0, h, j0, j1, acc, ld)
+	case useVNNI:
+		most := len(vnniWide) - 1
+		if h > len(vnniWide[most]) {
+			most--
+		}
+		t.panels(vnniWide[:most+1], h, a, j0, j1, acc, ld)
+	case useAVXVNNI:
+		t.panels(vnniNarrow[:], h, a, j0, j1, acc, ld)
+	default:
+		t.multiplyGo(h, a, j0, j1, acc, ld)
 	}
-	first, lda := ptr(a.bytes), a.ld
-	if t.b.group == 2 {
-		first, lda = (*uint8)(unsafe.Pointer(ptr(a.words))), wordSize*a.ld
-	}
-	most, step := len(kernels)-1, int8Step()
-	if most == 2 && h > len(kernels[2]) {
-		most = 1
-	}
+}
+
+// panels is multiply by kernels of one, two, four panels.
+func (t *int8Task) panels(kernels [][]integerMicro, h int, a rowsOfA, j0, j1 int, acc []int32, ld int) {
+	most, step := len(kernels)-1, len(kernels[0])
 	for j := j0; j < j1; {
 		q := most
 		for q > 0 && j+(1<<q-1)*int8Cols >= j1 {
@@ -79,14 +79,46 @@ func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) 
 			if next := (1<<q + i/step) * int8Cols * t.b.kp; next < len(panel) && i < 2*step {
 				ahead = panel[next:]
 			}
-			rows := (*uint8)(unsafe.Add(unsafe.Pointer(first), i*lda))
+			rows := ptr(a.bytes[i*a.ld:])
 			second := rows
 			if h-i > int8Rows {
-				second = (*uint8)(unsafe.Add(unsafe.Pointer(rows), int8Rows*lda))
+				second = ptr(a.bytes[(i+int8Rows)*a.ld:])
 			}
-			kernels[q][min(step, h-i)-1](t.b.kp/t.b.group, rows, second, lda, ptr(panel), int8Cols*t.b.kp, ptr(acc[i*ld+j-j0:]), ld*floatSize, ptr(ahead))
+			kernels[q][min(step, h-i)-1](t.b.kp/int8Rank, rows, second, a.ld, ptr(panel), int8Cols*t.b.kp, ptr(acc[i*ld+j-j0:]), ld*floatSize, ptr(ahead))
 		}
 		j += int8Cols << q
+	}
+}
+
+// multiplyCentred is multiply by blocks of rows, each as bytes and excess, or as words.
+func (t *int8Task) multiplyCentred(i0, h, j0, j1 int, acc []int32, ld int) {
+	kernels, c := quadsNarrow[:], t.centred
+	if useAVX512 {
+		kernels = quadsWide[:]
+	}
+	for i := 0; i < h; i += centredRows {
+		rows, out, b := min(centredRows, h-i), acc[i*ld:], &c.blocks[(i0+i)/centredRows]
+		if b.dense {
+			t.multiplyWords(rows, b.words, j0, j1, out, ld)
+			continue
+		}
+		t.panels(kernels, rows, rowsOfA{bytes: c.bytes[(i0+i)*c.ld:], ld: c.ld}, j0, j1, out, ld)
+		if len(b.excess) == 0 {
+			continue
+		}
+		for j := j0; j < j1; j += int8Cols {
+			addExcessAVX2(ptr(out[j-j0:]), ld*floatSize, rows, ptr(c.counts[i0+i:]), (*uint8)(unsafe.Pointer(ptr(b.excess))), ptr(t.b.data[j*t.b.kp:]))
+		}
+	}
+}
+
+// multiplyWords is multiply for rows of words.
+func (t *int8Task) multiplyWords(h int, words []int16, j0, j1 int, acc []int32, ld int) {
+	kp := t.b.kp
+	for j := j0; j < j1; j += int8Cols {
+		for i := 0; i < h; i += len(wordsNarrow) {
+			wordsNarrow[min(len(wordsNarrow), h-i)-1](kp/int8Rank, ptr(words[i*kp:]), 2*kp, ptr(t.b.data[j*kp:]), ptr(acc[i*ld+j-j0:]), ld*floatSize)
+		}
 	}
 }
 

@@ -12,11 +12,12 @@ func microKernel(h, k int, a []float32, rs, cs int, b []float32, bs int, c []flo
 	microKernelGo(h, k, a, rs, cs, b, bs, c, ldc, alpha, beta)
 }
 
-func int8Group() int { return 2 }
+// int8Raised says that the integer kernel takes raised weights and a centred A.
+func int8Raised() bool { return false }
 
 // int8Signed says that the integer kernel takes A as signed bytes, less by 128.
 func int8Signed() bool { return false }
 
-func (t *int8Task) multiply(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
+func (t *int8Task) multiply(_, h int, a rowsOfA, j0, j1 int, acc []int32, ld int) {
 	t.multiplyGo(h, a, j0, j1, acc, ld)
 }

@@ -1,23 +1,26 @@
 package kernel
 
-// Int8 layout: panels of int8Cols columns, in each of which groups of two or
-// four consecutive rows lie interleaved, column by column, as the multiply-add
-// instructions want them: pairs for the 16-bit one of AVX2, fours for VNNI. k is
-// padded to whole groups with zeros. Both are exact, so that the choice is not
-// visible in any result.
+// Int8 layout: panels of int8Cols columns, in each of which groups of four
+// consecutive rows lie interleaved, column by column, as the instructions that
+// multiply and add bytes want them. k is padded to whole groups with zeros. All
+// kernels are exact, so that the choice is not visible in any result.
 const (
-	int8Rows = 6
-	int8Cols = 16
+	int8Rows  = 6
+	int8Cols  = 16
+	int8Rank  = 4  // rows interleaved
+	int8Align = 24 // rows of a tile are whole steps of every kernel
 )
 
 // PackedInt8 is an int8 right-hand side laid out for GemmInt8 on this machine,
 // with its column sums. It is read-only and may be shared.
 type PackedInt8 struct {
-	k, n  int
-	group int // rows interleaved
-	kp    int // k padded to whole groups
-	data  []int8
-	sums  []int32 // Σ_k w[k,j]
+	k, n int
+	kp   int // k padded to whole groups
+	data []int8
+	sums []int32 // Σ_k w[k,j]
+	// raised says that data is w + 128 as an unsigned byte, for kernels whose A is
+	// centred.
+	raised bool
 }
 
 // K returns the number of rows of the packed matrix.
@@ -29,14 +32,17 @@ func (p *PackedInt8) N() int { return p.n }
 // PackInt8 lays out w[k,n] for GemmInt8.
 func PackInt8(k, n int, w []int8) *PackedInt8 {
 	need("w", len(w), k*n)
-	g := int8Group()
-	kp := roundUp(k, g)
-	p := &PackedInt8{k: k, n: n, group: g, kp: kp, data: make([]int8, kp*roundUp(n, int8Cols)), sums: make([]int32, n)}
+	kp := roundUp(k, int8Rank)
+	p := &PackedInt8{k: k, n: n, kp: kp, data: make([]int8, kp*roundUp(n, int8Cols)), sums: make([]int32, n), raised: int8Raised()}
+	flip := int8(0)
+	if p.raised {
+		flip = -128
+	}
 	for i := range k {
-		row := i/g*int8Cols*g + i%g
+		row := i/int8Rank*int8Cols*int8Rank + i%int8Rank
 		for j, v := range w[i*n : (i+1)*n] {
 			p.sums[j] += int32(v)
-			p.data[j/int8Cols*int8Cols*kp+row+j%int8Cols*g] = v
+			p.data[j/int8Cols*int8Cols*kp+row+j%int8Cols*int8Rank] = v ^ flip
 		}
 	}
 	return p
@@ -53,7 +59,6 @@ func sized[T any](x []T, n int) []T {
 // int8Scratch is what one task needs: its rows of A as the kernel wants them,
 // their sums, and the products of the rows that are under way.
 type int8Scratch struct {
-	words []int16
 	bytes []uint8
 	sums  []int32
 	acc   []int32
@@ -62,28 +67,28 @@ type int8Scratch struct {
 
 var int8Scratches freeList[int8Scratch]
 
-// rowsOfA is A from some row on: words where B is packed in pairs, else bytes.
+// rowsOfA is A from some row on as the kernel takes it.
 type rowsOfA struct {
-	words []int16
 	bytes []uint8
 	ld    int
 }
 
 type int8Task struct {
-	m, n   int
-	a      []uint8
-	azero  int32
-	b      *PackedInt8
-	wzero  []int8
-	c      []int32   // the result, or
-	y      []float32 // the result scaled, with bias and activation, or
-	q      []uint8   // that rounded
-	qzero  float32
-	scale  []float32
-	bias   []float32
-	act    Act
-	mb, nb int // tile of C
-	down   int // tiles in a column of tiles
+	m, n    int
+	a       []uint8
+	centred *centredA // of a, where B is raised
+	azero   int32
+	b       *PackedInt8
+	wzero   []int8
+	c       []int32   // the result, or
+	y       []float32 // the result scaled, with bias and activation, or
+	q       []uint8   // that rounded
+	qzero   float32
+	scale   []float32
+	bias    []float32
+	act     Act
+	mb, nb  int // tile of C
+	down    int // tiles in a column of tiles
 }
 
 var int8Tasks taskPool[int8Task]
@@ -117,11 +122,13 @@ func gemmInt8(task int8Task) {
 		return
 	}
 	threads := threadsFor(t.m*t.n*t.b.k, 2*parallelWork)
+	t.centred = centre(t.m, t.a, t.b, threads)
 	if total := t.cut(threads); threads == 1 {
 		t.run(0, total)
 	} else {
 		parallel(total, 1, t)
 	}
+	t.centred.release()
 	int8Tasks.put(t)
 }
 
@@ -159,7 +166,7 @@ func (t *int8Task) cut(threads int) int {
 	if t.m <= fewRows {
 		columns = ncBlock // B is read once
 	}
-	t.mb = roundUp(tiles(t.m, tiles(t.m, 2*mcBlock)), 2*int8Rows)
+	t.mb = roundUp(tiles(t.m, tiles(t.m, 2*mcBlock)), int8Align)
 	t.nb = roundUp(tiles(t.n, tiles(t.n, columns)), 2*int8Cols)
 	if threads > 1 && t.mb >= t.m {
 		t.nb = min(t.nb, evenColumns(t.n, threads, t.m*t.n*t.b.k/(threads*tileWork)))
@@ -167,9 +174,9 @@ func (t *int8Task) cut(threads int) int {
 	for rows := 2 * mcBlock; threads > 1 && t.mb < t.m && tiles(t.m, t.mb)*tiles(t.n, t.nb) < 4*threads; {
 		if t.nb > 4*int8Cols {
 			t.nb = roundUp(t.nb/2, 2*int8Cols)
-		} else if rows > 24 {
+		} else if rows > int8Align {
 			rows /= 2
-			t.mb = roundUp(tiles(t.m, tiles(t.m, rows)), 2*int8Rows)
+			t.mb = roundUp(tiles(t.m, tiles(t.m, rows)), int8Align)
 		} else {
 			break
 		}
@@ -205,31 +212,22 @@ func (t *int8Task) tile(i0, i1, j0, j1 int, s *int8Scratch) {
 	for i := i0; i < i1; i += step {
 		h := min(step, i1-i)
 		a := t.rows(i, h, s)
-		t.multiply(h, &a, j0, j1, s.acc, ld)
+		t.multiply(i, h, a, j0, j1, s.acc, ld)
 		for r := range h {
-			sum := int32(0)
-			if t.wzero != nil {
-				sum = s.sums[r]
-			}
-			t.finish(i+r, j0, s.acc[r*ld:r*ld+j1-j0], sum, s)
+			t.finish(i+r, r, j0, s.acc[r*ld:r*ld+j1-j0], s)
 		}
 	}
 }
 
-// rows returns what the kernel needs of h rows of A: 16-bit words for pairs, rows
-// padded to whole groups for fours. The row sums are made where there are zero
-// points of B.
+// rows returns what the kernel needs of h rows of A, padded to whole groups. The
+// row sums are made where something depends on them.
 func (t *int8Task) rows(i, h int, s *int8Scratch) rowsOfA {
 	k, kp := t.b.k, t.b.kp
-	s.sums = sized(s.sums, h)
-	if t.b.group == 2 {
-		s.words = sized(s.words, h*kp)
-		for r := range h {
-			s.sums[r] = vWiden(s.words[r*kp:(r+1)*kp], t.a[(i+r)*k:(i+r+1)*k])
-		}
-		return rowsOfA{words: s.words, ld: kp}
+	if c := t.centred; c != nil {
+		return rowsOfA{bytes: c.bytes[i*c.ld:], ld: c.ld}
 	}
 	if t.wzero != nil {
+		s.sums = sized(s.sums, h)
 		for r := range h {
 			s.sums[r] = vSumBytes(t.a[(i+r)*k : (i+r+1)*k])
 		}
@@ -251,25 +249,38 @@ func (t *int8Task) rows(i, h int, s *int8Scratch) rowsOfA {
 	return rowsOfA{bytes: s.bytes, ld: kp}
 }
 
-// finish takes the zero points into account and writes columns j on of row i:
-// Σ(a-za)(w-zw) = Σaw - za·Σw - zw·Σa + k·za·zw.
-func (t *int8Task) finish(i, j int, acc []int32, sum int32, s *int8Scratch) {
-	sums := t.b.sums[j : j+len(acc)]
-	rest := sum - int32(t.b.k)*t.azero
+// sum is that of row i of A, the r-th of those prepared.
+func (t *int8Task) sum(i, r int, s *int8Scratch) int32 {
+	if t.centred != nil {
+		return t.centred.sums[i]
+	}
+	return s.sums[r]
+}
+
+// finish takes the zero points into account and writes columns j on of row i, the
+// r-th of those prepared:
+// Σ(a-za)(w-zw) = Σaw - za·Σw - zw·Σa + k·za·zw, and with a centre c and raised
+// weights Σaw = Σ(a-c)(w+128) + c·Σw - 128·(Σa - k·c).
+func (t *int8Task) finish(i, r, j int, acc []int32, s *int8Scratch) {
+	sums, azero := t.b.sums[j:j+len(acc)], t.azero
 	var all int32 // to be taken from every element
-	switch len(t.wzero) {
-	case 0:
-	case 1:
-		all = int32(t.wzero[0]) * rest
-	default:
-		for x, z := range t.wzero[j : j+len(acc)] {
-			acc[x] -= int32(z) * rest
+	if t.wzero != nil {
+		rest := t.sum(i, r, s) - int32(t.b.k)*t.azero
+		if len(t.wzero) == 1 {
+			all = int32(t.wzero[0]) * rest
+		} else {
+			for x, z := range t.wzero[j : j+len(acc)] {
+				acc[x] -= int32(z) * rest
+			}
 		}
 	}
-	at, azero := i*t.n+j, t.azero
-	if int8Signed() && t.b.group == 4 {
+	if c := t.centred; c != nil {
+		azero -= c.centres[i]
+		all += 128 * (c.sums[i] - int32(t.b.k)*c.centres[i])
+	} else if int8Signed() {
 		azero -= 128 // as much as A
 	}
+	at := i*t.n + j
 	if t.c != nil {
 		if azero != 0 || all != 0 {
 			vSubScaled(acc, sums, azero, all)
@@ -293,16 +304,9 @@ func (t *int8Task) finish(i, j int, acc []int32, sum int32, s *int8Scratch) {
 	finishRow(y, t.bias, j, t.act)
 }
 
-func (t *int8Task) multiplyGo(h int, a *rowsOfA, j0, j1 int, acc []int32, ld int) {
+func (t *int8Task) multiplyGo(h int, a rowsOfA, j0, j1 int, acc []int32, ld int) {
 	kp := t.b.kp
 	for j := j0; j < j1; j += int8Cols {
-		for r := 0; r < h; r += int8Rows {
-			c := acc[r*ld+j-j0:]
-			if t.b.group == 2 {
-				int8KernelGo(min(int8Rows, h-r), kp, a.words[r*a.ld:], a.ld, t.b.data[j*kp:], c, ld)
-			} else {
-				int8Kernel4Go(min(int8Rows, h-r), kp, a.bytes[r*a.ld:], a.ld, t.b.data[j*kp:], c, ld)
-			}
-		}
+		int8KernelGo(h, kp, a.bytes, a.ld, t.b.data[j*kp:], acc[j-j0:], ld)
 	}
 }

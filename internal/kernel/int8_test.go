@@ -15,20 +15,9 @@ func testGemmInt8(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, s := range [][3]int{{0, 3, 3}, {1, 1, 1}, {1, 16, 2}, {2, 17, 3}, {5, 15, 7}, {6, 32, 64}, {7, 33, 65}, {13, 40, 101}, {50, 270, 33}, {3, 5, 0}, {61, 64, 770}, {1, 130, 36}, {4, 70, 40}, {12, 96, 17}, {200, 48, 21}} {
 		m, n, k := s[0], s[1], s[2]
-		for _, extreme := range []bool{false, true} {
+		for kind := range fillings {
 			a, w := make([]uint8, m*k), make([]int8, k*n)
-			for i := range a {
-				a[i] = uint8(r.Uint32())
-				if extreme {
-					a[i] = 255 // would saturate 16-bit sums
-				}
-			}
-			for i := range w {
-				w[i] = int8(r.Uint32())
-				if extreme {
-					w[i] = -128
-				}
-			}
+			fillings[kind](r, k, a, w)
 			zeros := make([]int8, n)
 			for i := range zeros {
 				zeros[i] = int8(r.Uint32())
@@ -37,10 +26,57 @@ func testGemmInt8(t *testing.T) {
 				for _, wz := range [][]int8{nil, {-5}, zeros} {
 					c := make([]int32, m*n)
 					GemmInt8(m, a, az, PackInt8(k, n, w), wz, c)
-					checkInt8(t, fmt.Sprint(s, extreme, az, len(wz)), m, n, k, a, az, w, wz, c)
+					checkInt8(t, fmt.Sprint(s, kind, az, len(wz)), m, n, k, a, az, w, wz, c)
 				}
 			}
 		}
+	}
+}
+
+// fillings are factors of which some, none or all would saturate 16-bit sums.
+var fillings = []func(r *rand.Rand, k int, a []uint8, w []int8){
+	func(r *rand.Rand, _ int, a []uint8, w []int8) {
+		bytes(r, a, w)
+	},
+	func(_ *rand.Rand, _ int, a []uint8, w []int8) {
+		for i := range a {
+			a[i] = 255
+		}
+		for i := range w {
+			w[i] = -128
+		}
+	},
+	func(r *rand.Rand, _ int, a []uint8, w []int8) { // as activations are
+		bytes(r, a, w)
+		for i := range a {
+			a[i] = uint8(max(0, min(255, 90+40*r.NormFloat64())))
+		}
+	},
+	func(r *rand.Rand, k int, a []uint8, w []int8) { // far from the mean of a row, now and then
+		for i := range a {
+			a[i] = 3
+			if i/max(k, 1)%3 != 1 && r.IntN(12) < 2 {
+				a[i] = 255
+			}
+		}
+		for i := range w {
+			w[i] = int8(127 - 255*r.IntN(2))
+		}
+	},
+	func(r *rand.Rand, k int, a []uint8, w []int8) { // half of each row at either end
+		bytes(r, a, w)
+		for i := range a {
+			a[i] = uint8(255 * (i % max(k, 1) * 2 / max(k, 1)))
+		}
+	},
+}
+
+func bytes(r *rand.Rand, a []uint8, w []int8) {
+	for i := range a {
+		a[i] = uint8(r.Uint32())
+	}
+	for i := range w {
+		w[i] = int8(r.Uint32())
 	}
 }
 
@@ -123,15 +159,17 @@ func TestInt8Twins(t *testing.T) {
 		for i := range a {
 			a[i] = uint8(r.Uint32())
 		}
-		got, want := make([]int16, roundUp(n, 2)), make([]int16, roundUp(n, 2))
-		if n%2 == 1 {
-			got[n] = 9
-		}
-		if s, w := vWiden(got, a), widenGo(want, a); s != w || fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Fatalf("widen %d: %d %v, want %d %v", n, s, got, w, want)
-		}
 		if s, w := vSumBytes(a), sumBytesGo(a); s != w {
 			t.Fatalf("sum of %d bytes: %d, want %d", n, s, w)
+		}
+		ld := roundUp(max(n, 1), centreBlock)
+		d1, d2, o1, o2 := make([]uint8, ld), make([]uint8, ld), make([]uint64, ld/centreBlock), make([]uint64, ld/centreBlock)
+		for _, c := range []uint8{0, 100, 255} {
+			vCentre(d1, a, c, o1)
+			centreGo(d2, a, c, o2)
+			if string(d1) != string(d2) || fmt.Sprint(o1) != fmt.Sprint(o2) {
+				t.Fatalf("%d bytes less %d: %v %x, want %v %x", n, c, d1, o1, d2, o2)
+			}
 		}
 		row, sums := make([]int32, n), make([]int32, n)
 		for i := range row {

@@ -965,55 +965,7 @@ func attnScatter(dst *float32, ld int, src *float32, n int, d int, rows int, mas
 //go:noescape
 func attnTranspose(dst *float32, src *float32, n int)
 
-// words1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func words1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// words2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func words2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// words3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func words3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// words4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func words4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// words5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func words5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// words6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// avxvnni1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
+// avxvnni1x16 computes C[1,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1021,7 +973,7 @@ func words6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, l
 //go:noescape
 func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// avxvnni2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
+// avxvnni2x16 computes C[2,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1029,7 +981,7 @@ func avxvnni1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32,
 //go:noescape
 func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// avxvnni3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
+// avxvnni3x16 computes C[3,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1037,7 +989,7 @@ func avxvnni2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32,
 //go:noescape
 func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// avxvnni4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
+// avxvnni4x16 computes C[4,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1045,7 +997,7 @@ func avxvnni3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32,
 //go:noescape
 func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// avxvnni5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
+// avxvnni5x16 computes C[5,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1053,7 +1005,7 @@ func avxvnni4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32,
 //go:noescape
 func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// avxvnni6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
+// avxvnni6x16 computes C[6,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1061,391 +1013,15 @@ func avxvnni5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32,
 //go:noescape
 func avxvnni6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// wordsz1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
+// quads1x16 computes C[1,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
-func wordsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+func quads1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// wordsz2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz7x16 computes C[7,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz8x16 computes C[8,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz9x16 computes C[9,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz10x16 computes C[10,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz11x16 computes C[11,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz12x16 computes C[12,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz1x32 computes C[1,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz2x32 computes C[2,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz3x32 computes C[3,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz4x32 computes C[4,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz5x32 computes C[5,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz6x32 computes C[6,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz7x32 computes C[7,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz8x32 computes C[8,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz9x32 computes C[9,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz10x32 computes C[10,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz11x32 computes C[11,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// wordsz12x32 computes C[12,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func wordsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz1x16 computes C[1,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz2x16 computes C[2,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz3x16 computes C[3,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz4x16 computes C[4,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz5x16 computes C[5,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz6x16 computes C[6,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz7x16 computes C[7,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz8x16 computes C[8,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz9x16 computes C[9,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz10x16 computes C[10,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz11x16 computes C[11,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz12x16 computes C[12,16] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz1x32 computes C[1,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz2x32 computes C[2,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz3x32 computes C[3,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz4x32 computes C[4,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz5x32 computes C[5,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz6x32 computes C[6,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz7x32 computes C[7,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz8x32 computes C[8,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz9x32 computes C[9,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz10x32 computes C[10,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz11x32 computes C[11,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz12x32 computes C[12,32] = A·B over k > 0 groups of interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// vnniz1x64 computes C[1,64] = A·B over k > 0 groups of interleaved rows of panels that
+// vnniz1x64 computes C[1,64] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1453,7 +1029,15 @@ func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, 
 //go:noescape
 func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// vnniz2x64 computes C[2,64] = A·B over k > 0 groups of interleaved rows of panels that
+// quads2x16 computes C[2,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quads2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz2x64 computes C[2,64] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1461,7 +1045,15 @@ func vnniz1x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, l
 //go:noescape
 func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// vnniz3x64 computes C[3,64] = A·B over k > 0 groups of interleaved rows of panels that
+// quads3x16 computes C[3,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quads3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz3x64 computes C[3,64] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
@@ -1469,13 +1061,439 @@ func vnniz2x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, l
 //go:noescape
 func vnniz3x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// vnniz4x64 computes C[4,64] = A·B over k > 0 groups of interleaved rows of panels that
+// quads4x16 computes C[4,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quads4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz4x64 computes C[4,64] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
 // As many bytes as a panel has are asked for from ahead on.
 //
 //go:noescape
 func vnniz4x64(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz1x16 computes C[1,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz2x16 computes C[2,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz3x16 computes C[3,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz4x16 computes C[4,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz5x16 computes C[5,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz6x16 computes C[6,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz7x16 computes C[7,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz8x16 computes C[8,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz9x16 computes C[9,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz10x16 computes C[10,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz11x16 computes C[11,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz12x16 computes C[12,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz1x32 computes C[1,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz2x32 computes C[2,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz3x32 computes C[3,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz4x32 computes C[4,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz5x32 computes C[5,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz6x32 computes C[6,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz7x32 computes C[7,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz8x32 computes C[8,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz9x32 computes C[9,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz10x32 computes C[10,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz11x32 computes C[11,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz12x32 computes C[12,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz1x16 computes C[1,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz1x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz2x16 computes C[2,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz2x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz3x16 computes C[3,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz3x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz4x16 computes C[4,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz4x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz5x16 computes C[5,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz5x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz6x16 computes C[6,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz6x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz7x16 computes C[7,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz8x16 computes C[8,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz9x16 computes C[9,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz10x16 computes C[10,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz11x16 computes C[11,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz12x16 computes C[12,16] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz1x32 computes C[1,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz2x32 computes C[2,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz3x32 computes C[3,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz4x32 computes C[4,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz5x32 computes C[5,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz6x32 computes C[6,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz7x32 computes C[7,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz8x32 computes C[8,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz9x32 computes C[9,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz10x32 computes C[10,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz11x32 computes C[11,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// vnniz12x32 computes C[12,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func vnniz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// words1x16 computes C[1,16] = A·B over k > 0 groups of four interleaved rows of a panel of
+// unsigned bytes; rows of A are lda bytes apart and rows of C ldc.
+//
+//go:noescape
+func words1x16(k int, a *int16, lda int, b *int8, c *int32, ldc int)
+
+// words2x16 computes C[2,16] = A·B over k > 0 groups of four interleaved rows of a panel of
+// unsigned bytes; rows of A are lda bytes apart and rows of C ldc.
+//
+//go:noescape
+func words2x16(k int, a *int16, lda int, b *int8, c *int32, ldc int)
+
+// words3x16 computes C[3,16] = A·B over k > 0 groups of four interleaved rows of a panel of
+// unsigned bytes; rows of A are lda bytes apart and rows of C ldc.
+//
+//go:noescape
+func words3x16(k int, a *int16, lda int, b *int8, c *int32, ldc int)
+
+// addExcessAVX2 adds to h rows of 16 columns of C, ldc bytes apart, what A has beside the
+// bytes that the kernel took: for row i counts[i] fours of list, a 32-bit
+// distance from b to its group of the panel, and four signed bytes.
+//
+//go:noescape
+func addExcessAVX2(c *int32, ldc int, h int, counts *int32, list *uint8, b *int8)
+
+// centreAVX2 sets dst = saturate(a - 128 - c), signed, over n bytes, a multiple of 32, not 0;
+// c has a signed byte four times. over has a word for each 32 bytes: in its high half
+// the bits of pairs are set that sum up to more than 126 on one side of zero, in its
+// low half, among those of eight bytes, the first or second two if they do with the
+// third or fourth, and the others as above.
+//
+//go:noescape
+func centreAVX2(dst *uint8, a *uint8, n int, c uint32, over *uint64)
 
 // dequantizeAVX2 sets y = float(acc - z·sums - c)·scale over n elements, a multiple of 8, not 0.
 //
@@ -1536,11 +1554,6 @@ func tanhSumsAVX512(y *float32, acc *int32, sums *int32, scale *float32, bias *f
 //
 //go:noescape
 func scaleBytesAVX2(y *float32, x *int8, n int, scale float32)
-
-// widenAVX2 widens n bytes, a multiple of 32, not 0, and returns their sum.
-//
-//go:noescape
-func widenAVX2(dst *int16, a *uint8, n int) int64
 
 // sumBytesAVX2 returns the sum of n bytes, a multiple of 32, not 0.
 //

@@ -268,17 +268,6 @@ func adamWGo(w, g, m, v []float32, c *adamConst) {
 	}
 }
 
-// widenGo copies a into 16-bit words, pads with zeros, and returns the sum.
-func widenGo(dst []int16, a []uint8) int32 {
-	var sum int32
-	for i, v := range a {
-		dst[i] = int16(v)
-		sum += int32(v)
-	}
-	clear(dst[len(a):])
-	return sum
-}
-
 // subScaledGo sets row -= z·sums + c.
 func subScaledGo(row, sums []int32, z, c int32) {
 	for i, s := range sums {
@@ -306,25 +295,9 @@ func finishSumsGo(act Act, y []float32, acc, sums []int32, scale, bias []float32
 	biasActGo(act, y, bias)
 }
 
-// int8KernelGo is the plain twin of the int8 microkernel: C[h,16] = A·B over k
-// (even) rows of an interleaved panel.
-func int8KernelGo(h, k int, a []int16, lda int, b []int8, c []int32, ldc int) {
-	for i := range h {
-		var acc [int8Cols]int32
-		row := a[i*lda : i*lda+k]
-		for p := 0; p < k; p += 2 {
-			x, y := int32(row[p]), int32(row[p+1])
-			w := b[p*int8Cols : (p+2)*int8Cols : (p+2)*int8Cols]
-			for j := range acc {
-				acc[j] += x*int32(w[2*j]) + y*int32(w[2*j+1])
-			}
-		}
-		copy(c[i*ldc:i*ldc+int8Cols], acc[:])
-	}
-}
-
-// int8Kernel4Go is the plain twin of the kernel for groups of four rows.
-func int8Kernel4Go(h, k int, a []uint8, lda int, b []int8, c []int32, ldc int) {
+// int8KernelGo is the plain twin of the int8 microkernels: C[h,16] = A·B over k
+// rows of a panel, whole groups.
+func int8KernelGo(h, k int, a []uint8, lda int, b []int8, c []int32, ldc int) {
 	for i := range h {
 		var acc [int8Cols]int32
 		row := a[i*lda : i*lda+k]
@@ -353,5 +326,41 @@ func quantizeGo(dst []uint8, x []float32, scale, zero float32) {
 	for i, v := range x {
 		q := math.RoundToEven(float64(v/scale)) + float64(zero)
 		dst[i] = uint8(max(0, min(255, q)))
+	}
+}
+
+// centreGo is the plain twin of centreAVX2; a may be shorter than dst, which is then
+// filled with zeros.
+func centreGo(dst, a []uint8, c uint8, over []uint64) {
+	clear(over)
+	for x := range dst {
+		v := int32(0)
+		if x < len(a) {
+			v = max(-128, min(127, int32(a[x])-int32(c)))
+		}
+		dst[x] = uint8(v)
+	}
+	const most = 126
+	for x := 0; x < len(dst); x += 2 * int8Rank {
+		var up, down [4]int32
+		for y, v := range dst[x : x+2*int8Rank] {
+			if v := int32(int8(v)); v > 0 {
+				up[y/2] += v
+			} else {
+				down[y/2] -= v
+			}
+		}
+		for p := range up {
+			at := x%32 + 2*p
+			if max(up[p], down[p]) > most {
+				over[x/32] |= 3 << (32 + at)
+			}
+			if p < 2 {
+				up[p], down[p] = up[p]+up[p+2], down[p]+down[p+2]
+			}
+			if max(up[p], down[p]) > most {
+				over[x/32] |= 3 << at
+			}
+		}
 	}
 }

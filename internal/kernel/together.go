@@ -52,9 +52,13 @@ func GemmInt8FloatEach(m int, a []uint8, azero uint8, products []Int8Product) {
 		work += m * p.B.n * p.B.k
 	}
 	threads := threadsFor(work, 2*parallelWork)
+	var centred *centredA
+	if len(products) > 0 {
+		centred = centre(m, a, products[0].B, threads)
+	}
 	for _, p := range products {
 		need("Y", len(p.Y), m*p.B.n)
-		if t := int8TaskOf(int8Task{m: m, a: a, azero: int32(azero), b: p.B, wzero: p.WZero, y: p.Y, scale: p.Scale, bias: p.Bias, act: p.Act}); t != nil {
+		if t := int8TaskOf(int8Task{m: m, a: a, centred: centred, azero: int32(azero), b: p.B, wzero: p.WZero, y: p.Y, scale: p.Scale, bias: p.Bias, act: p.Act}); t != nil {
 			g.add(t, t.cut(threads))
 		}
 	}
@@ -62,6 +66,7 @@ func GemmInt8FloatEach(m int, a []uint8, azero uint8, products []Int8Product) {
 	for _, t := range g.tasks[:g.n] {
 		int8Tasks.put(t.(*int8Task))
 	}
+	centred.release()
 }
 
 // threadsFor is how many threads so many multiplications pay for.

@@ -8,34 +8,37 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// An integer kernel multiplies words in pairs, which fit 32 bits with room to
-// spare, or bytes in fours; neither saturates.
+// An integer kernel multiplies bytes in fours, by the VNNI instruction or, without
+// it, by VPMADDUBSW, whose 16-bit sums A is made to fit beforehand (centre).
 type integerKernel struct {
 	width
-	name  string
-	bytes bool // of A in fours, by the VNNI instruction; else words in pairs
+	name string
+	vnni bool
 }
 
 func int8Kernels() {
-	for _, kernel := range []integerKernel{{ymm, "words", false}, {ymm, "avxvnni", true}} {
-		for h := 1; h <= 6; h++ {
-			kernel.emit(h, 1)
-		}
+	for h := 1; h <= 6; h++ {
+		integerKernel{ymm, "avxvnni", true}.emit(h, 1)
 	}
-	for _, kernel := range []integerKernel{{zmm, "wordsz", false}, {zmm, "vnniz", true}} {
+	for h := 1; h <= 4; h++ {
+		integerKernel{ymm, "quads", false}.emit(h, 1)
+		integerKernel{zmm, "vnniz", true}.emit(h, 4)
+	}
+	for _, kernel := range []integerKernel{{zmm, "quadsz", false}, {zmm, "vnniz", true}} {
 		for panels := 1; panels <= 2; panels++ {
 			for h := 1; h <= 12; h++ {
 				kernel.emit(h, panels)
 			}
 		}
 	}
-	for h := 1; h <= 4; h++ {
-		integerKernel{zmm, "vnniz", true}.emit(h, 4)
+	for h := 1; h <= 3; h++ {
+		wordProduct(h)
 	}
+	addExcess()
+	centre()
 	dequantize()
 	finishSums()
 	scaleBytes()
-	widen()
 	sumBytes()
 	quantize()
 
@@ -60,7 +63,7 @@ func int8Kernels() {
 // each panel stay in registers while all rows of A run over them.
 func (w integerKernel) emit(h, panels int) {
 	function(fmt.Sprintf("%s%dx%d", w.name, h, 16*panels), "func(k int, a, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)",
-		fmt.Sprintf("computes C[%d,%d] = A·B over k > 0 groups of interleaved rows of panels that\nare ps bytes apart; rows of A are lda bytes apart from a, from the seventh on\nfrom a2, and rows of C ldc bytes.\nAs many bytes as a panel has are asked for from ahead on.", h, 16*panels))
+		fmt.Sprintf("computes C[%d,%d] = A·B over k > 0 groups of four interleaved rows of panels that\nare ps bytes apart; rows of A are lda bytes apart from a, from the seventh on\nfrom a2, and rows of C ldc bytes.\nAs many bytes as a panel has are asked for from ahead on.", h, 16*panels))
 	k, a, lda := pointer("k"), pointer("a"), pointer("lda")
 	bases := rowBases(h, a, lda, func() GPVirtual { return pointer("a2") })
 	b := pointer("b")
@@ -70,40 +73,61 @@ func (w integerKernel) emit(h, panels int) {
 	for i := range acc {
 		acc[i] = w.zero()
 	}
-	size := w.width.bytes // of B in one register
-	if !w.bytes {
-		size /= 2
-	}
-	step := func(u int) {
-		var row []VecVirtual
+	// group loads group u of B, all columns.
+	group := func(u int) (row []VecVirtual) {
 		for q := range panels {
 			for v := range w.columns {
-				m := Mem{Base: b, Disp: size * (u*w.columns + v)}
+				m := Mem{Base: b, Disp: w.width.bytes * (u*w.columns + v)}
 				if q == 3 {
 					m.Base = b3
 				} else if q > 0 {
 					m.Index, m.Scale = ps, uint8(q)
 				}
 				x := w.reg()
-				if w.bytes {
-					VMOVUPS(m, x)
-				} else {
-					VPMOVSXBW(m, x)
-				}
+				VMOVUPS(m, x)
 				row = append(row, x)
 			}
 		}
+		return row
+	}
+	four := func(i, u int) VecVirtual {
+		x := w.reg()
+		VPBROADCASTD(rowAt(bases, lda, i, 4*u), x)
+		return x
+	}
+	one := func(u int) {
+		row := group(u)
 		for i := range h {
-			x := w.reg()
-			VPBROADCASTD(rowAt(bases, lda, i, 4*u), x)
+			x := four(i, u)
 			for j := range n {
-				if w.bytes {
-					VPDPBUSD(row[j], x, acc[i*n+j])
-					continue
+				if sum := acc[i*n+j]; w.vnni {
+					VPDPBUSD(row[j], x, sum)
+				} else {
+					p := w.reg()
+					VPMADDUBSW(x, row[j], p)
+					addWords(p, sum)
 				}
-				p := w.reg()
-				VPMADDWD(row[j], x, p)
-				VPADDD(p, acc[i*n+j], acc[i*n+j])
+			}
+		}
+	}
+	two := func() {
+		if w.vnni {
+			one(0)
+			one(1)
+			return
+		}
+		even, odd := group(0), group(1)
+		for i := range h {
+			x, y := four(i, 0), four(i, 1)
+			for j := range n {
+				p, q := x, y // the last columns need them no longer
+				if j < n-1 {
+					p, q = w.reg(), w.reg()
+				}
+				VPMADDUBSW(x, even[j], p)
+				VPMADDUBSW(y, odd[j], q)
+				VPADDW(q, p, p)
+				addWords(p, acc[i*n+j])
 			}
 		}
 	}
@@ -111,29 +135,26 @@ func (w integerKernel) emit(h, panels int) {
 		for _, base := range bases {
 			ADDQ(Imm(uint64(4*u)), base)
 		}
-		ADDQ(U32(uint32(size*w.columns*u)), b)
+		ADDQ(U32(uint32(64*u)), b)
 		if panels > 3 {
-			ADDQ(U32(uint32(size*w.columns*u)), b3)
+			ADDQ(U32(uint32(64*u)), b3)
 		}
 	}
-	ahead, line := pointer("ahead"), size*w.columns // bytes of a panel in a step
+	ahead := pointer("ahead")
 	SUBQ(Imm(2), k)
 	JL(LabelRef("rest"))
 	Label("two")
 	PREFETCHT1(Mem{Base: ahead})
-	step(0)
-	if line == 64 {
-		PREFETCHT1(Mem{Base: ahead, Disp: 64})
-	}
-	step(1)
+	PREFETCHT1(Mem{Base: ahead, Disp: 64})
+	two()
 	advance(2)
-	ADDQ(U32(uint32(2*line)), ahead)
+	ADDQ(U32(128), ahead)
 	SUBQ(Imm(2), k)
 	JGE(LabelRef("two"))
 	Label("rest")
 	ADDQ(Imm(2), k)
 	JZ(LabelRef("store"))
-	step(0)
+	one(0)
 	Label("store")
 	c, ldc := pointer("c"), pointer("ldc")
 	for i := range h {
@@ -144,6 +165,135 @@ func (w integerKernel) emit(h, panels int) {
 			ADDQ(ldc, c)
 		}
 	}
+	finish()
+}
+
+// wordProduct multiplies words of A by bytes of B that are widened on the way. A
+// register of sums holds two for each of four columns.
+func wordProduct(h int) {
+	function(fmt.Sprintf("words%dx16", h), "func(k int, a *int16, lda int, b *int8, c *int32, ldc int)",
+		fmt.Sprintf("computes C[%d,16] = A·B over k > 0 groups of four interleaved rows of a panel of\nunsigned bytes; rows of A are lda bytes apart and rows of C ldc.", h))
+	k, a, lda, b := pointer("k"), pointer("a"), pointer("lda"), pointer("b")
+	const n = 4
+	var acc [3 * n]VecVirtual
+	for i := range h * n {
+		acc[i] = zero()
+	}
+	Label("step")
+	var fours [3]VecVirtual
+	for i := range h {
+		fours[i] = YMM()
+		VPBROADCASTQ(rowAt([]GPVirtual{a}, lda, i, 0), fours[i])
+	}
+	for j := range n {
+		x := YMM()
+		VPMOVZXBW(Mem{Base: b, Disp: 16 * j}, x)
+		for i := range h {
+			p := x // the last row needs it no longer
+			if i < h-1 {
+				p = YMM()
+			}
+			VPMADDWD(fours[i], x, p)
+			VPADDD(p, acc[i*n+j], acc[i*n+j])
+		}
+	}
+	ADDQ(Imm(8), a)
+	ADDQ(U32(64), b)
+	DECQ(k)
+	JNZ(LabelRef("step"))
+	c, ldc := pointer("c"), pointer("ldc")
+	for i := range h {
+		for j := 0; j < n; j += 2 {
+			sum := acc[i*n+j]
+			VPHADDD(acc[i*n+j+1], sum, sum)
+			VPERMQ(Imm(0xd8), sum, sum)
+			VMOVUPS(sum, Mem{Base: c, Disp: 16 * j})
+		}
+		if i < h-1 {
+			ADDQ(ldc, c)
+		}
+	}
+	finish()
+}
+
+// addWords adds the words of p in pairs to sum.
+func addWords(p, sum VecVirtual) {
+	VPMADDWD(constantBits(0x00010001), p, p)
+	VPADDD(p, sum, sum)
+}
+
+func addExcess() {
+	function("addExcessAVX2", "func(c *int32, ldc, h int, counts *int32, list *uint8, b *int8)",
+		"adds to h rows of 16 columns of C, ldc bytes apart, what A has beside the\nbytes that the kernel took: for row i counts[i] fours of list, a 32-bit\ndistance from b to its group of the panel, and four signed bytes.")
+	c, ldc, h, counts, list, b := pointer("c"), pointer("ldc"), pointer("h"), pointer("counts"), pointer("list"), pointer("b")
+	Label("row")
+	n := GP64()
+	MOVLQSX(Mem{Base: counts}, n)
+	TESTQ(n, n)
+	JZ(LabelRef("next"))
+	sums := [2]VecVirtual{load(Mem{Base: c}), load(Mem{Base: c, Disp: 32})}
+	Label("four")
+	at, x := GP64(), YMM()
+	MOVLQSX(Mem{Base: list}, at)
+	VPBROADCASTD(Mem{Base: list, Disp: 4}, x)
+	for j, sum := range sums {
+		p := load(Mem{Base: b, Index: at, Scale: 1, Disp: 32 * j})
+		VPMADDUBSW(x, p, p)
+		addWords(p, sum)
+	}
+	ADDQ(Imm(8), list)
+	DECQ(n)
+	JNZ(LabelRef("four"))
+	VMOVUPS(sums[0], Mem{Base: c})
+	VMOVUPS(sums[1], Mem{Base: c, Disp: 32})
+	Label("next")
+	ADDQ(ldc, c)
+	ADDQ(Imm(4), counts)
+	DECQ(h)
+	JNZ(LabelRef("row"))
+	finish()
+}
+
+// centre finds where bytes that share a word sum up to more than 126 on one side
+// of zero: times 255 they might not fit 16 bits. A byte that saturates is more than
+// that by itself.
+func centre() {
+	function("centreAVX2", "func(dst, a *uint8, n int, c uint32, over *uint64)",
+		"sets dst = saturate(a - 128 - c), signed, over n bytes, a multiple of 32, not 0;\nc has a signed byte four times. over has a word for each 32 bytes: in its high half\nthe bits of pairs are set that sum up to more than 126 on one side of zero, in its\nlow half, among those of eight bytes, the first or second two if they do with the\nthird or fourth, and the others as above.")
+	dst, a, n, over := pointer("dst"), pointer("a"), pointer("n"), pointer("over")
+	c, none := scalar("c"), zero()
+	ones, most := load(constantBits(0x01010101)), load(constantBits(126<<16|126))
+	Label("step")
+	x, up, down := load(Mem{Base: a}), YMM(), YMM()
+	VPXOR(constantBits(0x80808080), x, x)
+	VPSUBSB(c, x, x)
+	VMOVUPS(x, Mem{Base: dst})
+	VPMAXSB(none, x, up)
+	VPABSB(x, down)
+	VPSUBB(up, down, down)
+	report := func(disp int) {
+		m, bits := YMM(), GP32()
+		VPMAXSW(down, up, m)
+		VPCMPGTW(most, m, m)
+		VPMOVMSKB(m, bits)
+		MOVL(bits, Mem{Base: over, Disp: disp})
+	}
+	sides := []VecVirtual{up, down}
+	for _, side := range sides {
+		VPMADDUBSW(ones, side, side)
+	}
+	report(4)
+	for _, side := range sides {
+		t := YMM()
+		VPSRLQ(Imm(32), side, t)
+		VPADDW(t, side, side)
+	}
+	report(0)
+	ADDQ(Imm(32), a)
+	ADDQ(Imm(32), dst)
+	ADDQ(Imm(8), over)
+	SUBQ(Imm(32), n)
+	JNZ(LabelRef("step"))
 	finish()
 }
 
@@ -232,25 +382,6 @@ func storeQuads(sum, t VecVirtual) {
 	VMOVQ(sum.AsX(), total)
 	Store(total, ReturnIndex(0))
 	finish()
-}
-
-func widen() {
-	function("widenAVX2", "func(dst *int16, a *uint8, n int) int64", "widens n bytes, a multiple of 32, not 0, and returns their sum.")
-	dst, a, n := pointer("dst"), pointer("a"), pointer("n")
-	sum, none := zero(), zero()
-	Label("step")
-	y, lo, hi := load(Mem{Base: a}), YMM(), YMM()
-	VPMOVZXBW(Mem{Base: a}, lo)
-	VPMOVZXBW(Mem{Base: a, Disp: 16}, hi)
-	VMOVUPS(lo, Mem{Base: dst})
-	VMOVUPS(hi, Mem{Base: dst, Disp: 32})
-	VPSADBW(none, y, y)
-	VPADDQ(y, sum, sum)
-	ADDQ(Imm(32), a)
-	ADDQ(Imm(64), dst)
-	SUBQ(Imm(32), n)
-	JNZ(LabelRef("step"))
-	storeQuads(sum, y)
 }
 
 func quantize() {
