@@ -24,6 +24,7 @@ type bench struct {
 	threads, rounds    int
 	warmup, runs       int
 	only               []string
+	own                string // files of int8-own
 	machine            string
 }
 
@@ -34,6 +35,7 @@ func main() {
 	streamed := flag.String("stream", "", "stream a corpus in this process, print what it took and stop: `FILE`")
 	flag.StringVar(&b.lite, "lite", "./lite", "the program to time")
 	flag.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "lite-bench"), "`folder` of the models, made where they are missing")
+	flag.StringVar(&b.own, "own", "", "`files` that ONNX Runtime's own dynamic quantizer made, separated by commas: the rows of int8-own")
 	flag.StringVar(&b.results, "o", "bench/RESULTS.md", "`file` whose tables are brought up to date")
 	flag.IntVar(&b.threads, "threads", runtime.NumCPU(), "threads of each")
 	flag.IntVar(&b.rounds, "rounds", 5, "turns that each takes; the medians of them count")

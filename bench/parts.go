@@ -42,11 +42,14 @@ func parts() []part {
 	return []part{
 		{"float", []string{"model", "batch", "lite ms", "ONNX Runtime ms", "ratio"}, 2, 4, encoderRows("", shapes)},
 		{"int8", []string{"model", "batch", "lite ms", "ONNX Runtime ms", "ratio"}, 2, 4, encoderRows("-int8", shapes)},
-		{"int8-over-float", []string{"model", "batch", "int8 ms", "float ms", "ratio"}, 2, 4, overFloatRows},
+		{"int8-own", []string{"model", "batch", "lite ms", "ONNX Runtime ms", "ratio"}, 2, 4, ownRows},
+		{"int8-over-float", []string{"model", "batch", "int8 ms", "float ms", "ratio"}, 2, 4, overFloatRows("")},
+		{"int8-over-float-avx2", []string{"model", "batch", "int8 ms", "float ms", "ratio"}, 2, 4, overFloatRows("avx2")},
 		{"mixed", []string{"model", "batch", "lite ms", "ONNX Runtime ms", "ratio"}, 2, 4, encoderRows("", mixed)},
 		{"mixed-int8", []string{"model", "batch", "lite ms", "ONNX Runtime ms", "ratio"}, 2, 4, encoderRows("-int8", mixed)},
 		{"threads", []string{"work", "batch", "1 thread ms", "2 threads ms", "ratio"}, 2, 4, threadRows},
-		{"train", []string{"student", "batch", "lite ms", "PyTorch ms", "ratio", "lite MiB", "PyTorch MiB", "memory"}, 2, 4, trainRows},
+		{"train", []string{"student", "batch", "lite ms", "PyTorch ms", "ratio", "lite MiB", "PyTorch MiB", "memory"}, 2, 4, trainRows("")},
+		{"train-avx2", []string{"student", "batch", "lite ms", "PyTorch ms", "ratio", "lite MiB", "PyTorch MiB", "memory"}, 2, 4, trainRows("avx2")},
 		{"files", []string{"work", "ms", "peak MiB", "peak over the file"}, 1, -1, fileRows},
 		{"stream", []string{"corpus", "examples", "million tokens", "read MB/s", "tokenized million/s", "masked million/s", "seconds", "peak MiB"}, 1, -1, streamRows},
 	}
@@ -57,14 +60,56 @@ func encoderRows(kind string, batches []batch) func(*bench) []row {
 	return func(b *bench) (out []row) {
 		for _, m := range sizes {
 			for _, x := range batches {
+				out = append(out, b.besideORT(m.name, x, func() (string, error) { return b.model(m.name + kind) }))
+			}
+		}
+		return out
+	}
+}
+
+// ownRows are those of files that ONNX Runtime's own quantizer made.
+func ownRows(b *bench) (out []row) {
+	for _, file := range strings.FieldsFunc(b.own, func(r rune) bool { return r == ',' }) {
+		for _, x := range shapes {
+			out = append(out, b.besideORT(filepath.Base(file), x, func() (string, error) { return file, nil }))
+		}
+	}
+	return out
+}
+
+func (b *bench) besideORT(name string, x batch, model func() (string, error)) row {
+	return row{name + " " + x.String(), func() ([]string, error) {
+		file, err := model()
+		if err != nil {
+			return nil, err
+		}
+		t, err := b.turns(
+			func() (figures, error) { return b.timeLite(file, x, b.threads, "") },
+			func() (figures, error) { return b.timeORT(file, x) })
+		if err != nil {
+			return nil, err
+		}
+		return []string{name, x.String(), number(t[0].Median, 2), number(t[1].Median, 2), number(t[1].Median/t[0].Median, 2)}, nil
+	}}
+}
+
+// overFloatRows compare our int8 with our float32, with the kernels that LITE_KERNEL
+// may name.
+func overFloatRows(kernels string) func(*bench) []row {
+	return func(b *bench) (out []row) {
+		for _, m := range sizes {
+			for _, x := range shapes[1:] {
 				out = append(out, row{m.name + " " + x.String(), func() ([]string, error) {
-					file, err := b.model(m.name + kind)
-					if err != nil {
-						return nil, err
+					var files [2]string
+					for i, kind := range []string{"-int8", ""} {
+						var err error
+						if files[i], err = b.model(m.name + kind); err != nil {
+							return nil, err
+						}
 					}
 					t, err := b.turns(
-						func() (figures, error) { return b.timeLite(file, x, b.threads) },
-						func() (figures, error) { return b.timeORT(file, x) })
+						func() (figures, error) { return b.timeLite(files[0], x, b.threads, kernels) },
+						func() (figures, error) { return b.timeLite(files[1], x, b.threads, kernels) })
 					if err != nil {
 						return nil, err
 					}
@@ -74,31 +119,6 @@ func encoderRows(kind string, batches []batch) func(*bench) []row {
 		}
 		return out
 	}
-}
-
-// overFloatRows compare our int8 with our float32.
-func overFloatRows(b *bench) (out []row) {
-	for _, m := range sizes {
-		for _, x := range shapes[1:] {
-			out = append(out, row{m.name + " " + x.String(), func() ([]string, error) {
-				var files [2]string
-				for i, kind := range []string{"-int8", ""} {
-					var err error
-					if files[i], err = b.model(m.name + kind); err != nil {
-						return nil, err
-					}
-				}
-				t, err := b.turns(
-					func() (figures, error) { return b.timeLite(files[0], x, b.threads) },
-					func() (figures, error) { return b.timeLite(files[1], x, b.threads) })
-				if err != nil {
-					return nil, err
-				}
-				return []string{m.name, x.String(), number(t[0].Median, 2), number(t[1].Median, 2), number(t[1].Median/t[0].Median, 2)}, nil
-			}})
-		}
-	}
-	return out
 }
 
 // trainings are the steps that are compared with PyTorch.
@@ -111,20 +131,23 @@ var trainings = []struct {
 	{size{"4x256", student.Shape{Layers: 4, Hidden: 256, Heads: 4, FFN: 1024, Vocab: 8000}}, batch{b: 32, s: 64}},
 }
 
-func trainRows(b *bench) (out []row) {
-	for _, w := range trainings {
-		out = append(out, row{w.name, func() ([]string, error) {
-			t, err := b.turns(
-				func() (figures, error) { return b.timeLiteStep(w.shape, w.batch, b.threads) },
-				func() (figures, error) { return b.timeTorchStep(w.shape, w.batch) })
-			if err != nil {
-				return nil, err
-			}
-			return []string{w.name, w.batch.String(), number(t[0].Median, 0), number(t[1].Median, 0), number(t[1].Median/t[0].Median, 2),
-				number(t[0].Peak, 0), number(t[1].Peak, 0), number(t[0].Peak/t[1].Peak, 2)}, nil
-		}})
+// trainRows compare with PyTorch, both with the kernels that LITE_KERNEL may name.
+func trainRows(kernels string) func(*bench) []row {
+	return func(b *bench) (out []row) {
+		for _, w := range trainings {
+			out = append(out, row{w.name, func() ([]string, error) {
+				t, err := b.turns(
+					func() (figures, error) { return b.timeLiteStep(w.shape, w.batch, b.threads, kernels) },
+					func() (figures, error) { return b.timeTorchStep(w.shape, w.batch, kernels) })
+				if err != nil {
+					return nil, err
+				}
+				return []string{w.name, w.batch.String(), number(t[0].Median, 0), number(t[1].Median, 0), number(t[1].Median/t[0].Median, 2),
+					number(t[0].Peak, 0), number(t[1].Peak, 0), number(t[0].Peak/t[1].Peak, 2)}, nil
+			}})
+		}
+		return out
 	}
-	return out
 }
 
 // threadRows compare one thread with two.
@@ -147,12 +170,12 @@ func threadRows(b *bench) (out []row) {
 				if err != nil {
 					return figures{}, err
 				}
-				return b.timeLite(file, shapes[2], threads)
+				return b.timeLite(file, shapes[2], threads, "")
 			})
 		}
 	}
 	w := trainings[0]
-	add("training "+w.name, w.batch, func(threads int) (figures, error) { return b.timeLiteStep(w.shape, w.batch, threads) })
+	add("training "+w.name, w.batch, func(threads int) (figures, error) { return b.timeLiteStep(w.shape, w.batch, threads, "") })
 	return out
 }
 

@@ -45,7 +45,9 @@ func read(cmd *exec.Cmd) (figures, error) {
 	return f, nil
 }
 
-func (b *bench) timeLite(file string, x batch, threads int) (figures, error) {
+// timeLite times the model with all kernels of the machine, or only up to those that
+// are named.
+func (b *bench) timeLite(file string, x batch, threads int, kernels string) (figures, error) {
 	args := []string{"bench", file, "--json", "--batch", strconv.Itoa(x.b), "--threads", strconv.Itoa(threads),
 		"--warmup", strconv.Itoa(b.warmup), "--runs", strconv.Itoa(b.runs)}
 	if x.shortest > 0 {
@@ -53,7 +55,18 @@ func (b *bench) timeLite(file string, x batch, threads int) (figures, error) {
 	} else {
 		args = append(args, "--seq", strconv.Itoa(x.s))
 	}
-	return read(exec.Command(b.lite, args...))
+	return read(limited(exec.Command(b.lite, args...), kernels))
+}
+
+// limited keeps lite, and PyTorch, to the instructions that LITE_KERNEL names.
+func limited(cmd *exec.Cmd, kernels string) *exec.Cmd {
+	if kernels != "" {
+		cmd.Env = append(os.Environ(), "LITE_KERNEL="+kernels)
+	}
+	if kernels == "avx2" {
+		cmd.Env = append(cmd.Env, "ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "OPENBLAS_CORETYPE=Haswell")
+	}
+	return cmd
 }
 
 func (b *bench) timeORT(file string, x batch) (figures, error) {
@@ -78,18 +91,18 @@ func shapeArgs(s student.Shape, x batch) []int {
 	return []int{s.Layers, s.Hidden, s.Heads, s.FFN, s.Vocab, x.b, x.s}
 }
 
-func (b *bench) timeLiteStep(s student.Shape, x batch, threads int) (figures, error) {
+func (b *bench) timeLiteStep(s student.Shape, x batch, threads int, kernels string) (figures, error) {
 	args := []string{"bench", "train", "--json", "--threads", strconv.Itoa(threads), "--steps", strconv.Itoa(steps)}
 	for i, flag := range []string{"--layers", "--hidden", "--heads", "--ffn", "--vocab", "--batch", "--seq"} {
 		args = append(args, flag, strconv.Itoa(shapeArgs(s, x)[i]))
 	}
-	return read(exec.Command(b.lite, args...))
+	return read(limited(exec.Command(b.lite, args...), kernels))
 }
 
 // steps of training in a turn.
 const steps = 3
 
-func (b *bench) timeTorchStep(s student.Shape, x batch) (figures, error) {
+func (b *bench) timeTorchStep(s student.Shape, x batch, kernels string) (figures, error) {
 	python, err := torch()
 	if err != nil {
 		return figures{}, err
@@ -98,7 +111,7 @@ func (b *bench) timeTorchStep(s student.Shape, x batch) (figures, error) {
 	for _, n := range append(shapeArgs(s, x), b.threads, steps) {
 		args = append(args, strconv.Itoa(n))
 	}
-	return read(exec.Command(python, args...))
+	return read(limited(exec.Command(python, args...), kernels))
 }
 
 // torch finds a Python that has PyTorch.
