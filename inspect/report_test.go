@@ -29,18 +29,23 @@ func run(t *testing.T, m *onnx.Model, o inspect.Options) *inspect.Report {
 func TestLayers(t *testing.T) {
 	h, f := int64(16), int64(32)
 	layer := 4*(h*h+h) + 2*h*f + f + h + 4*h
+	factorised := shape
+	factorised.Embedding, factorised.Decoder = 6, student.Untied
 	for _, c := range []struct {
-		name string
-		head student.Head
-		want map[string]int64
+		name  string
+		shape student.Shape
+		head  student.Head
+		want  map[string]int64
 	}{
-		{"classifier", student.Classification([]string{"a", "b", "c"}), map[string]int64{
+		{"factorised embeddings, own decoder", factorised, student.MaskedLM(), map[string]int64{
+			"embeddings": (50+24+2)*6 + 2*6 + 6*h + h, "layer 0": layer, "layer 1": layer, "head": h*6 + 6 + 2*6 + 6*50 + 50}},
+		{"classifier", shape, student.Classification([]string{"a", "b", "c"}), map[string]int64{
 			"embeddings": (50+24+2)*h + 2*h, "layer 0": layer, "layer 1": layer, "pooler": h*h + h, "head": 3*h + 3}},
-		{"masked LM, tied decoder", student.MaskedLM(), map[string]int64{
+		{"masked LM, tied decoder", shape, student.MaskedLM(), map[string]int64{
 			"embeddings": (50+24+2)*h + 2*h, "layer 0": layer, "layer 1": layer, "head": h*h + h + 2*h + 50}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := modeltest.New(t, shape, 1, c.head)
+			m := modeltest.New(t, c.shape, 1, c.head)
 			r := run(t, m, inspect.Options{})
 			var sum int64
 			for _, w := range r.ByLayer {
@@ -53,7 +58,7 @@ func TestLayers(t *testing.T) {
 			if len(c.want) > 0 || sum < r.Parameters {
 				t.Errorf("missing %v; %d elements of %d parameters: %+v", c.want, sum, r.Parameters, r.ByLayer)
 			}
-			if a := r.Architecture; a == nil || a.HeadSize != 8 || a.Layers != 2 || a.From != "structure" {
+			if a := r.Architecture; a == nil || a.Shape != c.shape || a.HeadSize != 8 || a.Layers != 2 || a.From != "structure" {
 				t.Errorf("architecture %+v", r.Architecture)
 			}
 			if r.Faults != nil || r.Unsupported != nil || r.CannotRun != "" || r.NotTrainable != nil {

@@ -19,6 +19,9 @@ import (
 // models are our own graph, with heads of every kind, and torch's of three opsets.
 func models(t *testing.T) map[string]*onnx.Model {
 	ms := map[string]*onnx.Model{"student": modeltest.New(t, tiny, 1, student.Classification(labels), student.MaskedLM(), student.POS(tags))}
+	factorised := tiny
+	factorised.Embedding, factorised.Decoder = 10, student.Untied
+	ms["factorised"] = modeltest.New(t, factorised, 1, student.Classification(labels), student.MaskedLM(), student.POS(tags))
 	for _, dir := range []string{"sst2-bert-L2-H128", "zh-bert-chnsenticorp-L4-H128", "mlm-random-L3-H64"} {
 		if _, ok := shared.Find("models", dir); ok {
 			ms[dir] = modeltest.Open(t, "models", dir)

@@ -37,10 +37,11 @@ func scores(t *testing.T, m *onnx.Model, tok *corpus.Tokenizer, text string) ([]
 // tokenizer.
 func TestVocabulary(t *testing.T) {
 	texts := slices.Values([]string{strings.Repeat(story+" ", 4)})
+	wordPiece := func() (*tokenizer.Tokenizer, error) {
+		return tokenizer.TrainWordPiece(texts, 70, tokenizer.TrainOptions{Lowercase: true})
+	}
 	for kind, train := range map[string]func() (*tokenizer.Tokenizer, error){
-		"WordPiece": func() (*tokenizer.Tokenizer, error) {
-			return tokenizer.TrainWordPiece(texts, 70, tokenizer.TrainOptions{Lowercase: true})
-		},
+		"WordPiece": wordPiece, "factorised": wordPiece, "untied": wordPiece,
 		"BPE": func() (*tokenizer.Tokenizer, error) { return tokenizer.TrainBPE(texts, 290, tokenizer.TrainOptions{}) },
 		"Unigram": func() (*tokenizer.Tokenizer, error) {
 			return tokenizer.TrainUnigram(texts, 50, tokenizer.TrainOptions{})
@@ -50,7 +51,15 @@ func TestVocabulary(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := student.New(student.Shape{Layers: 1, Hidden: 8, Heads: 2, FFN: 16, Vocab: tok.VocabSize(), Positions: 32}, []student.Head{student.MaskedLM()}, 3)
+		shape := student.Shape{Layers: 1, Hidden: 8, Heads: 2, FFN: 16, Vocab: tok.VocabSize(), Positions: 32}
+		floats := 8 + 1 // of an embedding and a bias
+		switch kind {
+		case "factorised":
+			shape.Embedding, floats = 4, 4+1
+		case "untied":
+			shape.Embedding, shape.Decoder, floats = 12, student.Untied, 12+12+1
+		}
+		m, err := student.New(shape, []student.Head{student.MaskedLM()}, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +74,7 @@ func TestVocabulary(t *testing.T) {
 			t.Errorf("%s: the model itself changed", kind)
 		}
 		if report.Before != tok.VocabSize() || report.After >= report.Before || small.Config.VocabSize != report.After ||
-			report.Saved != int64(report.Before-report.After)*9*4 { // 8 floats of an embedding and a bias
+			report.Saved != int64((report.Before-report.After)*floats*4) {
 			t.Errorf("%s: report %+v", kind, *report)
 		}
 		less, err := corpus.LoadTokenizer(small.Files)

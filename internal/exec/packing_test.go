@@ -81,6 +81,11 @@ func packable(t *testing.T) map[string]*onnx.Model {
 		}
 		out[name] = m
 	}
+	m, err := student.New(student.Shape{Layers: 2, Hidden: 24, Embedding: 10, Heads: 3, FFN: 40, Vocab: 50, Positions: 16, Decoder: student.Untied}, []student.Head{student.Classification([]string{"a", "b"}), student.MaskedLM()}, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out["factorised"] = m
 	return out
 }
 

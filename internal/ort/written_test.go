@@ -39,13 +39,21 @@ func TestWrittenStudent(t *testing.T) {
 	for _, tc := range []struct {
 		name, task string
 		head       student.Head
+		embedding  int
+		decoder    string
 	}{
-		{"classification", "text-classification", student.Classification([]string{"bad", "fine", "unsure"})},
-		{"masked LM", "fill-mask", student.MaskedLM()},
-		{"NER", "token-classification", student.NER([]string{"O", "B-PER", "I-PER"})},
-		{"POS", "token-classification", student.POS([]string{"NOUN", "VERB", "ADJ"})},
+		{"classification", "text-classification", student.Classification([]string{"bad", "fine", "unsure"}), 0, ""},
+		{"masked LM", "fill-mask", student.MaskedLM(), 0, ""},
+		{"NER", "token-classification", student.NER([]string{"O", "B-PER", "I-PER"}), 0, ""},
+		{"POS", "token-classification", student.POS([]string{"NOUN", "VERB", "ADJ"}), 0, ""},
+		{"factorised classification", "text-classification", student.Classification([]string{"bad", "fine", "unsure"}), 16, ""},
+		{"factorised masked LM", "fill-mask", student.MaskedLM(), 16, ""},
+		{"factorised NER", "token-classification", student.NER([]string{"O", "B-PER", "I-PER"}), 32, ""},
+		{"untied masked LM", "fill-mask", student.MaskedLM(), 16, student.Untied},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			shape := shape
+			shape.Embedding, shape.Decoder = tc.embedding, tc.decoder
 			m, err := student.New(shape, []student.Head{tc.head}, 7)
 			if err != nil {
 				t.Fatal(err)
@@ -131,8 +139,8 @@ func TestWrittenExternalData(t *testing.T) {
 func widen(t *testing.T, m *onnx.Model) {
 	t.Helper()
 	for i, w := range m.Graph.Initializers {
-		if w.Type != onnx.Float || len(w.Dims) != 2 {
-			continue
+		if w.Type != onnx.Float || len(w.Dims) != 2 || strings.Contains(w.Name, "embeddings_project") {
+			continue // no LayerNorm stands between a projection and the layers' scores
 		}
 		v, err := w.Floats()
 		if err != nil {
