@@ -17,7 +17,7 @@ import (
 
 // BenchOptions says what [BenchStep] times.
 type BenchOptions struct {
-	// Shape of the student, a masked language model with a tied decoder.
+	// Shape of the student, a masked language model.
 	Shape student.Shape
 	// Batch and Length are B and S.
 	Batch, Length int

@@ -27,7 +27,7 @@ import (
 // LayerNorm makes equal, are right in the mean. k is E−1, at most H.
 //
 // What is done for the LayerNorm is ours. The cost is V·W² multiplications in
-// float32 and an eigendecomposition of H×H: less than two seconds for BERT-base.
+// float32 and an eigendecomposition of H×H: for BERT-base 3.4 seconds on two cores.
 type factoring struct {
 	values map[string][]float32
 	energy float64 // share of Σ|z|² that is kept

@@ -362,3 +362,48 @@ func TestCopiesThatAreNotFactored(t *testing.T) {
 		t.Errorf("a table that is not finite: %v", err)
 	}
 }
+
+// An encoder whose layers share their weights, as ALBERT's do, behind factorised
+// embeddings: its layers become layers of their own, and the answers stay.
+func TestCopyOfSharedLayers(t *testing.T) {
+	src := modeltest.New(t, factorised(8, ""), 1, student.MaskedLM())
+	for _, n := range src.Graph.Nodes {
+		for i, in := range n.Inputs {
+			if rest, ok := strings.CutPrefix(in, "bert.encoder.layer.1."); ok {
+				n.Inputs[i] = "bert.encoder.layer.0." + rest
+			}
+		}
+	}
+	src.Graph.Prune()
+	in := modeltest.Inputs(60, 2, 9, 5)
+	want := modeltest.Run(t, src, in)["logits"].F32
+	got, rep, err := student.CopyReport(modeltest.New(t, factorised(8, ""), 2, student.MaskedLM()), src, nil)
+	if err != nil || len(rep.Fresh) > 0 {
+		t.Fatalf("%v, fresh %v", err, rep.Fresh)
+	}
+	if err := modeltest.Near(modeltest.Run(t, got, in)["logits"].F32, want, 1e-5); err != nil {
+		t.Error(err)
+	}
+	if a, b := count(got), count(src); a <= b {
+		t.Errorf("%d parameters of %d that were shared", a, b)
+	}
+}
+
+// BenchmarkFactor starts embeddings of 128 values from those of BERT base.
+func BenchmarkFactor(b *testing.B) {
+	shape := student.Shape{Layers: 1, Hidden: 768, Vocab: 30522}
+	src, err := student.New(shape, nil, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	shape.Embedding = 128
+	dst, err := student.New(shape, nil, 2)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := student.Copy(dst, src, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -131,8 +131,9 @@ func TestParameterCounts(t *testing.T) {
 			t.Errorf("%s: %d parameters, want %d", set, got, want)
 		}
 	}
-	// Published sizes: TinyBERT 4×312 14.5M, BERT-base 110M, with pooler.
-	for preset, want := range map[string]float64{"tinybert-4x312": 14.5e6, "bert-base": 109.5e6} {
+	// Published sizes: TinyBERT 4×312 14.5M, BERT-base 110M, ELECTRA-small 14M, with
+	// pooler (of ELECTRA a dense layer of that size before its classifier).
+	for preset, want := range map[string]float64{"tinybert-4x312": 14.5e6, "bert-base": 109.5e6, "electra-small": 13.5e6} {
 		p, err := student.ParseShape(preset + ",vocab=30522")
 		if err != nil {
 			t.Fatal(err)

@@ -82,6 +82,7 @@ func Presets() []Preset {
 		{"minilm-12x384", Shape{Layers: 12, Hidden: 384, Heads: 12, FFN: 1536}},
 		{"distilbert", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
 		{"distilbert-6x768", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
+		{"electra-small", Shape{Layers: 12, Hidden: 256, Embedding: 128, Heads: 4, FFN: 1024}},
 		{"mengzi-base", Shape{Layers: 12, Hidden: 768, Heads: 12, FFN: 3072}},
 		{"mengzi-6x768", Shape{Layers: 6, Hidden: 768, Heads: 12, FFN: 3072}},
 	}
@@ -328,7 +329,11 @@ func (s Shape) Validate() error {
 	if !(s.Eps > 0) || s.Eps >= 1 {
 		return fmt.Errorf("student: LayerNorm epsilon %g is not between 0 and 1", s.Eps)
 	}
-	if bytes := 4 * s.params(); bytes > maxBytes {
+	bytes := 4 * s.params()
+	if s.Decoder == Untied {
+		bytes += 4 * float64(s.Vocab) * float64(s.EmbeddingWidth())
+	}
+	if bytes > maxBytes {
 		return fmt.Errorf("student: the weights of %v need %.1f GiB, more than the %d GiB allowed for a student; choose smaller sizes", s, bytes/(1<<30), maxBytes>>30)
 	}
 	return nil

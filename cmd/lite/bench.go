@@ -11,6 +11,7 @@ import (
 
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/student"
 )
 
 // spread is the value of --lengths.
@@ -96,9 +97,11 @@ func benchTrainCommand(a *app) *cobra.Command {
 	s := &o.Shape
 	shape.IntVar(&s.Layers, "layers", 4, "encoder layers")
 	shape.IntVar(&s.Hidden, "hidden", 312, "width of the hidden states")
+	shape.IntVar(&s.Embedding, "embedding", 0, "width of the embedding tables, if it is not that of the hidden states")
 	shape.IntVar(&s.Heads, "heads", 12, "attention heads of each layer")
 	shape.IntVar(&s.FFN, "ffn", 1200, "width of the feed-forward layers")
 	shape.IntVar(&s.Vocab, "vocab", 21128, "tokens in the vocabulary")
+	choiceVar(shape.FlagSet, &s.Decoder, "decoder", "what tokens are scored with: the embeddings (tied) or a matrix of its own (untied) (default: tied)", student.Tied, student.Untied)
 	b.register(batch, 32)
 	timing.IntVar(&o.Steps, "steps", 5, "timed steps, after one that is not")
 	timing.Uint64Var(&o.Seed, "seed", 0, "seed of weights, tokens and logits")

@@ -67,7 +67,7 @@ func distillCommand(a *app) *cobra.Command {
 	var from start
 	models := newGroup("Models")
 	teachers.register(models)
-	models.StringVar(&shape, "student", "half-depth", "`shape` of the student: half-depth, half-width, both separated by a comma, layers×width[×heads[×ffn]] such as 4x312x12, or a preset; or a model directory or file that is trained as it stands")
+	models.StringVar(&shape, "student", "half-depth", "`shape` of the student: half-depth, half-width, both separated by a comma, layers×width[×heads[×ffn]] such as 4x312x12, or a preset, and further fields such as 4x312,embedding=128; or a model directory or file that is trained as it stands")
 	from.register(models, " (default: the teacher)")
 	models.BoolVar(&from.narrow, "narrow", false, "start a narrower student from that model too: from its hidden values, heads and neurons of the greatest magnitude")
 	models.BoolVar(&from.fresh, "fresh", false, "start from random weights")

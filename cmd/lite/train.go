@@ -30,7 +30,7 @@ func trainCommand(a *app) *cobra.Command {
 	t := &trainFlags{training: newTraining(a), out: &output{app: a, file: floatFile}}
 	models := newGroup("Models")
 	models.StringVar(&t.model, "model", "", "go on training this `model`; where the task is another one it gets a fresh head")
-	models.StringVar(&t.shape, "student", "", "`shape` of a new model: layers×width[×heads[×ffn]] such as 4x312x12, or a preset")
+	models.StringVar(&t.shape, "student", "", "`shape` of a new model: layers×width[×heads[×ffn]] such as 4x312x12, or a preset, and further fields such as 4x312,embedding=128")
 	t.from.register(models, "")
 	models.StringVar(&t.tokenizer, "tokenizer", "", "tokenizer of a new model: a model `directory`, tokenizer.json, vocab.txt, vocab.json or sentencepiece model (default: that of --from)")
 	models.IntVar(&t.vocabulary, "train-vocab", 0, "learn a WordPiece vocabulary of `N` entries from the text")
