@@ -26,7 +26,7 @@ func (l *language) probes() ([]probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	pos := probe{column{"parts of speech", "%.4f"}, student.POS(corpus.UPOS()), tags, test, 16, 10, 1e-3}
+	pos := probe{column{"parts of speech", "%.4f"}, student.POS(corpus.UPOS()), tags, test, 16, 10, 3e-3}
 	out := []probe{pos}
 	if l.hasNames {
 		all, err := l.open("msra_ner/dev.tsv")
@@ -43,14 +43,14 @@ func (l *language) probes() ([]probe, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, probe{column{"entities, F1", "%.4f"}, student.NER(names), train, rest, 16, 10, 1e-3})
+		out = append(out, probe{column{"entities, F1", "%.4f"}, student.NER(names), train, rest, 16, 10, 3e-3})
 	}
 	learn, asked, err := l.order()
 	if err != nil {
 		return nil, err
 	}
-	order := probe{column{"sentence order", "%.4f"}, student.Classification(orderLabels), learn, asked, 32, 5, 5e-4}
-	task := probe{accuracy, student.Classification(l.task.Labels()), corpus.Take(l.task, l.few), l.dev, 32, 5, 5e-4}
+	order := probe{column{"sentence order", "%.4f"}, student.Classification(orderLabels), learn, asked, 32, 5, 1e-3}
+	task := probe{accuracy, student.Classification(l.task.Labels()), corpus.Take(l.task, l.few), l.dev, 32, 5, 1e-3}
 	return append(out, order, task), nil
 }
 
