@@ -99,6 +99,14 @@ func (t *trainer) openCheckpoint() error {
 	return nil
 }
 
+// leave lets another run have the checkpoint's directory.
+func (t *trainer) leave() {
+	if t.release != nil {
+		t.release()
+		t.release = nil
+	}
+}
+
 // removeAll removes the files of a directory whose names match a pattern.
 func removeAll(dir, pattern string) error {
 	entries, err := os.ReadDir(dir)

@@ -28,6 +28,18 @@ func TestTwoRunsInOneDirectory(t *testing.T) {
 		}
 	}
 	run(t, m, c)
+	c.Progress = func(distill.Progress) { panic("the caller's mistake") }
+	func() {
+		defer func() { _ = recover() }()
+		c := c
+		c.Checkpoint = t.TempDir()
+		defer func() {
+			if _, err := os.Stat(filepath.Join(c.Checkpoint, "lock")); err == nil {
+				t.Error("a run that panicked keeps its directory")
+			}
+		}()
+		_, _, _ = distill.Run(context.Background(), m, c)
+	}()
 	c.Progress = nil
 	if _, report := run(t, m, c); report.Resumed != 2 {
 		t.Errorf("went on from step %d", report.Resumed)

@@ -232,7 +232,10 @@ func (c *Config) Validate() error {
 	if err := c.checkOptimizer(); err != nil {
 		return err
 	}
-	for _, t := range c.Loss {
+	for i, t := range c.Loss {
+		if t.Loss == nil {
+			return fmt.Errorf("distill: term %d of the sum has no loss", i)
+		}
 		if err := c.checkTerm(t); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 func TestConfigurationsThatCannotWork(t *testing.T) {
 	for want, change := range map[string]func(*distill.Config){
+		"term 1 of the sum":   func(c *distill.Config) { c.Loss[1].Loss = nil },
 		"no loss":             func(c *distill.Config) { c.Loss = nil },
 		"no corpus":           func(c *distill.Config) { c.Task, c.Text = nil, nil },
 		"needs task data":     func(c *distill.Config) { c.Task = nil },
@@ -104,6 +105,21 @@ func TestModelsThatCannotBeTrained(t *testing.T) {
 	for name, m := range map[string]*onnx.Model{"architectures": bare, "tokenizer": untokenized} {
 		if _, _, err := distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v; want it to speak of %q", err, name)
+		}
+	}
+}
+
+// A model that is not there is an error everywhere.
+func TestNoModel(t *testing.T) {
+	c := everything(t)
+	for name, m := range map[string]*onnx.Model{"nil": nil, "no graph": {}} {
+		_, _, run := distill.Run(context.Background(), m, c)
+		_, plan := distill.Plan(context.Background(), m, c)
+		_, importance := distill.Importance(context.Background(), m, c, 1)
+		for what, err := range map[string]error{"Run": run, "Plan": plan, "Importance": importance} {
+			if err == nil || !strings.Contains(err.Error(), "no model") {
+				t.Errorf("%s of %s: %v", what, name, err)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,6 +30,9 @@ func perToken(k student.Kind) bool {
 
 // readHeads lists the heads of a model.
 func readHeads(m *onnx.Model) (*heads, error) {
+	if m == nil || m.Graph == nil {
+		return nil, errors.New("distill: there is no model, or it has no graph")
+	}
 	list, err := student.HeadsOf(m.Config)
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)

@@ -108,9 +108,7 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 		t.deadline = began.Add(c.TimeBudget)
 	}
 	err = t.train(ctx)
-	if t.release != nil {
-		t.release()
-	}
+	t.leave()
 	if err != nil {
 		removeEmpty(c.Checkpoint)
 		return nil, nil, err
@@ -283,6 +281,7 @@ func (t *trainer) listen(ctx context.Context, batches int) error {
 
 func (t *trainer) close() {
 	t.forget()
+	t.leave() // also where a loss of the caller's panics
 	t.log.close()
 	for _, s := range t.streams {
 		s.ahead.Close()

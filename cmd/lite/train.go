@@ -173,7 +173,7 @@ func (t *trainFlags) start() (*onnx.Model, error) {
 // retarget gives a model that predicts something else a fresh head.
 func (t *trainFlags) retarget(m *onnx.Model) (*onnx.Model, error) {
 	has, want := primaryKind(m), t.kind()
-	if has == want || t.task == "" && has != "" && has != student.KindMaskedLM {
+	if has == want || t.task == "" && has != "" && has != student.KindMaskedLM && has != student.KindEmbedding {
 		return m, nil
 	}
 	head, err := t.head()
