@@ -226,11 +226,7 @@ func (d *dataFeed) run(ctx context.Context, feed Feed) error {
 			v.i64 = feed.Inputs[name]
 		}
 	}
-	names, bias := d.names, ""
-	if d.q.pack != nil {
-		bias = d.q.bias
-		names = append(slices.Clone(names), bias)
-	}
+	names := append(slices.Clone(d.names), d.q.needs()...)
 	if len(names) == 0 {
 		return nil
 	}
@@ -239,7 +235,7 @@ func (d *dataFeed) run(ctx context.Context, feed Feed) error {
 		return fmt.Errorf("autodiff: %w", err)
 	}
 	if d.q.pack != nil {
-		if err := d.q.pack.place(out[bias]); err != nil {
+		if err := d.q.pack.place(out[d.q.bias], out); err != nil {
 			return err
 		}
 	}

@@ -53,8 +53,9 @@
 //
 // A pass made by [Program.NewPackedPass] computes nothing for padding: values
 // with a row for each token are [N,·], the tokens of all sequences one after the
-// other, from the embeddings to what reads selected rows or first tokens, and
-// attention goes by where each sequence begins. The bias that the attentions
+// other, from the embeddings to what reads selected rows or first tokens or adds up
+// what a mask made 0 at padding (the mean of an embedding), and attention goes by
+// where each sequence begins. The bias that the attentions
 // share tells at each run which tokens are there. N is rounded up, so that few
 // shapes arise; the rows after the last token are 0 and have no gradient.
 //

@@ -25,11 +25,14 @@ var ErrPadding = errors.New("autodiff: the output cannot be computed without pad
 type packing struct {
 	bias string
 	rows map[string]bool
+	// pools are the means and sums over positions that read no padding, because what
+	// they add up was multiplied by a mask, which is to be 0 there.
+	pools map[*onnx.Node]string
 }
 
 // findPacking looks for the values with a row for each token; without them, nil.
 func (p *Program) findPacking() *packing {
-	k := &packing{rows: map[string]bool{}}
+	k := &packing{rows: map[string]bool{}, pools: map[*onnx.Node]string{}}
 	for _, n := range p.fused.Nodes {
 		if opName(n) != "lite.Attention" || !p.learned[n.Outputs[0]] {
 			continue
@@ -62,6 +65,11 @@ func (p *Program) findPacking() *packing {
 				changed = changed || !k.rows[v]
 				k.rows[v] = true
 			}
+		}
+	}
+	for _, n := range p.fused.Nodes {
+		if mask := k.maskOf(p, n); mask != "" {
+			k.pools[n] = mask
 		}
 	}
 	return k
@@ -136,7 +144,8 @@ func (p *Program) rowInputs(n *onnx.Node) []int {
 // Tokens returns how many rows a packed pass needs for a batch without its
 // padding: the number of tokens, rounded up so that few shapes arise. It is 0
 // where the padded form must be used, or is as good: the graph does not allow
-// packing, or has attention that depends on more than which tokens are there;
+// packing, or has attention that depends on more than which tokens are there, or a
+// mean over positions whose mask is not 0 at padding;
 // padding is not at the end of sequences, or is so little, less than an eighth, that
 // making a pass of another shape may cost more than it saves. inputs are those of
 // [Feed].
@@ -145,18 +154,31 @@ func (p *Program) Tokens(batch, seq int, inputs map[string][]int64) int {
 		return 0
 	}
 	d := newDataFeed(&Pass{program: p, B: batch, S: seq})
-	d.require(p.packing.bias)
+	names := []string{p.packing.bias}
+	for _, mask := range p.packing.pools {
+		if !slices.Contains(names, mask) {
+			names = append(names, mask)
+		}
+	}
+	for _, name := range names {
+		d.require(name)
+	}
 	in, err := d.tensors(Feed{Inputs: inputs})
 	if err != nil {
 		return 0 // Run will say what is wrong
 	}
-	out, err := p.data.Run(context.Background(), in, p.packing.bias)
+	out, err := p.data.Run(context.Background(), in, names...)
 	if err != nil {
 		return 0
 	}
-	n := 0
-	for _, l := range seenLengths(nil, out[p.packing.bias], batch, seq) {
+	n, lengths := 0, seenLengths(nil, out[p.packing.bias], batch, seq)
+	for _, l := range lengths {
 		n += l
+	}
+	for _, mask := range names[1:] {
+		if !zeroBeyond(out[mask], lengths, seq) {
+			return 0
+		}
 	}
 	step := max(rowStep, (batch*seq/32+rowStep-1)/rowStep*rowStep)
 	if n = (n + step - 1) / step * step; 8*n > 7*batch*seq {
@@ -209,6 +231,7 @@ type packed struct {
 	offsets []int   // [B+1]: the first row of each sequence, and the number of tokens
 	rows    []int64 // flat positions b·S+s of the tokens, in order
 	longest int
+	masks   []string // what is to be 0 at padding
 }
 
 // NewPackedPass is [Program.NewPass] for batches whose padding is left out: what
@@ -233,8 +256,16 @@ func (p *Program) NewPackedPass(batch, seq, rows, tokens int) (*Pass, error) {
 	return q, nil
 }
 
+// needs are the values that place reads.
+func (q *Pass) needs() []string {
+	if q.pack == nil {
+		return nil
+	}
+	return append([]string{q.bias}, q.pack.masks...)
+}
+
 // place finds the tokens of this run.
-func (k *packed) place(bias *exec.Tensor) error {
+func (k *packed) place(bias *exec.Tensor, values map[string]*exec.Tensor) error {
 	k.lengths = seenLengths(k.lengths[:0], bias, len(k.offsets)-1, k.seq)
 	k.rows, k.longest = k.rows[:0], 0
 	for b, l := range k.lengths {
@@ -250,6 +281,11 @@ func (k *packed) place(bias *exec.Tensor) error {
 		return fmt.Errorf("autodiff: a packed pass wants all padding at the end of sequences, and tokens in each; %s", remedy)
 	case n > k.n:
 		return fmt.Errorf("autodiff: a batch of %d tokens for a packed pass of %d rows; %s", n, k.n, remedy)
+	}
+	for _, mask := range k.masks {
+		if !zeroBeyond(values[mask], k.lengths, k.seq) {
+			return fmt.Errorf("autodiff: the mask %q of a mean over positions is not 0 at padding; %s", mask, remedy)
+		}
 	}
 	return nil
 }
@@ -281,6 +317,8 @@ func (q *Pass) packedLowering(n *onnx.Node) (lowering, error) {
 		return lowerPackedRows, nil
 	case op == "Gather" && k.rows[n.Inputs[0]] && p.isFirst(n):
 		return lowerPackedFirst, nil
+	case k.pools[n] != "":
+		return lowerPackedPool, nil
 	case slices.ContainsFunc(n.Inputs, func(v string) bool { return k.rows[v] }):
 		return nil, cannotPack(nodeName(n))
 	case !slices.ContainsFunc(n.Outputs, func(v string) bool { return k.rows[v] }):

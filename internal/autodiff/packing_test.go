@@ -240,6 +240,107 @@ func TestPackedErrors(t *testing.T) {
 	run(t, q, f)
 }
 
+// embedder is a small encoder whose pooled vector is made by edit from the hidden
+// states and the mask.
+func embedder(t *testing.T, edit func(g *onnx.Graph, hidden string)) *onnx.Model {
+	t.Helper()
+	m, err := student.New(student.Shape{Layers: 2, Hidden: 8, Heads: 2, FFN: 8, Vocab: 23, Positions: 16, Act: "gelu", Eps: 1e-5}, []student.Head{student.Embedding(student.Vector{Normalize: true})}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(m.Graph, "last_hidden_state")
+	}
+	return shaken(m, 0.2)
+}
+
+// The masked mean of an embedding is made of the tokens alone: losses and gradients
+// are what they are with padding, as lite writes it and as sentence-transformers does.
+func TestPackedMean(t *testing.T) {
+	const b, s = 24, 16
+	f := mixed(b, s, 4)
+	delete(f.Inputs, "rows")
+	target := make([]float32, b*8)
+	for i := range target {
+		target[i] = float32(i%7) - 3
+	}
+	f.Ints, f.Floats, f.Weights = nil, map[string][]float32{"target": target}, nil
+	ints := func(g *onnx.Graph, name string, v ...int64) string {
+		g.Initializers = append(g.Initializers, onnx.NewInt64s(name, v))
+		return name
+	}
+	add := func(g *onnx.Graph, op, out string, in []string, a ...*onnx.Attribute) string {
+		g.Nodes = append(g.Nodes, onnx.NewNode(op, out, in, []string{out}, a...))
+		return out
+	}
+	mask := func(g *onnx.Graph, from string) string {
+		x := add(g, "Unsqueeze", "m1", []string{from, ints(g, "two", 2)})
+		return add(g, "Cast", "m3", []string{x}, onnx.IntAttr("to", int64(onnx.Float)))
+	}
+	output := func(g *onnx.Graph, name string) {
+		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: name, Type: onnx.Float})
+	}
+	theirs := func(g *onnx.Graph, hidden string) {
+		m := mask(g, "attention_mask")
+		sum := add(g, "ReduceSum", "sum", []string{add(g, "Mul", "masked", []string{m, hidden}), ints(g, "one", 1)}, onnx.IntAttr("keepdims", 0))
+		n := add(g, "ReduceSum", "n", []string{m, "one"}, onnx.IntAttr("keepdims", 0))
+		output(g, add(g, "Div", "pooled", []string{sum, n}))
+	}
+	for _, c := range []struct {
+		name, output string
+		edit         func(g *onnx.Graph, hidden string)
+	}{{"lite's", "sentence_embedding", nil}, {"sentence-transformers'", "pooled", theirs}} {
+		t.Run(c.name, func(t *testing.T) {
+			m := embedder(t, c.edit)
+			terms := func(q *autodiff.Pass) []*gorgonia.Node {
+				ok := must(t)
+				return []*gorgonia.Node{ok(autodiff.MSE(ok(q.Output(c.output)), q.Floats("target", b, 8), nil))}
+			}
+			padded, packed := program(t, m, autodiff.Options{}), program(t, m, autodiff.Options{})
+			want := run(t, built(t, padded, b, s, 0, terms), f)
+			q := packedPass(t, packed, b, s, 0, f, terms)
+			near(t, "loss", run(t, q, f), want, 1e-5)
+			for i, x := range packed.Params() {
+				near(t, x.Name, x.Grad, padded.Params()[i].Grad, 2e-5)
+			}
+			checkGrads(t, packed, q, f, 0.05)
+		})
+	}
+	// What is not 0 at padding is added up in the padded form.
+	m := embedder(t, func(g *onnx.Graph, hidden string) {
+		sum := add(g, "ReduceSum", "sum", []string{add(g, "Mul", "masked", []string{mask(g, "token_type_ids"), hidden}), ints(g, "one", 1)}, onnx.IntAttr("keepdims", 0))
+		output(g, sum)
+	})
+	p := program(t, m, autodiff.Options{})
+	types := f.Inputs["token_type_ids"]
+	clear(types)
+	n := p.Tokens(b, s, f.Inputs)
+	if n == 0 {
+		t.Fatal("a mask that is 0 is not packed")
+	}
+	q, err := p.NewPackedPass(b, s, 0, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Output("sum"); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Compile(nil); err != nil {
+		t.Fatal(err)
+	}
+	types[len(types)-1] = 1 // padding of the last sequence, if it has any
+	if f.Inputs["attention_mask"][len(types)-1] != 0 {
+		t.Fatal("the last sequence has no padding, so this tests nothing")
+	}
+	if p.Tokens(b, s, f.Inputs) != 0 {
+		t.Error("a mask that is not 0 at padding is packed")
+	}
+	f.Floats = nil
+	if _, err := q.Run(f); err == nil || !strings.Contains(err.Error(), "not 0 at padding") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Graphs that read hidden states other than token by token need the padded form.
 func TestPackedFallback(t *testing.T) {
 	const b, s = 24, 16
