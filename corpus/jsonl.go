@@ -8,10 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/litekit/lite/corpus/tokenizer"
 )
 
 // readJSONL reads one object on each line (or one array of objects).
@@ -116,20 +112,12 @@ func keys(m map[string]json.RawMessage) []string {
 	return out
 }
 
+// fromObject reads one object: token ids, arrays of words and tags, or a text
+// with what goes with it.
 func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
-	var e Example
-	cols := l.opts.Columns
-	if l.layout != nil {
-		c, ok := l.layout.columns(func(s string) bool { return m[s] != nil })
-		if !ok && l.stated {
-			return e, fmt.Errorf("the object has %q; layout %q wants the text in %q and its pair in %q", keys(m), l.opts.Layout, l.layout.text, l.layout.pair)
-		}
-		if ok {
-			cols = c
-			if c.Label == "" {
-				cols.Label = "label"
-			}
-		}
+	cols, err := l.objectColumns(m)
+	if err != nil {
+		return Example{}, err
 	}
 	if cols.Text == idsName {
 		return l.fromIDs(m)
@@ -139,14 +127,44 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 	}
 	text, err := member(m, "text", cols.Text, textNames)
 	if err != nil {
-		return e, err
+		return Example{}, err
 	}
 	if text == "" && m[idsName] != nil {
 		return l.fromIDs(m)
 	}
 	if text == "" {
-		return e, fmt.Errorf("no text among the members %q; name the text column", keys(m))
+		return Example{}, fmt.Errorf("no text among the members %q; name the text column", keys(m))
 	}
+	e, err := l.fromText(m, text, cols)
+	if err != nil {
+		return e, err
+	}
+	if err := score(m, cols.Score, &e); err != nil {
+		return e, err
+	}
+	return e, annotations(m, &e)
+}
+
+// objectColumns are the members that the options or the layout name.
+func (l *loader) objectColumns(m map[string]json.RawMessage) (Columns, error) {
+	if l.layout == nil {
+		return l.opts.Columns, nil
+	}
+	c, ok := l.layout.columns(func(s string) bool { return m[s] != nil })
+	switch {
+	case ok && c.Label == "":
+		c.Label = "label"
+		return c, nil
+	case ok:
+		return c, nil
+	case l.stated:
+		return c, fmt.Errorf("the object has %q; layout %q wants the text in %q and its pair in %q", keys(m), l.opts.Layout, l.layout.text, l.layout.pair)
+	}
+	return l.opts.Columns, nil
+}
+
+// fromText reads the member text, its pair and its label.
+func (l *loader) fromText(m map[string]json.RawMessage, text string, cols Columns) (e Example, err error) {
 	pair, err := member(m, "pair", cols.Pair, pairNames)
 	if err != nil {
 		return e, err
@@ -171,18 +189,16 @@ func (l *loader) fromObject(m map[string]json.RawMessage) (Example, error) {
 			return e, err
 		}
 	}
-	if label != "" {
-		if e.Target, err = labelText(m[label]); err != nil {
-			return e, fmt.Errorf("member %q: %w", label, err)
-		}
-		if l.layout != nil && e.Target == "-" {
-			e.Target = "" // annotators did not agree
-		}
+	if label == "" {
+		return e, nil
 	}
-	if err := score(m, cols.Score, &e); err != nil {
-		return e, err
+	if e.Target, err = labelText(m[label]); err != nil {
+		return e, fmt.Errorf("member %q: %w", label, err)
 	}
-	return e, annotations(m, &e)
+	if l.layout != nil && e.Target == "-" {
+		e.Target = "" // annotators did not agree
+	}
+	return e, nil
 }
 
 // score reads the number to predict. Under its usual name it counts only where
@@ -323,155 +339,4 @@ func (l *loader) tagNames(m json.RawMessage, kind string) ([]string, error) {
 		tags[i] = l.opts.Tags[n]
 	}
 	return tags, nil
-}
-
-// docJSON is the annotated part of an object: spaCy's doc.to_json(), with
-// offsets in characters. Tokens may carry "ner", a BIO tag, where "ents" cannot
-// express the entities.
-type docJSON struct {
-	Ents []struct {
-		Start int    `json:"start"`
-		End   int    `json:"end"`
-		Label string `json:"label"`
-	} `json:"ents"`
-	Sents []struct {
-		Start int `json:"start"`
-		End   int `json:"end"`
-	} `json:"sents"`
-	Tokens []struct {
-		Start int     `json:"start"`
-		End   int     `json:"end"`
-		POS   string  `json:"pos"`
-		NER   *string `json:"ner"`
-	} `json:"tokens"`
-}
-
-// annotations fills Sentences and Words from spaCy's members.
-func annotations(m map[string]json.RawMessage, e *Example) error {
-	var d docJSON
-	for _, f := range []struct {
-		key string
-		to  any
-	}{{"ents", &d.Ents}, {"sents", &d.Sents}, {"tokens", &d.Tokens}} {
-		if m[f.key] == nil || isStrings(m[f.key]) && f.key == "tokens" && string(m[f.key]) != "[]" {
-			continue
-		}
-		if err := json.Unmarshal(m[f.key], f.to); err != nil {
-			return fmt.Errorf("member %q: %w; it must be as spaCy's doc.to_json() writes it", f.key, err)
-		}
-	}
-	if d.Ents == nil && d.Sents == nil && d.Tokens == nil {
-		return nil
-	}
-	at := offsets(e.Text)
-	span := func(what string, i, start, end, after int) (Span, error) {
-		if start < 0 || end < start || end >= len(at) {
-			return Span{}, fmt.Errorf("%s[%d]: characters %d to %d are outside the text of %d characters", what, i, start, end, len(at)-1)
-		}
-		s := Span{Start: at[start], End: at[end]}
-		if s.Start < after {
-			return s, fmt.Errorf("%s[%d]: starts at character %d, before the one before it ends; sort them", what, i, start)
-		}
-		return s, nil
-	}
-	after := 0
-	var err error
-	if d.Sents != nil {
-		e.Sentences = make([]Span, len(d.Sents))
-	}
-	for i, s := range d.Sents {
-		if e.Sentences[i], err = span("sents", i, s.Start, s.End, after); err != nil {
-			return err
-		}
-		after = e.Sentences[i].End
-	}
-	if d.Tokens != nil {
-		e.Words = make([]Word, len(d.Tokens))
-	}
-	after = 0
-	for i, t := range d.Tokens {
-		w := Word{POS: t.POS}
-		if w.Span, err = span("tokens", i, t.Start, t.End, after); err != nil {
-			return err
-		}
-		after = w.End
-		e.Words[i] = w
-	}
-	if d.Ents == nil {
-		return nerTags(d, e)
-	}
-	if d.Tokens == nil {
-		e.Words = plainWords(e.Text)
-	}
-	for i := range e.Words {
-		e.Words[i].Entity = "O"
-	}
-	for i, x := range d.Ents {
-		s, err := span("ents", i, x.Start, x.End, 0)
-		if err != nil {
-			return err
-		}
-		if x.Label == "" {
-			return fmt.Errorf("ents[%d] has no label", i)
-		}
-		tagEntity(e.Words, s, x.Label)
-	}
-	return nerTags(d, e)
-}
-
-// nerTags applies the tags that are given token by token.
-func nerTags(d docJSON, e *Example) error {
-	for i, t := range d.Tokens {
-		if t.NER != nil {
-			e.Words[i].Entity = *t.NER
-		}
-	}
-	return nil
-}
-
-// tagEntity gives the words that a span touches the tags B-kind, I-kind …
-func tagEntity(words []Word, s Span, kind string) {
-	tag := "B-" + kind
-	k, _ := slices.BinarySearchFunc(words, s.Start, func(w Word, at int) int { return w.End - at - 1 })
-	for ; k < len(words) && words[k].Start < s.End; k++ {
-		if words[k].Len() > 0 {
-			words[k].Entity = tag
-			tag = "I-" + kind
-		}
-	}
-}
-
-// offsets returns the byte offset of each character, and of the end.
-func offsets(text string) []int {
-	out := make([]int, 0, len(text)+1)
-	for i := range text {
-		out = append(out, i)
-	}
-	return append(out, len(text))
-}
-
-// plainWords splits text at white space, punctuation and Chinese characters.
-func plainWords(text string) []Word {
-	var out []Word
-	start := -1
-	flush := func(end int) {
-		if start >= 0 {
-			out = append(out, Word{Span: Span{Start: start, End: end}})
-		}
-		start = -1
-	}
-	for i, r := range text {
-		switch {
-		case unicode.IsSpace(r):
-			flush(i)
-		case tokenizer.IsPunct(r) || tokenizer.IsChinese(r):
-			flush(i)
-			start = i
-			flush(i + utf8.RuneLen(r))
-		case start < 0:
-			start = i
-		}
-	}
-	flush(len(text))
-	return out
 }

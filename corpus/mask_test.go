@@ -1,7 +1,9 @@
 package corpus_test
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,4 +177,128 @@ func TestMaskErrors(t *testing.T) {
 	if err := (corpus.MaskOptions{}).Check(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestMaskStatistics(t *testing.T) {
+	tok := letters(t)
+	mask := tok.MaskID()
+	v, err := corpus.NewDenoiseView(documents(4000), tok, corpus.ViewOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var maskable, targets, masked, kept, random float64
+	for _, b := range batches(t, v, 0) {
+		for i := range b.IDs {
+			if b.Mask[i] == 1 && (!tok.IsSpecial(b.IDs[i]) || b.IDs[i] == mask) {
+				maskable++
+			}
+		}
+		for i, p := range b.Rows {
+			if b.MLM[i] < 0 {
+				continue
+			}
+			targets++
+			switch id := b.IDs[p]; {
+			case id == mask:
+				masked++
+			case id == int64(b.MLM[i]):
+				kept++
+			case tok.IsSpecial(id):
+				t.Fatalf("a target is replaced by the special token %d", id)
+			default:
+				random++
+			}
+		}
+	}
+	// A random token is the original one in 1 case of the vocabulary's size.
+	for _, c := range []struct {
+		what      string
+		got, want float64
+	}{{"targets", targets / maskable, 0.15}, {"masked", masked / targets, 0.8}, {"kept", kept / targets, 0.1}, {"random", random / targets, 0.1}} {
+		if math.Abs(c.got-c.want) > 0.01 {
+			t.Errorf("%s: %.4f, want %.2f", c.what, c.got, c.want)
+		}
+	}
+}
+
+func TestMaskAll(t *testing.T) {
+	v, err := corpus.NewDenoiseView(documents(50), letters(t), corpus.ViewOptions{Mask: corpus.MaskOptions{Rate: 1, Replace: 1}, RowMultiple: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range batches(t, v, 0) {
+		for i, p := range b.Rows {
+			if b.IDs[p] != 4 || b.MLM[i] < 5 {
+				t.Fatalf("row %d: id %d for %d", i, b.IDs[p], b.MLM[i])
+			}
+		}
+	}
+}
+
+func TestWholeWord(t *testing.T) {
+	tok := letters(t)
+	c := corpus.FromExamples([]corpus.Example{
+		{Text: "abc def ghij kl mnopq", Label: -1}, // pre-tokens
+		{Text: "中文 北京 中文 北京", Label: -1, Words: []corpus.Word{ // annotated words
+			{Span: corpus.Span{Start: 0, End: 6}}, {Span: corpus.Span{Start: 7, End: 13}}, {Span: corpus.Span{Start: 14, End: 20}}, {Span: corpus.Span{Start: 21, End: 27}}}},
+	}, nil)
+	groups := [][]int{{3, 3, 4, 2, 5}, {2, 2, 2, 2}}
+	v, err := corpus.NewDenoiseView(c, tok, corpus.ViewOptions{BatchSize: 1, Mask: corpus.MaskOptions{Unit: corpus.MaskWord, Rate: 0.4}, Window: -1, RowMultiple: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := map[string]int{}
+	for epoch := range 50 {
+		for _, b := range batches(t, v, epoch) {
+			at := int64(1) // after [CLS]
+			for g, n := range groups[b.Index[0]] {
+				hits := 0
+				for k := range n {
+					if slices.Contains(b.Rows, at+int64(k)) {
+						hits++
+					}
+				}
+				if hits != 0 && hits != n {
+					t.Fatalf("%d of the %d pieces of word %d of example %d are chosen: %v", hits, n, g, b.Index[0], b.Rows)
+				}
+				if hits > 0 {
+					chosen[fmt.Sprint(b.Index[0], g)]++
+				}
+				at += int64(n)
+			}
+		}
+	}
+	if len(chosen) != 9 {
+		t.Errorf("only the words %v are ever chosen", chosen)
+	}
+}
+
+// restore undoes the masks of row r.
+func restore(b *corpus.Batch, r int) []int64 {
+	ids := slices.Clone(b.IDs)
+	for i, p := range b.Rows {
+		if b.MLM[i] >= 0 {
+			ids[p] = int64(b.MLM[i])
+		}
+	}
+	ids = ids[r*b.S : (r+1)*b.S]
+	return ids[:len(ids)-count(b.Mask[r*b.S:(r+1)*b.S], 0)]
+}
+
+func count(s []int64, x int64) (n int) {
+	for _, v := range s {
+		if v == x {
+			n++
+		}
+	}
+	return n
+}
+
+func contains(s, part []int64) bool {
+	for i := 0; i+len(part) <= len(s); i++ {
+		if slices.Equal(s[i:i+len(part)], part) {
+			return true
+		}
+	}
+	return false
 }

@@ -168,95 +168,148 @@ func (l *loader) tableRows(t *textReader, comma rune) func() (row, bool, error) 
 // columns are the places of the data in a row; −1 absent.
 type columns struct{ text, pair, label, score, width int }
 
+// heading is the first row of a table, which may be its header.
+type heading struct {
+	file   string
+	row    row
+	names  []string // of the columns, in lower case
+	header bool
+}
+
+func newHeading(file string, first row) *heading {
+	h := &heading{file: file, row: first}
+	for _, s := range first.fields {
+		h.names = append(h.names, strings.ToLower(strings.TrimSpace(s)))
+	}
+	return h
+}
+
+func (h *heading) has(s string) bool { return slices.Contains(h.names, s) }
+
+// fault is an error at the first row.
+func (h *heading) fault(format string, args ...any) error {
+	return fmt.Errorf("corpus: %s: line %d: "+format, append([]any{h.file, h.row.line}, args...)...)
+}
+
+// pick finds the column that holds a kind of data: the one wanted, by name or by
+// number from 0, else in a header the first of its usual names; −1 absent.
+func (h *heading) pick(kind, want string, usual []string) (int, error) {
+	if want == "" {
+		for _, s := range usual {
+			if i := slices.Index(h.names, s); h.header && i >= 0 {
+				return i, nil
+			}
+		}
+		return -1, nil
+	}
+	if i := slices.Index(h.names, strings.ToLower(want)); h.header && i >= 0 {
+		return i, nil
+	}
+	if i, err := strconv.Atoi(want); err == nil && i >= 0 && i < len(h.names) {
+		return i, nil
+	}
+	return -1, h.fault("no %s column %q among %q; name one of them, or its number from 0", kind, want, h.row.fields)
+}
+
 // tableColumns finds the columns and whether the first row is a header.
 func (l *loader) tableColumns(name string, rows []row) (c columns, header bool, err error) {
-	first, want := rows[0], l.opts.Columns
-	c = columns{text: -1, pair: -1, label: -1, score: -1, width: len(first.fields)}
-	names := make([]string, len(first.fields))
-	for i, s := range first.fields {
-		names[i] = strings.ToLower(strings.TrimSpace(s))
-	}
-	known := func(s string) bool {
-		return slices.Contains(textNames, s) || slices.Contains(pairNames, s) || slices.Contains(labelNames, s)
-	}
+	h, want := newHeading(name, rows[0]), l.opts.Columns
+	c = columns{text: -1, pair: -1, label: -1, score: -1, width: len(h.names)}
 	if l.layout != nil {
-		fits, ok := l.layout.columns(func(s string) bool { return slices.Contains(names, s) })
-		plain := l.layout.plain
-		switch {
-		case ok && l.opts.Header != WithoutHeader:
-			want = fits
-			if want.Label == "" && want.Score == "" { // a test set: no guessing
-				c.text, c.pair = slices.Index(names, want.Text), slices.Index(names, want.Pair)
-				return c, true, nil
-			}
-		case plain[0] == c.width && l.opts.Header != WithHeader:
-			c.text, c.label = plain[1], plain[2]
-			return c, false, nil
-		case l.stated:
-			return c, false, fmt.Errorf("corpus: %s: line %d: the columns are %q; layout %q wants the text in %q and its pair in %q", name, first.line, first.fields, l.opts.Layout, l.layout.text, l.layout.pair)
+		var whole bool
+		if want, whole, err = l.byLayout(h, &c); whole || err != nil {
+			return c, h.header, err
 		}
 	}
-	header = slices.ContainsFunc(names, known)
+	h.header = slices.ContainsFunc(h.names, func(s string) bool {
+		return slices.Contains(textNames, s) || slices.Contains(pairNames, s) || slices.Contains(labelNames, s)
+	})
 	for _, s := range []string{want.Text, want.Pair, want.Label, want.Score} {
-		header = header || s != "" && slices.Contains(names, strings.ToLower(s))
+		h.header = h.header || s != "" && h.has(strings.ToLower(s))
 	}
 	if l.opts.Header != "" {
-		header = l.opts.Header == WithHeader
+		h.header = l.opts.Header == WithHeader
 	}
-	pick := func(kind, want string, usual []string) (int, error) {
-		if want == "" {
-			if header {
-				for _, s := range usual {
-					if i := slices.Index(names, s); i >= 0 {
-						return i, nil
-					}
-				}
-			}
-			return -1, nil
-		}
-		if i := slices.Index(names, strings.ToLower(want)); header && i >= 0 {
-			return i, nil
-		}
-		if i, err := strconv.Atoi(want); err == nil && i >= 0 && i < c.width {
-			return i, nil
-		}
-		return -1, fmt.Errorf("corpus: %s: line %d: no %s column %q among %q; name one of them, or its number from 0", name, first.line, kind, want, first.fields)
+	if err := c.pick(h, want, rows); err != nil {
+		return c, h.header, err
 	}
-	if c.text, err = pick("text", want.Text, textNames); err != nil {
-		return c, header, err
+	if h.header {
+		return c, true, c.remaining(h)
 	}
-	if c.pair, err = pick("pair", want.Pair, pairNames); err != nil {
-		return c, header, err
+	return c, false, c.guess(name, rows, want)
+}
+
+// byLayout places the columns of the file's layout. whole tells that all are
+// placed; else want names them.
+func (l *loader) byLayout(h *heading, c *columns) (want Columns, whole bool, err error) {
+	fits, ok := l.layout.columns(h.has)
+	plain := l.layout.plain
+	switch {
+	case ok && l.opts.Header != WithoutHeader:
+		if fits.Label == "" && fits.Score == "" { // a test set: no guessing
+			c.text, c.pair = slices.Index(h.names, fits.Text), slices.Index(h.names, fits.Pair)
+			h.header = true
+			return fits, true, nil
+		}
+		return fits, false, nil
+	case plain[0] == c.width && l.opts.Header != WithHeader:
+		c.text, c.label = plain[1], plain[2]
+		return want, true, nil
+	case l.stated:
+		return want, false, h.fault("the columns are %q; layout %q wants the text in %q and its pair in %q", h.row.fields, l.opts.Layout, l.layout.text, l.layout.pair)
+	}
+	return l.opts.Columns, false, nil
+}
+
+// pick places the columns that are wanted or have a usual name. A column named
+// score is the number to predict where there is no label and all of it is
+// numbers.
+func (c *columns) pick(h *heading, want Columns, rows []row) (err error) {
+	if c.text, err = h.pick("text", want.Text, textNames); err != nil {
+		return err
+	}
+	if c.pair, err = h.pick("pair", want.Pair, pairNames); err != nil {
+		return err
 	}
 	if want.Label != "" || want.Score == "" {
-		if c.label, err = pick("label", want.Label, labelNames); err != nil {
-			return c, header, err
+		if c.label, err = h.pick("label", want.Label, labelNames); err != nil {
+			return err
 		}
 	}
 	if want.Score != "" {
-		if c.score, err = pick("score", want.Score, nil); err != nil {
-			return c, header, err
-		}
-	} else if i := slices.Index(names, "score"); header && c.label < 0 && c.text >= 0 && numbers(rows[1:], i) {
+		c.score, err = h.pick("score", want.Score, nil)
+		return err
+	}
+	if i := slices.Index(h.names, "score"); h.header && c.label < 0 && c.text >= 0 && numbers(rows[1:], i) {
 		c.score = i
 	}
-	if c.text < 0 && header {
-		for i := range c.width { // a single unknown column is the text
-			if i != c.pair && i != c.label && i != c.score {
-				if c.text >= 0 {
-					return c, header, fmt.Errorf("corpus: %s: line %d: which of the columns %q is the text? Set the text column", name, first.line, first.fields)
-				}
-				c.text = i
-			}
-		}
-		if c.text < 0 {
-			return c, header, fmt.Errorf("corpus: %s: line %d: none of the columns %q is left for the text; set the text column", name, first.line, first.fields)
-		}
+	return nil
+}
+
+// taken tells whether a column is placed.
+func (c *columns) taken(i int) bool {
+	return i == c.text || i == c.pair || i == c.label || i == c.score
+}
+
+// remaining takes the only column that is left under a header as the text.
+func (c *columns) remaining(h *heading) error {
+	if c.text >= 0 {
+		return nil
 	}
-	if !header {
-		err = c.guess(name, rows, want)
+	text := -1
+	for i := range c.width {
+		if c.taken(i) {
+			continue
+		}
+		if text >= 0 {
+			return h.fault("which of the columns %q is the text? Set the text column", h.row.fields)
+		}
+		text = i
 	}
-	return c, header, err
+	if c.text = text; text < 0 {
+		return h.fault("none of the columns %q is left for the text; set the text column", h.row.fields)
+	}
+	return nil
 }
 
 // numbers reports whether a column holds numbers.
@@ -278,10 +331,9 @@ func (c *columns) guess(name string, rows []row, want Columns) error {
 	if c.width > 3 && (c.text < 0) {
 		return fmt.Errorf("corpus: %s: line %d: %d columns and no header; set the text column by its number from 0", name, rows[0].line, c.width)
 	}
-	taken := func(i int) bool { return i == c.text || i == c.pair || i == c.label || i == c.score }
 	if c.label < 0 && c.width > 1 && want.Text == "" {
 		for _, i := range []int{c.width - 1, 0} {
-			if !taken(i) && labelLike(rows, i) {
+			if !c.taken(i) && labelLike(rows, i) {
 				c.label = i
 				break
 			}
@@ -289,7 +341,7 @@ func (c *columns) guess(name string, rows []row, want Columns) error {
 	}
 	for i := range c.width {
 		switch {
-		case taken(i):
+		case c.taken(i):
 		case c.text < 0:
 			c.text = i
 		case c.pair < 0 && want.Text == "":

@@ -2,7 +2,6 @@ package corpus_test
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -212,100 +211,6 @@ func TestSequentialView(t *testing.T) {
 	}
 }
 
-func TestMaskStatistics(t *testing.T) {
-	tok := letters(t)
-	mask := tok.MaskID()
-	v, err := corpus.NewDenoiseView(documents(4000), tok, corpus.ViewOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var maskable, targets, masked, kept, random float64
-	for _, b := range batches(t, v, 0) {
-		for i := range b.IDs {
-			if b.Mask[i] == 1 && (!tok.IsSpecial(b.IDs[i]) || b.IDs[i] == mask) {
-				maskable++
-			}
-		}
-		for i, p := range b.Rows {
-			if b.MLM[i] < 0 {
-				continue
-			}
-			targets++
-			switch id := b.IDs[p]; {
-			case id == mask:
-				masked++
-			case id == int64(b.MLM[i]):
-				kept++
-			case tok.IsSpecial(id):
-				t.Fatalf("a target is replaced by the special token %d", id)
-			default:
-				random++
-			}
-		}
-	}
-	// A random token is the original one in 1 case of the vocabulary's size.
-	for _, c := range []struct {
-		what      string
-		got, want float64
-	}{{"targets", targets / maskable, 0.15}, {"masked", masked / targets, 0.8}, {"kept", kept / targets, 0.1}, {"random", random / targets, 0.1}} {
-		if math.Abs(c.got-c.want) > 0.01 {
-			t.Errorf("%s: %.4f, want %.2f", c.what, c.got, c.want)
-		}
-	}
-}
-
-func TestMaskAll(t *testing.T) {
-	v, err := corpus.NewDenoiseView(documents(50), letters(t), corpus.ViewOptions{Mask: corpus.MaskOptions{Rate: 1, Replace: 1}, RowMultiple: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range batches(t, v, 0) {
-		for i, p := range b.Rows {
-			if b.IDs[p] != 4 || b.MLM[i] < 5 {
-				t.Fatalf("row %d: id %d for %d", i, b.IDs[p], b.MLM[i])
-			}
-		}
-	}
-}
-
-func TestWholeWord(t *testing.T) {
-	tok := letters(t)
-	c := corpus.FromExamples([]corpus.Example{
-		{Text: "abc def ghij kl mnopq", Label: -1}, // pre-tokens
-		{Text: "中文 北京 中文 北京", Label: -1, Words: []corpus.Word{ // annotated words
-			{Span: corpus.Span{Start: 0, End: 6}}, {Span: corpus.Span{Start: 7, End: 13}}, {Span: corpus.Span{Start: 14, End: 20}}, {Span: corpus.Span{Start: 21, End: 27}}}},
-	}, nil)
-	groups := [][]int{{3, 3, 4, 2, 5}, {2, 2, 2, 2}}
-	v, err := corpus.NewDenoiseView(c, tok, corpus.ViewOptions{BatchSize: 1, Mask: corpus.MaskOptions{Unit: corpus.MaskWord, Rate: 0.4}, Window: -1, RowMultiple: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	chosen := map[string]int{}
-	for epoch := range 50 {
-		for _, b := range batches(t, v, epoch) {
-			at := int64(1) // after [CLS]
-			for g, n := range groups[b.Index[0]] {
-				hits := 0
-				for k := range n {
-					if slices.Contains(b.Rows, at+int64(k)) {
-						hits++
-					}
-				}
-				if hits != 0 && hits != n {
-					t.Fatalf("%d of the %d pieces of word %d of example %d are chosen: %v", hits, n, g, b.Index[0], b.Rows)
-				}
-				if hits > 0 {
-					chosen[fmt.Sprint(b.Index[0], g)]++
-				}
-				at += int64(n)
-			}
-		}
-	}
-	if len(chosen) != 9 {
-		t.Errorf("only the words %v are ever chosen", chosen)
-	}
-}
-
 func TestSegmentsStayInTheirDocument(t *testing.T) {
 	tok := letters(t)
 	c := documents(300)
@@ -351,83 +256,6 @@ func TestSegmentsStayInTheirDocument(t *testing.T) {
 	}
 	if share := float64(order[1]) / float64(order[0]+order[1]); long < 100 || share < 0.4 || share > 0.6 {
 		t.Errorf("%d pairs, %d in order and %d swapped", long, order[0], order[1])
-	}
-}
-
-// restore undoes the masks of row r.
-func restore(b *corpus.Batch, r int) []int64 {
-	ids := slices.Clone(b.IDs)
-	for i, p := range b.Rows {
-		if b.MLM[i] >= 0 {
-			ids[p] = int64(b.MLM[i])
-		}
-	}
-	ids = ids[r*b.S : (r+1)*b.S]
-	return ids[:len(ids)-count(b.Mask[r*b.S:(r+1)*b.S], 0)]
-}
-
-func count(s []int64, x int64) (n int) {
-	for _, v := range s {
-		if v == x {
-			n++
-		}
-	}
-	return n
-}
-
-func contains(s, part []int64) bool {
-	for i := 0; i+len(part) <= len(s); i++ {
-		if slices.Equal(s[i:i+len(part)], part) {
-			return true
-		}
-	}
-	return false
-}
-
-func TestTokenLabels(t *testing.T) {
-	c := read(t, "a.jsonl", `{"text":"ab cde fg.","ents":[{"start":0,"end":6,"label":"PER"}],"tokens":[{"start":0,"end":2,"pos":"PROPN"},{"start":3,"end":6,"pos":"PROPN"},{"start":7,"end":9,"pos":"VERB"}]}`, corpus.Options{})
-	tok := letters(t)
-	for name, v := range map[string]func() (*corpus.View, error){
-		"task": func() (*corpus.View, error) {
-			return corpus.NewTaskView(c, tok, corpus.ViewOptions{TokenLabels: true, RowMultiple: 1})
-		},
-		"denoise": func() (*corpus.View, error) {
-			return corpus.NewDenoiseView(c, tok, corpus.ViewOptions{RowsAll: true, RowMultiple: 1})
-		},
-	} {
-		v, err := v()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := v.Batch(0, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		name2 := func(tags []string, i int32) string {
-			if i < 0 {
-				return "-"
-			}
-			return tags[i]
-		}
-		for i := range b.Rows {
-			got = append(got, name2(v.POSTags(), b.POS[i])+"/"+name2(v.NERTags(), b.NER[i]))
-		}
-		want := "PROPN/B-PER PROPN/I-PER PROPN/I-PER PROPN/I-PER PROPN/I-PER VERB/O VERB/O -/-"
-		if strings.Join(got, " ") != want || b.Rows[0] != 1 {
-			t.Errorf("%s: got %s, want %s", name, strings.Join(got, " "), want)
-		}
-	}
-}
-
-func TestNERTags(t *testing.T) {
-	c := read(t, "a.bio", "a B-PER\nb I-ORG\n\nc O\n", corpus.Options{})
-	tags, err := corpus.NERTags(c)
-	if want := []string{"O", "B-ORG", "I-ORG", "B-PER", "I-PER"}; err != nil || !slices.Equal(tags, want) {
-		t.Errorf("got %q, %v; want %q", tags, err, want)
-	}
-	if tags, err := corpus.NERTags(documents(3)); err != nil || len(tags) != 0 {
-		t.Errorf("got %q, %v without annotation", tags, err)
 	}
 }
 
@@ -488,46 +316,6 @@ func TestViewErrors(t *testing.T) {
 	} {
 		if v, err := f(); err == nil {
 			t.Errorf("%s: no error, %d sequences", name, v.Len())
-		}
-	}
-}
-
-// Labelled tokens of a text that is too long are in further sequences, each word once.
-func TestTokenLabelsOfLongTexts(t *testing.T) {
-	var e corpus.Example
-	for i := range 40 {
-		start := len(e.Text)
-		e.Text += "a"
-		e.Words = append(e.Words, corpus.Word{Span: corpus.Span{Start: start, End: start + 1}, POS: corpus.UPOS()[i%17], Entity: "O"})
-		e.Text += " "
-	}
-	tok, err := corpus.NewWordPiece([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := corpus.NewTaskView(corpus.FromExamples([]corpus.Example{e}, nil), tok, corpus.ViewOptions{MaxLength: 12, BatchSize: 3, TokenLabels: true, Window: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v = v.Sequential()
-	var tags []int32
-	for i := range v.Batches(0) {
-		b, err := v.Batch(0, i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range b.POS {
-			if p >= 0 {
-				tags = append(tags, p)
-			}
-		}
-	}
-	if len(tags) != 40 {
-		t.Fatalf("%d labelled tokens of 40", len(tags))
-	}
-	for i, p := range tags {
-		if int(p) != i%17 {
-			t.Errorf("token %d has tag %d", i, p)
 		}
 	}
 }

@@ -38,6 +38,7 @@ func WriteJSONL(w io.Writer, c Corpus) error {
 	return nil
 }
 
+// object is the example as one line has it.
 func (e *Example) object() (ordered.Raw, error) {
 	if !utf8.ValidString(e.Text) || !utf8.ValidString(e.Pair) || !utf8.ValidString(e.Target) {
 		return nil, fmt.Errorf("text %.40q is not UTF-8 and cannot be written as JSON", e.Text)
@@ -55,51 +56,43 @@ func (e *Example) object() (ordered.Raw, error) {
 	if e.Score != nil {
 		fields = append(fields, ordered.Pair("score", *e.Score))
 	}
+	more, err := e.annotationFields()
+	return ordered.Object(append(fields, more...)...), err
+}
+
+// annotationFields are the members of spaCy's doc.to_json().
+func (e *Example) annotationFields() (fields []ordered.Field, err error) {
 	if e.Words == nil && e.Sentences == nil {
-		return ordered.Object(fields...), nil
+		return nil, nil
 	}
-	chars := make([]int32, len(e.Text)+1) // byte offset → character; −1 inside one
-	for i := range chars {
-		chars[i] = -1
-	}
-	for k, at := range offsets(e.Text) {
-		chars[at] = int32(k)
-	}
-	span := func(what string, i int, s Span, after int) (a, b ordered.Field, err error) {
-		if s.Start < after || s.End < s.Start || s.End > len(e.Text) || chars[s.Start] < 0 || chars[s.End] < 0 {
-			return a, b, fmt.Errorf("%s %d: span [%d,%d) is out of order, outside the text of %d bytes or inside a character", what, i, s.Start, s.End, len(e.Text))
-		}
-		return ordered.Pair("start", chars[s.Start]), ordered.Pair("end", chars[s.End]), nil
-	}
+	chars := charactersOf(e.Text)
 	ents, rest, known := entities(e.Words)
 	if known {
-		var items []ordered.Raw
+		items := make([]ordered.Raw, len(ents))
 		for i, x := range ents {
-			a, b, err := span("entity", i, x.Span, 0)
+			a, b, err := chars.span("entity", i, x.Span, 0)
 			if err != nil {
 				return nil, err
 			}
-			items = append(items, ordered.Object(a, b, ordered.Pair("label", x.Entity)))
+			items[i] = ordered.Object(a, b, ordered.Pair("label", x.Entity))
 		}
 		fields = append(fields, ordered.Pair("ents", ordered.List(items...)))
 	}
 	if e.Sentences != nil {
-		var items []ordered.Raw
-		after := 0
+		items, after := make([]ordered.Raw, len(e.Sentences)), 0
 		for i, s := range e.Sentences {
-			a, b, err := span("sentence", i, s, after)
+			a, b, err := chars.span("sentence", i, s, after)
 			if err != nil {
 				return nil, err
 			}
-			items, after = append(items, ordered.Object(a, b)), s.End
+			items[i], after = ordered.Object(a, b), s.End
 		}
 		fields = append(fields, ordered.Pair("sents", ordered.List(items...)))
 	}
 	if e.Words != nil {
-		var items []ordered.Raw
-		after := 0
+		items, after := make([]ordered.Raw, len(e.Words)), 0
 		for i, w := range e.Words {
-			a, b, err := span("word", i, w.Span, after)
+			a, b, err := chars.span("word", i, w.Span, after)
 			if err != nil {
 				return nil, err
 			}
@@ -110,11 +103,34 @@ func (e *Example) object() (ordered.Raw, error) {
 			if rest[i] {
 				item = append(item, ordered.Pair("ner", w.Entity))
 			}
-			items, after = append(items, ordered.Object(item...)), w.End
+			items[i], after = ordered.Object(item...), w.End
 		}
 		fields = append(fields, ordered.Pair("tokens", ordered.List(items...)))
 	}
-	return ordered.Object(fields...), nil
+	return fields, nil
+}
+
+// characters are the number of the character at each byte offset of a text, −1
+// inside one.
+type characters []int32
+
+func charactersOf(text string) characters {
+	out := make(characters, len(text)+1)
+	for i := range out {
+		out[i] = -1
+	}
+	for k, at := range offsets(text) {
+		out[at] = int32(k)
+	}
+	return out
+}
+
+// span writes a span in characters; it must not begin before the byte after.
+func (c characters) span(what string, i int, s Span, after int) (start, end ordered.Field, err error) {
+	if s.Start < after || s.End < s.Start || s.End >= len(c) || c[s.Start] < 0 || c[s.End] < 0 {
+		return start, end, fmt.Errorf("%s %d: span [%d,%d) is out of order, outside the text of %d bytes or inside a character", what, i, s.Start, s.End, len(c)-1)
+	}
+	return ordered.Pair("start", c[s.Start]), ordered.Pair("end", c[s.End]), nil
 }
 
 // entities finds the entity spans of BIO tags, and the words whose tag does not
