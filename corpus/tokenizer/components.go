@@ -4,12 +4,32 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
 
-// maxDepth bounds how deep components are nested.
-const maxDepth = 16
+// Bounds of how deep components are nested, and of how many stand in a list.
+const (
+	maxDepth      = 16
+	maxComponents = 256
+)
+
+// readSequence reads the components of a Sequence, which stand in the member of
+// that name.
+func readSequence[T any](list []json.RawMessage, path, member string, depth int, read func(m json.RawMessage, path string, depth int) (T, error)) ([]T, error) {
+	if depth > maxDepth || len(list) > maxComponents {
+		return nil, fmt.Errorf("tokenizer: tokenizer.json: %s: too many %s", path, member)
+	}
+	all := make([]T, len(list))
+	for i, x := range list {
+		var err error
+		if all[i], err = read(x, fmt.Sprintf("%s.%s[%d]", path, member, i), depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
 
 // decode reads a component; an absent one leaves to as it is.
 func decode(m json.RawMessage, path string, to any) error {
@@ -71,22 +91,25 @@ func (gpt2) find(b []byte, from int) (lo, hi int) {
 	return from, gpt2Word(b, from)
 }
 
+// normalizerJSON has the members of all normalizers.
+type normalizerJSON struct {
+	Type     string            `json:"type"`
+	List     []json.RawMessage `json:"normalizers"`
+	Clean    *bool             `json:"clean_text"`
+	Chinese  *bool             `json:"handle_chinese_chars"`
+	Accents  *bool             `json:"strip_accents"`
+	Lower    *bool             `json:"lowercase"`
+	Left     *bool             `json:"strip_left"`
+	Right    *bool             `json:"strip_right"`
+	Pattern  json.RawMessage   `json:"pattern"`
+	Content  string            `json:"content"`
+	Prepend  string            `json:"prepend"`
+	Charsmap *string           `json:"precompiled_charsmap"`
+}
+
 // readNormalizer reads the normalizer of tokenizer.json.
 func readNormalizer(m json.RawMessage, path string, depth int) (normalizers, error) {
-	var j struct {
-		Type     string            `json:"type"`
-		List     []json.RawMessage `json:"normalizers"`
-		Clean    *bool             `json:"clean_text"`
-		Chinese  *bool             `json:"handle_chinese_chars"`
-		Accents  *bool             `json:"strip_accents"`
-		Lower    *bool             `json:"lowercase"`
-		Left     *bool             `json:"strip_left"`
-		Right    *bool             `json:"strip_right"`
-		Pattern  json.RawMessage   `json:"pattern"`
-		Content  string            `json:"content"`
-		Prepend  string            `json:"prepend"`
-		Charsmap *string           `json:"precompiled_charsmap"`
-	}
+	var j normalizerJSON
 	if err := decode(m, path, &j); err != nil {
 		return nil, err
 	}
@@ -97,18 +120,8 @@ func readNormalizer(m json.RawMessage, path string, depth int) (normalizers, err
 	case "":
 		return nil, nil
 	case "Sequence":
-		if depth > maxDepth || len(j.List) > maxComponents {
-			return nil, fmt.Errorf("tokenizer: tokenizer.json: %s: too many normalizers", path)
-		}
-		var all normalizers
-		for i, x := range j.List {
-			ns, err := readNormalizer(x, fmt.Sprintf("%s.normalizers[%d]", path, i), depth+1)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, ns...)
-		}
-		return all, nil
+		all, err := readSequence(j.List, path, "normalizers", depth, readNormalizer)
+		return slices.Concat(all...), err
 	case "BertNormalizer":
 		n := bertNormalizer{clean: on(j.Clean, true), chinese: on(j.Chinese, true), lower: on(j.Lower, true)}
 		n.strip = on(j.Accents, n.lower)
@@ -141,52 +154,47 @@ func readNormalizer(m json.RawMessage, path string, depth int) (normalizers, err
 	return nil, unsupported(path, "normalizer", j.Type)
 }
 
+// preTokenizerJSON has the members of all pre-tokenizers.
+type preTokenizerJSON struct {
+	Type       string            `json:"type"`
+	List       []json.RawMessage `json:"pretokenizers"`
+	Space      *bool             `json:"add_prefix_space"`
+	Regex      *bool             `json:"use_regex"`
+	Mark       *string           `json:"replacement"`
+	Scheme     *string           `json:"prepend_scheme"`
+	Split      *bool             `json:"split"`
+	Behaviour  string            `json:"behavior"`
+	Individual bool              `json:"individual_digits"`
+	Pattern    json.RawMessage   `json:"pattern"`
+	Invert     bool              `json:"invert"`
+	Delimiter  string            `json:"delimiter"`
+	Length     int               `json:"length"`
+}
+
+// how reads the behaviour of a splitter.
+func (j *preTokenizerJSON) how(path string, usual behaviour) (behaviour, error) {
+	if j.Behaviour == "" {
+		return usual, nil
+	}
+	h, ok := behaviours[j.Behaviour]
+	if !ok {
+		return 0, unsupported(path, "behavior", j.Behaviour)
+	}
+	return h, nil
+}
+
 // readPreTokenizer reads the pre-tokenizer of tokenizer.json.
 func readPreTokenizer(m json.RawMessage, path string, depth int) (preTokenizers, error) {
-	var j struct {
-		Type       string            `json:"type"`
-		List       []json.RawMessage `json:"pretokenizers"`
-		Space      *bool             `json:"add_prefix_space"`
-		Regex      *bool             `json:"use_regex"`
-		Mark       *string           `json:"replacement"`
-		Scheme     *string           `json:"prepend_scheme"`
-		Split      *bool             `json:"split"`
-		Behaviour  string            `json:"behavior"`
-		Individual bool              `json:"individual_digits"`
-		Pattern    json.RawMessage   `json:"pattern"`
-		Invert     bool              `json:"invert"`
-		Delimiter  string            `json:"delimiter"`
-		Length     int               `json:"length"`
-	}
+	var j preTokenizerJSON
 	if err := decode(m, path, &j); err != nil {
 		return nil, err
-	}
-	how := func(usual behaviour) (behaviour, error) {
-		if j.Behaviour == "" {
-			return usual, nil
-		}
-		h, ok := behaviours[j.Behaviour]
-		if !ok {
-			return 0, unsupported(path, "behavior", j.Behaviour)
-		}
-		return h, nil
 	}
 	switch j.Type {
 	case "":
 		return nil, nil
 	case "Sequence":
-		if depth > maxDepth || len(j.List) > maxComponents {
-			return nil, fmt.Errorf("tokenizer: tokenizer.json: %s: too many pre-tokenizers", path)
-		}
-		var all preTokenizers
-		for i, x := range j.List {
-			ps, err := readPreTokenizer(x, fmt.Sprintf("%s.pretokenizers[%d]", path, i), depth+1)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, ps...)
-		}
-		return all, nil
+		all, err := readSequence(j.List, path, "pretokenizers", depth, readPreTokenizer)
+		return slices.Concat(all...), err
 	case "BertPreTokenizer":
 		return preTokenizers{bertPreTokenizer{}}, nil
 	case "ByteLevel":
@@ -198,7 +206,7 @@ func readPreTokenizer(m json.RawMessage, path string, depth int) (preTokenizers,
 	case "UnicodeScripts":
 		return preTokenizers{scripts{}}, nil
 	case "Punctuation":
-		h, err := how(isolated)
+		h, err := j.how(path, isolated)
 		return preTokenizers{splitter{pattern: class(IsPunct), how: h}}, err
 	case "Digits":
 		h := contiguous
@@ -216,7 +224,7 @@ func readPreTokenizer(m json.RawMessage, path string, depth int) (preTokenizers,
 		if err != nil {
 			return nil, err
 		}
-		h, err := how(removed)
+		h, err := j.how(path, removed)
 		if err == nil && j.Behaviour == "" {
 			err = errors.New("tokenizer: tokenizer.json: " + path + `: Split needs a "behavior"`)
 		}

@@ -27,27 +27,27 @@ func (t *Tokenizer) Decode(ids []int64, skipSpecial bool) string {
 	return strings.Join(t.decoder(tokens), "")
 }
 
-// maxComponents bounds the lists of components.
-const maxComponents = 256
+// decoderJSON has the members of all decoders.
+type decoderJSON struct {
+	Type    string            `json:"type"`
+	List    []json.RawMessage `json:"decoders"`
+	Prefix  *string           `json:"prefix"`
+	Cleanup *bool             `json:"cleanup"`
+	Suffix  *string           `json:"suffix"`
+	Mark    *string           `json:"replacement"`
+	Scheme  *string           `json:"prepend_scheme"`
+	Space   *bool             `json:"add_prefix_space"`
+	Content string            `json:"content"`
+	Start   int               `json:"start"`
+	Stop    int               `json:"stop"`
+	Pattern json.RawMessage   `json:"pattern"`
+	Pad     *string           `json:"pad_token"`
+	Word    *string           `json:"word_delimiter_token"`
+}
 
 // readDecoder reads the decoder of tokenizer.json; nil for none.
 func readDecoder(m json.RawMessage, path string, depth int) (decoder, error) {
-	var j struct {
-		Type    string            `json:"type"`
-		List    []json.RawMessage `json:"decoders"`
-		Prefix  *string           `json:"prefix"`
-		Cleanup *bool             `json:"cleanup"`
-		Suffix  *string           `json:"suffix"`
-		Mark    *string           `json:"replacement"`
-		Scheme  *string           `json:"prepend_scheme"`
-		Space   *bool             `json:"add_prefix_space"`
-		Content string            `json:"content"`
-		Start   int               `json:"start"`
-		Stop    int               `json:"stop"`
-		Pattern json.RawMessage   `json:"pattern"`
-		Pad     *string           `json:"pad_token"`
-		Word    *string           `json:"word_delimiter_token"`
-	}
+	var j decoderJSON
 	if err := decode(m, path, &j); err != nil {
 		return nil, err
 	}
@@ -61,22 +61,15 @@ func readDecoder(m json.RawMessage, path string, depth int) (decoder, error) {
 	case "":
 		return nil, nil
 	case "Sequence":
-		if depth > maxDepth || len(j.List) > maxComponents {
-			return nil, fmt.Errorf("%s: too many decoders", path)
-		}
-		var all []decoder
-		for i, x := range j.List {
-			d, err := readDecoder(x, fmt.Sprintf("%s.decoders[%d]", path, i), depth+1)
-			if err != nil {
-				return nil, err
-			}
-			if d != nil {
-				all = append(all, d)
-			}
+		all, err := readSequence(j.List, path, "decoders", depth, readDecoder)
+		if err != nil {
+			return nil, err
 		}
 		return func(tokens []string) []string {
 			for _, d := range all {
-				tokens = d(tokens)
+				if d != nil {
+					tokens = d(tokens)
+				}
 			}
 			return tokens
 		}, nil

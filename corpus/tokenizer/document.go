@@ -70,20 +70,24 @@ func readDocument(data []byte) (*document, error) {
 	return d, d.model.read(j.Model)
 }
 
+// modelJSON has the members of all models.
+type modelJSON struct {
+	Type     string            `json:"type"`
+	Vocab    json.RawMessage   `json:"vocab"`
+	Merges   []json.RawMessage `json:"merges"`
+	Unk      *string           `json:"unk_token"`
+	UnkID    *int              `json:"unk_id"`
+	Prefix   *string           `json:"continuing_subword_prefix"`
+	Suffix   *string           `json:"end_of_word_suffix"`
+	MaxChars *int              `json:"max_input_chars_per_word"`
+	FuseUnk  bool              `json:"fuse_unk"`
+	Fallback bool              `json:"byte_fallback"`
+	Ignore   bool              `json:"ignore_merges"`
+}
+
+// read reads the model of tokenizer.json.
 func (m *modelSpec) read(raw json.RawMessage) error {
-	var j struct {
-		Type     string            `json:"type"`
-		Vocab    json.RawMessage   `json:"vocab"`
-		Merges   []json.RawMessage `json:"merges"`
-		Unk      *string           `json:"unk_token"`
-		UnkID    *int              `json:"unk_id"`
-		Prefix   *string           `json:"continuing_subword_prefix"`
-		Suffix   *string           `json:"end_of_word_suffix"`
-		MaxChars *int              `json:"max_input_chars_per_word"`
-		FuseUnk  bool              `json:"fuse_unk"`
-		Fallback bool              `json:"byte_fallback"`
-		Ignore   bool              `json:"ignore_merges"`
-	}
+	var j modelJSON
 	if err := decode(raw, "model", &j); err != nil {
 		return err
 	}

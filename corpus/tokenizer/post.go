@@ -76,22 +76,25 @@ type templateJSON struct {
 	} `json:"Sequence"`
 }
 
+// postJSON has the members of all post-processors.
+type postJSON struct {
+	Type    string            `json:"type"`
+	Sep     []any             `json:"sep"`
+	Cls     []any             `json:"cls"`
+	Trim    *bool             `json:"trim_offsets"`
+	Prefix  *bool             `json:"add_prefix_space"`
+	List    []json.RawMessage `json:"processors"`
+	Single  []templateJSON    `json:"single"`
+	Pair    []templateJSON    `json:"pair"`
+	Special map[string]struct {
+		IDs []int32 `json:"ids"`
+	} `json:"special_tokens"`
+}
+
 // postJSON reads the post-processor of tokenizer.json into p. ids finds a
 // special token.
 func (p *post) read(m json.RawMessage, path string, ids map[string]int32) error {
-	var j struct {
-		Type    string            `json:"type"`
-		Sep     []any             `json:"sep"`
-		Cls     []any             `json:"cls"`
-		Trim    *bool             `json:"trim_offsets"`
-		Prefix  *bool             `json:"add_prefix_space"`
-		List    []json.RawMessage `json:"processors"`
-		Single  []templateJSON    `json:"single"`
-		Pair    []templateJSON    `json:"pair"`
-		Special map[string]struct {
-			IDs []int32 `json:"ids"`
-		} `json:"special_tokens"`
-	}
+	var j postJSON
 	if err := decode(m, path, &j); err != nil {
 		return err
 	}

@@ -123,12 +123,11 @@ func (l *lattice) expect(w []byte, count float64, expected []float64) {
 	}
 }
 
-// prune takes away the pieces whose loss lowers the likelihood least.
-func (u *unigramTrainer) prune(target int) {
-	m := u.model()
+// usage counts, by piece, how often the best cuts of the words use it, and how
+// often the words occur that it is used in.
+func (u *unigramTrainer) usage(m *unigram) (freq, inside []float64) {
 	n := len(u.pieces)
-	used := make([][]float64, trainShards)   // how often the best cut uses a piece
-	within := make([][]float64, trainShards) // how often the words with it occur
+	used, within := make([][]float64, trainShards), make([][]float64, trainShards)
 	u.sharded(func(part, lo, hi int) {
 		use, in := make([]float64, n+1), make([]float64, n+1)
 		var mem memo
@@ -144,13 +143,21 @@ func (u *unigramTrainer) prune(target int) {
 		}
 		used[part], within[part] = use, in
 	})
-	freq, inside, total, words := make([]float64, n), make([]float64, n), 0.0, 0.0
+	freq, inside = make([]float64, n), make([]float64, n)
 	for part := range trainShards {
 		for i := range n {
 			freq[i] += used[part][i]
 			inside[i] += within[part][i]
 		}
 	}
+	return freq, inside
+}
+
+// prune takes away the pieces whose loss lowers the likelihood least.
+func (u *unigramTrainer) prune(target int) {
+	m, n := u.model(), len(u.pieces)
+	freq, inside := u.usage(m)
+	total, words := 0.0, 0.0
 	for _, f := range freq {
 		total += f
 	}
