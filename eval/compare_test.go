@@ -94,7 +94,11 @@ func TestGate(t *testing.T) {
 	if got, err = gate.Apply(context.Background(), worse); !errors.Is(err, eval.ErrBudget) || !errors.As(err, &missed) || got != worse || missed.Metric != "accuracy" {
 		t.Errorf("%v", err)
 	}
-	gate.MaxDrop = nil
+	gate.Metric, gate.MaxDrop = "f1", eval.Absolute(0)
+	if _, err = gate.Apply(context.Background(), worse); !errors.As(err, &missed) || missed.Metric != "f1" {
+		t.Errorf("by another metric: %v", err)
+	}
+	gate.Metric, gate.MaxDrop = "", nil
 	if _, err = gate.Apply(context.Background(), constant(0)); err != nil {
 		t.Errorf("no drop: %v", err)
 	}

@@ -83,6 +83,9 @@ func TestBudgets(t *testing.T) {
 		{eval.Absolute(0.01), 0.9, 0.8899, false, false},
 		{eval.Relative(0.1), 20, 22, true, true},
 		{eval.Relative(0.1), 20, 22.01, true, false},
+		{eval.Absolute(0.1), 0.7, 0.8, true, true}, // 0.7 + 0.1 is less than 0.8 in its last digit
+		{eval.Relative(0.1), -0.5, -0.55, false, true},
+		{eval.Relative(0.1), -0.5, -0.56, false, false},
 		{eval.Absolute(1), 0.9, math.NaN(), false, false},
 	} {
 		if got := eval.Within(c.b, c.base, c.value, c.lower); got != c.want {

@@ -119,6 +119,18 @@ b         15.0000  5.0000   1000    4.00×     1.0000
 	}
 }
 
+// A drop is in percent of the size of the first row's value.
+func TestDropFromANegativeValue(t *testing.T) {
+	a, b := result(-0.5, 4000, 0, 0, 0, 1, 1), result(-0.6, 1000, 0, 0, 0, 1, 1)
+	x, err := eval.NewTable([]string{"a", "b"}, []*eval.Result{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := x.Rows[1]; !near(float64(r.Drop), 0.1) || !near(float64(r.DropPercent), 20) {
+		t.Errorf("drop %v, %v%%", r.Drop, r.DropPercent)
+	}
+}
+
 func TestScoresAsText(t *testing.T) {
 	r := result(0.75, 1000, 0, 0, 1, 1, 1)
 	r.Skipped = []string{"pos: the data has no part-of-speech tags"}

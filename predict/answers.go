@@ -17,18 +17,20 @@ import (
 // Scored is an answer and its probability under the softmax. A head with one
 // output has no probabilities: its Score is the output itself.
 type Scored struct {
-	Label string  `json:"label"`
-	Score float64 `json:"score"`
+	Label string  `json:"label"` // of the class, or the token that fits
+	Score float64 `json:"score"` // from 0 to 1, of all classes or tokens together 1
 }
 
 // Classified is a classifier's answer, the most probable label first.
 type Classified struct {
 	Text   string   `json:"text"`
 	Pair   string   `json:"pair,omitempty"`
-	Labels []Scored `json:"labels"`
+	Labels []Scored `json:"labels"` // [C], or Options.Top of them
 }
 
-// Classify labels texts.
+// Classify labels texts. Errors: a head that is no classifier, a text that
+// cannot be encoded, a model that does not give C scores for each text, a context
+// that is done.
 func (p *Predictor) Classify(ctx context.Context, texts []Text) ([]Classified, error) {
 	out := make([]Classified, 0, len(texts))
 	err := p.each(ctx, "Classify", texts, func(b *batch, texts []Text) error {
@@ -90,17 +92,17 @@ type Tagged struct {
 type TagWord struct {
 	Text  string  `json:"text"`
 	Start int     `json:"start"`
-	End   int     `json:"end"`
+	End   int     `json:"end"` // exclusive
 	Tag   string  `json:"tag"`
-	Score float64 `json:"score"`
+	Score float64 `json:"score"` // probability of the tag
 }
 
 // Entity is a typed span of the text.
 type Entity struct {
 	Text  string `json:"text"`
 	Start int    `json:"start"`
-	End   int    `json:"end"`
-	Type  string `json:"type"`
+	End   int    `json:"end"`  // exclusive
+	Type  string `json:"type"` // PER of B-PER, I-PER
 }
 
 // Tag tags the words of texts; of a pair, those of the first text. Words beyond

@@ -14,7 +14,7 @@ import (
 type Rated struct {
 	Text  string  `json:"text"`
 	Pair  string  `json:"pair,omitempty"`
-	Score float64 `json:"score"`
+	Score float64 `json:"score"` // what the model gives, or the cosine
 }
 
 // Rate answers with the number that a regression model gives, as it is: no
@@ -43,7 +43,7 @@ func (p *Predictor) Rate(ctx context.Context, texts []Text) ([]Rated, error) {
 // Embedded is the vector of a text.
 type Embedded struct {
 	Text   string    `json:"text"`
-	Vector []float32 `json:"vector"`
+	Vector []float32 `json:"vector"` // [H]
 }
 
 // Embed answers with the vectors [H] of an embedding model: its output

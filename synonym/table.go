@@ -29,7 +29,7 @@ import (
 
 // Entry is one word with its synonyms.
 type Entry struct {
-	Word     string
+	Word     string   // as the text has it
 	Synonyms []string // at least one, distinct, without Word; nearest first
 }
 

@@ -36,8 +36,8 @@ func Default() Options { return Options{Epochs: 8, MinCount: 2, Seed: 1} }
 
 // Progress is an epoch that is done.
 type Progress struct {
-	Stage         string // words, pos or ner
-	Epoch, Epochs int
+	Stage         string  // words, pos or ner
+	Epoch, Epochs int     // from 1, of so many
 	Scored        bool    // whether there was data to score it on
 	Dev           float64 // F1 of words, accuracy of pos, F1 of ner
 }

@@ -107,7 +107,7 @@ func readDecoder(m json.RawMessage, path string, depth int) (decoder, error) {
 
 func checkStrip(path, content string, start, stop int) error {
 	if utf8.RuneCountInString(content) != 1 || start < 0 || stop < 0 || start > 1<<10 || stop > 1<<10 {
-		return fmt.Errorf("%s: Strip needs one character and counts from 0 to %d", path, 1<<10)
+		return fmt.Errorf("tokenizer: tokenizer.json: %s: Strip needs one character and counts from 0 to %d", path, 1<<10)
 	}
 	return nil
 }

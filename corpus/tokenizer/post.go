@@ -102,7 +102,7 @@ func (p *post) read(m json.RawMessage, path string, ids map[string]int32) error 
 	case "":
 	case "Sequence":
 		if len(j.List) > maxComponents {
-			return fmt.Errorf("%s: %d processors; at most %d are supported", path, len(j.List), maxComponents)
+			return fmt.Errorf("tokenizer: tokenizer.json: %s: %d processors; at most %d are supported", path, len(j.List), maxComponents)
 		}
 		for i, x := range j.List {
 			if err := p.read(x, fmt.Sprintf("%s.processors[%d]", path, i), ids); err != nil {
@@ -115,7 +115,7 @@ func (p *post) read(m json.RawMessage, path string, ids map[string]int32) error 
 		cls, ok1 := tupleID(j.Cls)
 		sep, ok2 := tupleID(j.Sep)
 		if !ok1 || !ok2 {
-			return fmt.Errorf(`%s: %s needs "cls" and "sep" as ["token", id]`, path, j.Type)
+			return fmt.Errorf(`tokenizer: tokenizer.json: %s: %s needs "cls" and "sep" as ["token", id]`, path, j.Type)
 		}
 		if j.Type == "BertProcessing" {
 			p.bert(cls, sep)
@@ -133,10 +133,10 @@ func (p *post) read(m json.RawMessage, path string, ids map[string]int32) error 
 		}
 		var err error
 		if p.single, err = readTemplate(j.Single, special, 1); err != nil {
-			return fmt.Errorf("%s.single: %w", path, err)
+			return fmt.Errorf("tokenizer: tokenizer.json: %s.single: %w", path, err)
 		}
 		if p.pair, err = readTemplate(j.Pair, special, 2); err != nil {
-			return fmt.Errorf("%s.pair: %w", path, err)
+			return fmt.Errorf("tokenizer: tokenizer.json: %s.pair: %w", path, err)
 		}
 	default:
 		return unsupported(path, "post-processor", j.Type)
