@@ -241,7 +241,7 @@ func (t *trainer) writeState(w io.Writer) error {
 	buf := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
 	h := checkpointHeader{Run: t.run, Parts: t.parts, Step: t.step, Losses: t.averages}
 	h.Mean = t.mean != nil
-	if t.cfg.Evaluate != nil {
+	if t.cfg.measures() {
 		h.Watch = &t.watch
 	}
 	for _, p := range t.params {
@@ -429,7 +429,7 @@ func (t *trainer) fits(h *checkpointHeader) string {
 	if len(h.Params) != len(t.params) || len(h.Sizes) != len(t.params) || len(h.Losses) != len(t.averages) || h.Step < 0 || h.Step > t.steps || h.Mean != (t.mean != nil) {
 		return "does not fit the model"
 	}
-	if w := h.Watch; (w != nil) != (t.cfg.Evaluate != nil) || w != nil && (w.Best < -1 || w.Best >= len(w.All) || w.Best < 0 && len(w.All) > 0) {
+	if w := h.Watch; (w != nil) != t.cfg.measures() || w != nil && (w.Best < -1 || w.Best >= len(w.All) || w.Best < 0 && len(w.All) > 0) {
 		return "does not fit the evaluations"
 	}
 	for i, p := range t.params {

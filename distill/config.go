@@ -119,6 +119,11 @@ type Config struct {
 	EvalEvery     int
 	Patience      int
 	LowerIsBetter bool
+	// DevLoss, in place of Evaluate, measures the losses of the run themselves on
+	// these examples, which both views read: their weighted sum as the model would
+	// be handed out, lower being better, without dropout and ramps, and with the
+	// same masks each time.
+	DevLoss corpus.Corpus
 	// Metric names what Evaluate measures. EvaluateID is a text that differs where
 	// Evaluate does (a hash of its data): checkpoints are then not gone on from.
 	Metric, EvaluateID string

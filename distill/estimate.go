@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,7 +111,7 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	}
 	e.Live += fed
 	e.Untouched = t.untouched(s)
-	if c.Evaluate != nil {
+	if c.measures() {
 		e.Live += 4*e.Trainable + 8*e.Parameters // the best weights, and a session
 	}
 	if checkpoint {
@@ -126,7 +127,7 @@ func (t *trainer) copies() int {
 	if t.cfg.EMA > 0 {
 		n++
 	}
-	if t.cfg.Evaluate != nil {
+	if t.cfg.measures() {
 		n++
 	}
 	return n
@@ -173,7 +174,7 @@ func (t *trainer) survey() (*survey, error) {
 					out.ids[id] = true
 				}
 			}
-			key := shapeKey{s.view, b.B, b.S, b.R, t.program.Tokens(b.B, b.S, inputsOf(b))}
+			key := shapeKey{s.view, b.B, b.S, b.R, t.program.Tokens(b.B, b.S, inputsOf(b)), false}
 			seen[key] = true
 			if long == nil || b.S > long.S || b.S == long.S && b.R > long.R {
 				long = b
@@ -254,7 +255,7 @@ func (t *trainer) planLabels(ctx context.Context, e *Estimate) error {
 	if err := t.listen(ctx, min(t.steps*t.cfg.Accumulate, max(1, some/t.cfg.Batch))); err != nil {
 		return err
 	}
-	for _, s := range t.streams {
+	for _, s := range slices.Concat(t.streams, t.trial.streams) {
 		if s.view != Clean {
 			continue
 		}
@@ -315,7 +316,7 @@ func (t *trainer) planSteps(ctx context.Context, e *Estimate, s *survey) error {
 
 // planEvaluation times one evaluation.
 func (t *trainer) planEvaluation(ctx context.Context, e *Estimate) error {
-	if t.cfg.Evaluate == nil {
+	if !t.cfg.measures() {
 		return nil
 	}
 	start := time.Now()

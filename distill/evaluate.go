@@ -38,7 +38,7 @@ func (t *trainer) evalEvery() int {
 // pending tells whether the step that was done last is to be evaluated and was
 // not: also the last one of a run is.
 func (t *trainer) pending() bool {
-	if t.cfg.Evaluate == nil || t.step == 0 || t.step%t.evalEvery() != 0 && t.step != t.steps {
+	if !t.cfg.measures() || t.step == 0 || t.step%t.evalEvery() != 0 && t.step != t.steps {
 		return false
 	}
 	n := len(t.watch.All)
@@ -72,8 +72,11 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	return nil
 }
 
-// measure is what Config.Evaluate says of the model as it would be handed out.
+// measure is what Config.Evaluate or DevLoss says of the model as it would be handed out.
 func (t *trainer) measure(ctx context.Context) (float64, error) {
+	if t.cfg.DevLoss != nil {
+		return t.devLoss(ctx)
+	}
 	m, err := t.result(t.mean)
 	if err != nil {
 		return 0, err

@@ -71,6 +71,9 @@ func (t *trainer) fingerprint() (run string, parts []part, err error) {
 		_, err := fmt.Fprintf(w, "%q %q", t.heads.labels(student.KindPOS, nil), t.heads.labels(student.KindNER, nil))
 		return err
 	})
+	if c.DevLoss != nil {
+		add("the dev data", func(w io.Writer) error { return hashCorpus(w, c.DevLoss) })
+	}
 	add("the tokenizer", func(w io.Writer) error {
 		for _, name := range slices.Sorted(maps.Keys(t.model.Files)) {
 			fmt.Fprintf(w, "%s %x\n", name, sha256.Sum256(t.model.Files[name]))
@@ -113,7 +116,7 @@ func (t *trainer) settings() (out []part) {
 	add("the dropout", c.Dropout)
 	add("the seed", c.Seed)
 	add("learned weights", c.LearnWeights)
-	if c.Evaluate != nil {
+	if c.measures() {
 		add("the steps between measurements", t.evalEvery())
 		add("the patience", c.Patience)
 		add("the metric", c.Metric, c.LowerIsBetter)

@@ -119,7 +119,7 @@ func (t *trainer) suspect(ctx context.Context, e *NotFiniteError, s *stream, k i
 	if e.batch != "" {
 		e.batch += "; "
 	}
-	e.batch += corpus.Where(t.cfg.corpus(s.view), b.Index)
+	e.batch += corpus.Where(s.source.Corpus(), b.Index)
 	defer func() { s.only = nil }()
 	for i, n := range b.Index {
 		one := single(b, i)

@@ -167,8 +167,10 @@ func (c *Config) checkOptimizer() error {
 		return fmt.Errorf("distill: layer decay %v is a factor of the learning rate, above 0 to 1", c.LayerDecay)
 	case !(c.EMA >= 0 && c.EMA < 1):
 		return fmt.Errorf("distill: EMA %v is the share of the average that a step keeps, 0 up to but not 1", c.EMA)
-	case c.Evaluate == nil && (c.Patience != 0 || c.EvalEvery != 0):
-		return errors.New("distill: evaluation while training needs Config.Evaluate")
+	case c.Evaluate != nil && c.DevLoss != nil:
+		return errors.New("distill: Config.Evaluate and DevLoss both tell the best model; set one")
+	case !c.measures() && (c.Patience != 0 || c.EvalEvery != 0):
+		return errors.New("distill: evaluation while training needs Config.Evaluate or DevLoss")
 	case c.Patience < 0 || c.EvalEvery < 0:
 		return fmt.Errorf("distill: evaluation every %d steps with patience %d; neither may be negative", c.EvalEvery, c.Patience)
 	case c.KeepCheckpoints < 0:

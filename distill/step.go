@@ -55,7 +55,7 @@ func (t *trainer) accumulate(ctx context.Context, s *stream, k int) error {
 	}
 	values, err := g.pass.Run(feed)
 	if err != nil {
-		return fmt.Errorf("distill: step %d: %w", t.step+1, t.atRow(err, s, b, k))
+		return fmt.Errorf("distill: step %d: %w", t.step+1, atRow(err, s, b, k))
 	}
 	for i, v := range values {
 		t.values[s.indices[i]] += float64(v) / float64(t.cfg.Accumulate)
@@ -102,29 +102,12 @@ func (t *trainer) feed(g *Graph, m *Moment, k int) (feed autodiff.Feed, err erro
 	return feed, nil
 }
 
-// atRow adds to an error of batch k of a stream where its example was read from,
-// if it is of one row, or where those of the batch were.
-func (t *trainer) atRow(err error, s *stream, b *corpus.Batch, k int) error {
-	var at *autodiff.RowError
-	if !errors.As(err, &at) || s.only != nil {
-		return fmt.Errorf("in a batch of %s: %w", corpus.Where(t.cfg.corpus(s.view), b.Index), err)
-	}
-	row := at.Row // of the batch
-	if n := s.rowsOf(b); n == b.R && at.Row < b.R && n != b.B {
-		row = int(b.Rows[at.Row]) / b.S
-	}
-	p, bad := s.source.Place(k, row)
-	if bad != nil || p.Example < 0 {
-		return fmt.Errorf("in a batch of %s: %w", corpus.Where(t.cfg.corpus(s.view), b.Index), err)
-	}
-	return fmt.Errorf("%s, %q: %w", p.Where, p.Excerpt, err)
-}
-
 // shapeKey is what a compiled graph depends on.
 type shapeKey struct {
 	view    View
 	b, s, r int
-	tokens  int // rows of a packed pass, 0 for a padded one
+	tokens  int  // rows of a packed pass, 0 for a padded one
+	trial   bool // forward only: see devLoss
 }
 
 // computed is how many rows a pass of the shape computes.
@@ -141,7 +124,7 @@ const maxShapes = 256
 // compile returns the graph for a batch, from the cache if it is there.
 func (t *trainer) compile(s *stream, m *Moment) (*Graph, error) {
 	b := m.Batch
-	key := shapeKey{view: s.view, b: b.B, s: b.S, r: b.R}
+	key := shapeKey{view: s.view, b: b.B, s: b.S, r: b.R, trial: s.trial}
 	if !s.padded {
 		key.tokens = t.program.Tokens(b.B, b.S, inputsOf(b))
 	}
@@ -174,6 +157,9 @@ func (t *trainer) build(s *stream, m *Moment, key shapeKey) (g *Graph, err error
 	if err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
+	if key.trial {
+		pass.WithoutDropout()
+	}
 	g = &Graph{owner: t, pass: pass, b: key.b, s: key.s, r: key.r, pair: t.pair, inner: shapesOf(m), heads: t.heads, masked: s.view == Masked, tokens: s.tokens, spread: s.tags != MaskedWords, width: s.width, teachers: len(s.tutors),
 		floats: map[string]func(*Moment) ([]float32, error){}, ints: map[string]func(*Moment) ([]int32, error){}, held: map[string]int{}}
 	nodes := make([]*gorgonia.Node, len(s.terms))
@@ -183,7 +169,11 @@ func (t *trainer) build(s *stream, m *Moment, key shapeKey) (g *Graph, err error
 			return nil, fmt.Errorf("distill: loss %s: %w", term.Loss.Name(), err)
 		}
 	}
-	if err := pass.Compile(nodes); err != nil {
+	compile := pass.Compile
+	if key.trial {
+		compile = pass.CompileForward
+	}
+	if err := compile(nodes); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
 	return g, nil

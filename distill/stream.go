@@ -28,6 +28,7 @@ type stream struct {
 
 	ahead  *corpus.Prefetch // nil before the first batch
 	next   int              // the batch that it gives
+	trial  bool             // measures, see devLoss
 	only   *corpus.Batch    // given in place of every batch: see suspect
 	padded bool             // a loss reads more than packed passes compute
 	tags   Positions        // where POS and NER are learned

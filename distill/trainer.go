@@ -54,6 +54,7 @@ type trainer struct {
 	mean    [][]float32 // moving averages of the weights; nil without
 	best    [][]float32 // weights of the best evaluation; nil before the first
 	watch   watch
+	trial   trial // of Config.DevLoss
 	log     *journal
 	streams []*stream
 	shapes  map[shapeKey]*Graph
@@ -124,13 +125,15 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 
 // shed lets go of what only training needs, so that the result takes its place.
 func (t *trainer) shed() {
+	t.forget()
 	t.first, t.second, t.mean, t.best = nil, nil, nil, nil
 	t.program.Release()
 	clear(t.shapes)
 	clear(t.glances)
-	for _, s := range t.streams {
+	for _, s := range slices.Concat(t.trial.streams, t.streams) {
 		s.ahead.Close()
-		s.ahead, s.tutors = nil, nil
+		s.close()
+		s.ahead, s.tutors, s.tapped = nil, nil, nil
 	}
 	t.tidy()
 }
@@ -164,6 +167,9 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	}
 	if m, err = pair.projected(m, c.Seed); err != nil {
 		return nil, err
+	}
+	if c.DevLoss != nil {
+		c.Metric, c.LowerIsBetter = LossMetric, true
 	}
 	t := &trainer{cfg: c, model: m, pair: pair, kept: -1, newest: -1, watch: watch{Best: -1}, shapes: map[shapeKey]*Graph{}, glances: map[glanceKey]*glance{}}
 	t.values, t.averages = make([]float64, t.places()), make([]float64, t.places())
@@ -252,7 +258,7 @@ func (t *trainer) openStreams() error {
 			return err
 		}
 	}
-	return nil
+	return t.openTrial()
 }
 
 // steps is the number of updates, given the batches of an epoch.
@@ -276,14 +282,14 @@ func (t *trainer) listen(ctx context.Context, batches int) error {
 			}
 		}
 	}
-	return nil
+	return t.listenTrial(ctx, batches)
 }
 
 func (t *trainer) close() {
 	t.forget()
 	t.leave() // also where a loss of the caller's panics
 	t.log.close()
-	for _, s := range t.streams {
+	for _, s := range slices.Concat(t.trial.streams, t.streams) {
 		s.ahead.Close()
 		s.close()
 	}

@@ -28,6 +28,8 @@ type tutor struct {
 	soft []float32        // [rows, width]; nil where batches are asked for one by one
 	rows map[[16]byte]int // the first row of each sequence, where rows are tokens
 
+	shared bool // the teacher is another stream's
+
 	done  int           // batches that were labelled
 	lines int           // rows of the whole view, about as many where they are tokens
 	each  time.Duration // for one of them
@@ -306,7 +308,7 @@ func (c *Config) discard(u *tutor, err error) error {
 // close releases the teachers that are asked during training.
 func (s *stream) close() {
 	for _, u := range s.tutors {
-		if u.teacher != nil && s.view == Masked {
+		if u.teacher != nil && s.view == Masked && !u.shared {
 			_ = u.teacher.Close() // the labels of the next run: nothing of this one is lost
 		}
 	}

@@ -32,7 +32,7 @@ func (s *selection) register(g group) {
 		return n, err
 	}}, "eval-every", "measure on --dev every N steps, or every \"epoch\", and hand out the best model")
 	g.IntVar(&s.patience, "patience", 0, "stop after `N` measurements in a row that were no better")
-	choiceVar(g.FlagSet, &s.metric, "best-metric", "what tells the best model (default: --metric, or the task's own)", metricNames()...)
+	choiceVar(g.FlagSet, &s.metric, "best-metric", "what tells the best model: a metric, or the losses' own sum on the examples of --dev (default: --metric, or the task's own)", append(metricNames(), distill.LossMetric)...)
 }
 
 func parseEvery(text string) (int, error) {
@@ -59,6 +59,13 @@ func (s *selection) apply(c *distill.Config, d *devFlags, m *onnx.Model) error {
 	case s.patience < 0:
 		return usagef("--patience %d: give a number of measurements", s.patience)
 	}
+	p := d.app.progress
+	c.EvalEvery, c.Patience = s.every, s.patience
+	c.Evaluated = func(e distill.Evaluation, best bool) { p.evaluated(c.Metric, e, best) }
+	if s.metric == distill.LossMetric {
+		c.DevLoss, c.Metric = d.corpus, distill.LossMetric
+		return nil
+	}
 	o, err := s.options(d, m, c.MaxLength)
 	if err != nil {
 		return err
@@ -69,7 +76,7 @@ func (s *selection) apply(c *distill.Config, d *devFlags, m *onnx.Model) error {
 	if c.EvaluateID, err = corpusID(d.corpus); err != nil {
 		return err
 	}
-	measure, p := eval.Evaluator(d.corpus, o), d.app.progress
+	measure := eval.Evaluator(d.corpus, o)
 	if o.Metrics[0] == "cosine" {
 		if c.Teacher == nil {
 			return usagef("--eval-every: the vectors of a model without a head are measured by their cosine with a teacher's, and there is none; give --dev pairs of texts with a score")
@@ -81,9 +88,8 @@ func (s *selection) apply(c *distill.Config, d *devFlags, m *onnx.Model) error {
 		p.clear()
 		return v, err
 	}
-	c.EvalEvery, c.Patience, c.Metric = s.every, s.patience, o.Metrics[0]
+	c.Metric = o.Metrics[0]
 	c.LowerIsBetter = eval.LowerIsBetter(c.Metric)
-	c.Evaluated = func(e distill.Evaluation, best bool) { p.evaluated(c.Metric, e, best) }
 	return nil
 }
 
@@ -97,7 +103,7 @@ func (s *selection) options(d *devFlags, m *onnx.Model, maxLength int) (eval.Opt
 	}
 	fit := eval.MetricsFor(kind)
 	if len(fit) == 0 {
-		return o, usagef("--eval-every: there is no metric of a %s head", kind)
+		return o, usagef("--eval-every: there is no metric of a %s head; take --best-metric loss", kind)
 	}
 	if len(o.Metrics) == 0 {
 		o.Metrics = fit[:1]

@@ -135,6 +135,35 @@ func (q *Pass) mistake(err error) {
 // float32 nodes of this pass. Without terms the pass only runs forward, for
 // the values that were asked for with Output. Compile may be called once.
 func (q *Pass) Compile(terms []*gorgonia.Node) error {
+	if err := q.checkTerms(terms); err != nil {
+		return err
+	}
+	if len(terms) > 0 {
+		q.terms = slices.Clone(terms)
+		if err := q.differentiate(); err != nil {
+			return err
+		}
+	}
+	return q.ready(len(terms) == 0)
+}
+
+// CompileForward is Compile for terms whose values alone are wanted: a run leaves
+// the gradients as they are.
+func (q *Pass) CompileForward(terms []*gorgonia.Node) error {
+	if err := q.checkTerms(terms); err != nil {
+		return err
+	}
+	q.terms = slices.Clone(terms)
+	for _, t := range terms {
+		if v := q.values[t]; v != nil {
+			v.shown = true // it is read after the run
+		}
+	}
+	return q.ready(false)
+}
+
+// checkTerms refuses to compile twice, and terms that cannot be.
+func (q *Pass) checkTerms(terms []*gorgonia.Node) error {
 	switch {
 	case q.err != nil:
 		return q.err
@@ -146,16 +175,21 @@ func (q *Pass) Compile(terms []*gorgonia.Node) error {
 			return fmt.Errorf("autodiff: loss term %d is %v; want a float32 scalar node of this pass", i, t)
 		}
 	}
-	q.compiled, q.terms = true, slices.Clone(terms)
-	if len(terms) > 0 {
-		if err := q.differentiate(); err != nil {
-			return err
-		}
-	}
+	return nil
+}
+
+// WithoutDropout makes a pass, of which no output was asked for yet, one that drops
+// nothing.
+func (q *Pass) WithoutDropout() { q.dropping = 0 }
+
+// ready plans the memory and makes the machine; show tells that the values asked
+// for are read after a run.
+func (q *Pass) ready(show bool) error {
+	q.compiled = true
 	if err := q.checkHashes(); err != nil {
 		return err
 	}
-	if len(terms) == 0 {
+	if show {
 		for _, v := range q.asked {
 			v.shown = true
 		}
@@ -165,7 +199,7 @@ func (q *Pass) Compile(terms []*gorgonia.Node) error {
 		return err
 	}
 	q.need = need
-	q.losses = make([]float32, len(terms))
+	q.losses = make([]float32, len(q.terms))
 	return q.bindInputs()
 }
 

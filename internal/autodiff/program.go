@@ -289,7 +289,7 @@ func (p *Program) Param(name string) *Param { return p.reads[name].param }
 func (p *Program) NewForward(batch, seq, rows int) (*Pass, error) {
 	q, err := p.NewPass(batch, seq, rows)
 	if err == nil {
-		q.dropping = 0
+		q.WithoutDropout()
 	}
 	return q, err
 }
