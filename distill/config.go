@@ -138,10 +138,13 @@ type Config struct {
 
 	// TimeBudget, if not 0, bounds the time of Run: a few steps are timed, and
 	// training has as many, at most those of Epochs or Steps, as will fit, with the
-	// whole schedule of the learning rate. The number depends on the machine;
-	// what results is that of Steps set to it. A run that goes on from a checkpoint
-	// keeps to its number and has the whole time again. Where the steps
-	// take longer than was planned, training ends early; see Report.OutOfTime.
+	// whole schedule of the learning rate. When the teacher has labelled the texts,
+	// the steps are planned once more by the time that is left. The number
+	// depends on the machine; what results is that of Steps set to it (where
+	// less than an epoch fits, but for rounding in labels). The plan stands beside the
+	// checkpoint: a run that goes on keeps to it and has the whole time again.
+	// Where steps take longer than was planned, training ends early; see
+	// Report.OutOfTime.
 	TimeBudget time.Duration
 	// Recompute saves memory for time: what is inside the layers is computed again
 	// in the backward pass, to the same bits.
@@ -168,6 +171,8 @@ type Config struct {
 	// or schedule. It must depend on the step and the parameters alone.
 	Hook func(step int, params []*Param)
 
+	// plan is that of TimeBudget.
+	plan *timePlan
 	// cramped says that within MaxMemory there is no room for what a teacher says
 	// ahead of the student's step.
 	cramped bool

@@ -50,6 +50,8 @@ type Estimate struct {
 	Labelling  float64 `json:"labelling_seconds"`
 	Training   float64 `json:"training_seconds"`
 	Evaluation float64 `json:"evaluation_seconds"`
+
+	planning time.Duration // what Plan took
 }
 
 // Seconds is the whole time.
@@ -62,6 +64,7 @@ func (e *Estimate) Seconds() float64 { return e.Labelling + e.Training + e.Evalu
 //
 // Errors are those that Run would meet before its first step.
 func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
+	began := time.Now()
 	checkpoint, cache := c.Checkpoint != "", c.cache() != ""
 	c.Checkpoint, c.Cache, c.Log = "", "", ""
 	if err := c.Validate(); err != nil {
@@ -118,7 +121,9 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 		state := 4 * e.Trainable * int64(t.copies())
 		e.Checkpoints = state * int64(max(1, c.KeepCheckpoints)+1) // the next is written before the last goes
 	}
-	return e, t.planEvaluation(ctx, e)
+	err = t.planEvaluation(ctx, e)
+	e.planning = time.Since(began)
+	return e, err
 }
 
 // copies is how many numbers of a checkpoint there are for each parameter.

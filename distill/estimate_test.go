@@ -2,6 +2,8 @@ package distill_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -222,7 +224,7 @@ func TestTimeBudget(t *testing.T) {
 	c := everything(t)
 	c.Steps, c.TimeBudget, c.Checkpoint = 1<<20, 1200*time.Millisecond, filepath.Join(t.TempDir(), "cp")
 	var said string
-	c.Decided = func(what string) { said = what }
+	c.Decided = func(what string) { said += what }
 	start := time.Now()
 	ctx, stopped := stopAfter(c, 2)
 	if _, _, err := distill.Run(ctx, m, stopped); err == nil {
@@ -262,5 +264,83 @@ func TestTimeBudget(t *testing.T) {
 	out, report = run(t, m, c)
 	if !report.OutOfTime || report.Steps < 1 || report.Steps > 45 || out == (*onnx.Model)(nil) {
 		t.Errorf("slow steps: %+v", report)
+	}
+}
+
+// Labelling that takes longer than was planned leaves fewer steps, with a schedule of
+// their own; a run that was stopped keeps to that plan.
+func TestTimeBudgetIsPlannedAgain(t *testing.T) {
+	m := classifier(t, "1x16x2", 1)
+	c := everything(t)
+	c.Loss = c.Loss[:2]
+	c.Steps, c.TimeBudget, c.Checkpoint = 1<<20, 3*time.Second, filepath.Join(t.TempDir(), "cp")
+	var said []string
+	c.Decided = func(what string) { said = append(said, what) }
+	slow := func(c distill.Config) distill.Config {
+		planned := false
+		c.Decided = func(what string) { planned = true; said = append(said, what) }
+		c.Labelling = func(done, total int) {
+			if planned && done == 1 {
+				time.Sleep(1500 * time.Millisecond)
+			}
+		}
+		return c
+	}
+	ctx, stopped := stopAfter(slow(c), 2)
+	if _, _, err := distill.Run(ctx, m, stopped); err == nil {
+		t.Fatal("it was not stopped")
+	}
+	all := strings.Join(said, "\n")
+	if len(said) != 2 || !strings.Contains(all, "steps in place of 1048576") || !strings.Contains(all, "as labelling took 1.") || !strings.Contains(all, "the same bytes come again") {
+		t.Fatalf("%q", said)
+	}
+	var plan struct{ Planned, Steps int }
+	data, err := os.ReadFile(filepath.Join(c.Checkpoint, "budget.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &plan)
+	}
+	if err != nil || plan.Steps < 1 || plan.Steps >= plan.Planned {
+		t.Fatalf("the plan is %s, %v", data, err)
+	}
+	// A plan of few steps, so that the clock has no say in the rest.
+	few := strings.Replace(string(data), fmt.Sprintf(`"steps":%d`, plan.Steps), `"steps":7`, 1)
+	few = strings.Replace(few, fmt.Sprintf(`"planned":%d`, plan.Planned), `"planned":9`, 1)
+	if err := distill.RemoveCheckpoint(c.Checkpoint); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(c.Checkpoint, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(c.Checkpoint, "budget.json"), []byte(few), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stopped = stopAfter(c, 3)
+	if _, _, err := distill.Run(ctx, m, stopped); err == nil {
+		t.Fatal("it was not stopped")
+	}
+	out, report := run(t, m, c)
+	if report.Resumed != 3 || report.Steps != 7 {
+		t.Fatalf("%+v", report)
+	}
+	c.TimeBudget, c.Steps, c.Checkpoint = 0, 7, ""
+	if want, _ := run(t, m, c); want.Hash() != out.Hash() {
+		t.Error("the number of steps gives other bytes than the plan")
+	}
+	// Nothing is left after labelling.
+	c.TimeBudget, c.Steps = 1200*time.Millisecond, 1<<20
+	if _, _, err := distill.Run(context.Background(), m, slow(c)); err == nil || !strings.Contains(err.Error(), "nothing is left") || !strings.Contains(err.Error(), "lost without a cache") {
+		t.Errorf("error %v", err)
+	}
+	// What a dry run says of too short a time is what the run says.
+	c.TimeBudget = 0
+	e, err := distill.Plan(context.Background(), m, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Within(time.Millisecond); err == nil || !strings.Contains(err.Error(), "1ms is too short for a step") {
+		t.Errorf("error %v", err)
+	}
+	if n, err := e.Within(time.Hour); err != nil || n < 1 {
+		t.Errorf("%d steps in an hour, %v", n, err)
 	}
 }

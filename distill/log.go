@@ -33,6 +33,9 @@ type logLine struct {
 	Best   bool        `json:"best,omitempty"`
 }
 
+// runDigits is how much of a run's hash stands in the log.
+const runDigits = 16
+
 // journal appends the lines of a run. What the file has of the run already, from
 // before it was interrupted, is not written again. A nil journal writes nothing.
 type journal struct {
@@ -54,7 +57,7 @@ func openJournal(path, run, stage string, warn func(error)) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("distill: the log: %w", err)
 	}
-	j := &journal{f: f, run: run[:16], stage: stage, last: time.Now(), warn: warn}
+	j := &journal{f: f, run: run[:runDigits], stage: stage, last: time.Now(), warn: warn}
 	if err := j.scan(); err != nil {
 		return nil, errors.Join(fmt.Errorf("distill: the log %s: %w", path, err), f.Close())
 	}

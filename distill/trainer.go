@@ -253,12 +253,24 @@ func (t *trainer) openStreams() error {
 		}
 	}
 	t.steps = c.steps(t.streams[0].perEpoch())
+	if c.plan != nil && c.plan.Steps > 0 {
+		t.steps = c.plan.Steps // those of c are the ones whose texts are labelled
+	}
 	for _, s := range t.streams {
-		if err := c.engage(s, t.heads, t.tok, t.model.Files, t.steps*c.Accumulate); err != nil {
+		if err := c.engage(s, t.heads, t.tok, t.model.Files, t.planned()*c.Accumulate); err != nil {
 			return err
 		}
 	}
 	return t.openTrial()
+}
+
+// planned is the number of steps whose texts are labelled: those of the run, but
+// for a time budget, whose plan is made before and after.
+func (t *trainer) planned() int {
+	if t.cfg.plan != nil {
+		return t.cfg.plan.Planned
+	}
+	return t.steps
 }
 
 // steps is the number of updates, given the batches of an epoch.
@@ -308,7 +320,11 @@ func (t *trainer) train(ctx context.Context) error {
 		return err
 	}
 	if t.step < t.steps && !t.exhausted() {
-		if err := t.listen(ctx, t.steps*t.cfg.Accumulate); err != nil {
+		began := time.Now()
+		if err := t.listen(ctx, t.planned()*t.cfg.Accumulate); err != nil {
+			return err
+		}
+		if err := t.replan(time.Since(began)); err != nil {
 			return err
 		}
 	}

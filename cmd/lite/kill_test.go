@@ -90,7 +90,7 @@ func TestKilledRunsEndInTheSameBytes(t *testing.T) {
 	start := func(out string, threads int) (*exec.Cmd, *strings.Builder) {
 		cmd := exec.Command(program, "distill", "--teacher", "teacher", "--data", "train.jsonl", "--student", "1x16", "--dev-split", "0.1",
 			"--alpha-kd", "1", "--alpha-ce", "0.5", "--alpha-mlm", "0.5", "--alpha-pos", "0.2", "--alpha-ner", "0.2", "--alpha-sop", "0.2", "--alpha-hidden", "0.2", "--alpha-minilm", "0.2",
-			"--ema", "0.9", "--eval-every", "25", "--keep-checkpoints", "2", "--log", out+".jsonl",
+			"--ema", "0.9", "--eval-every", "25", "--best-metric", "loss", "--time-budget", "20h", "--keep-checkpoints", "2", "--log", out+".jsonl",
 			"--steps", fmt.Sprint(steps), "--batch", "8", "--max-length", "48", "--checkpoint-steps", "2", "--threads", fmt.Sprint(threads), "--out", out)
 		errs := &strings.Builder{}
 		cmd.Dir, cmd.Stderr = dir, errs

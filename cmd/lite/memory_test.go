@@ -40,16 +40,17 @@ func TestMemoryOfTheProgram(t *testing.T) {
 	for name, args := range map[string]string{
 		"fine-tuning": "train --model wide --data train.jsonl --batch 16 --max-length 48",
 		"masked text": "train --model mid --data train.jsonl --alpha-mlm 1 --batch 16 --max-length 48 --ema 0.9 --accumulate 2 --recompute",
-		"hidden":      "distill --teacher wide --teacher teacher --data train.jsonl --student 2x128x6 --alpha-ce 1 --alpha-attention 1 --alpha-hidden 1 --batch 16 --max-length 48",
+		"hidden":      "distill --teacher wide --teacher teacher --data train.jsonl --student 2x192x6 --alpha-ce 1 --alpha-attention 1 --alpha-hidden 1 --batch 16 --max-length 48",
 		"measured":    "train --model mid --data train.jsonl --dev-split 0.2 --eval-every 2 --best-metric loss --batch 16 --max-length 48",
 	} {
 		run := append(strings.Fields(args), "--steps", "4", "--out", filepath.Join(dir, "out"), "--force", "--threads", "2", "--json")
 		start := func(args []string) ([]byte, int64) {
 			cmd := exec.Command(program, args...)
-			cmd.Dir = dir
+			errs := &strings.Builder{}
+			cmd.Dir, cmd.Stderr = dir, errs
 			out, err := cmd.Output()
 			if err != nil {
-				t.Fatalf("%s: %v\n%s", name, err, out)
+				t.Fatalf("%s: %v\n%s", name, err, errs)
 			}
 			return out, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 		}

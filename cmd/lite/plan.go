@@ -64,7 +64,10 @@ func (t *training) dryRun(ctx context.Context, command string, m *onnx.Model, ou
 		}
 		seconds := e.Seconds()
 		if c.TimeBudget > 0 {
-			within := e.Within(c.TimeBudget)
+			within, err := e.Within(c.TimeBudget)
+			if err != nil {
+				return err
+			}
 			p.Within = append(p.Within, within)
 			seconds = min(seconds, c.TimeBudget.Seconds())
 		}
@@ -117,10 +120,10 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 // What the garbage collector may let pile up while training: a twentieth of what is
 // in use, but not so little that small models are slow.
-const leastHeadroom = 16 << 20
+const leastHeadroom = 12 << 20
 
 // unreturned is about what of a heap is free and not yet given back to the system.
-func unreturned(heap int64) int64 { return 6<<20 + heap/40 }
+func unreturned(heap int64) int64 { return 4<<20 + heap/40 }
 
 func headroom(live int64) int64 { return max(leastHeadroom, live/20) }
 
