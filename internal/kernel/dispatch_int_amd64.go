@@ -33,8 +33,8 @@ var (
 	quadsNarrow = [1][]integerMicro{{quads1x16, quads2x16, quads3x16, quads4x16}}
 	wordsNarrow = []wordMicro{words1x16, words2x16, words3x16}
 	quadsWide   = [2][]integerMicro{
-		{quadsz1x16, quadsz2x16, quadsz3x16, quadsz4x16, quadsz5x16, quadsz6x16, quadsz7x16, quadsz8x16, quadsz9x16, quadsz10x16, quadsz11x16, quadsz12x16},
-		{quadsz1x32, quadsz2x32, quadsz3x32, quadsz4x32, quadsz5x32, quadsz6x32, quadsz7x32, quadsz8x32, quadsz9x32, quadsz10x32, quadsz11x32, quadsz12x32},
+		{quadsz1x16, quadsz2x16, quadsz3x16, quadsz4x16, quadsz5x16, quadsz6x16, quadsz7x16, quadsz8x16},
+		{quadsz1x32, quadsz2x32, quadsz3x32, quadsz4x32, quadsz5x32, quadsz6x32, quadsz7x32, quadsz8x32},
 	}
 	vnniWide = [3][]integerMicro{
 		{vnniz1x16, vnniz2x16, vnniz3x16, vnniz4x16, vnniz5x16, vnniz6x16, vnniz7x16, vnniz8x16, vnniz9x16, vnniz10x16, vnniz11x16, vnniz12x16},

@@ -1141,134 +1141,6 @@ func quadsz7x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, 
 //go:noescape
 func quadsz8x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
-// quadsz9x16 computes C[9,16] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz9x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz10x16 computes C[10,16] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz10x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz11x16 computes C[11,16] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz12x16 computes C[12,16] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz1x32 computes C[1,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz2x32 computes C[2,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz3x32 computes C[3,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz4x32 computes C[4,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz5x32 computes C[5,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz6x32 computes C[6,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz7x32 computes C[7,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz8x32 computes C[8,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz9x32 computes C[9,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz9x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz10x32 computes C[10,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz10x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz11x32 computes C[11,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz11x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
-// quadsz12x32 computes C[12,32] = A·B over k > 0 groups of four interleaved rows of panels that
-// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
-// from a2, and rows of C ldc bytes.
-// As many bytes as a panel has are asked for from ahead on.
-//
-//go:noescape
-func quadsz12x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
-
 // vnniz1x16 computes C[1,16] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
 // from a2, and rows of C ldc bytes.
@@ -1364,6 +1236,70 @@ func vnniz11x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, 
 //
 //go:noescape
 func vnniz12x16(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz1x32 computes C[1,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz1x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz2x32 computes C[2,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz2x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz3x32 computes C[3,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz3x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz4x32 computes C[4,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz4x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz5x32 computes C[5,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz5x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz6x32 computes C[6,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz6x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz7x32 computes C[7,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz7x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
+
+// quadsz8x32 computes C[8,32] = A·B over k > 0 groups of four interleaved rows of panels that
+// are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on
+// from a2, and rows of C ldc bytes.
+// As many bytes as a panel has are asked for from ahead on.
+//
+//go:noescape
+func quadsz8x32(k int, a *uint8, a2 *uint8, lda int, b *int8, ps int, c *int32, ldc int, ahead *int8)
 
 // vnniz1x32 computes C[1,32] = A·B over k > 0 groups of four interleaved rows of panels that
 // are ps bytes apart; rows of A are lda bytes apart from a, from the seventh on

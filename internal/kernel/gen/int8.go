@@ -24,11 +24,12 @@ func int8Kernels() {
 		integerKernel{ymm, "quads", false}.emit(h, 1)
 		integerKernel{zmm, "vnniz", true}.emit(h, 4)
 	}
-	for _, kernel := range []integerKernel{{zmm, "quadsz", false}, {zmm, "vnniz", true}} {
-		for panels := 1; panels <= 2; panels++ {
-			for h := 1; h <= 12; h++ {
-				kernel.emit(h, panels)
-			}
+	for panels := 1; panels <= 2; panels++ {
+		for h := 1; h <= 8; h++ {
+			integerKernel{zmm, "quadsz", false}.emit(h, panels)
+		}
+		for h := 1; h <= 12; h++ {
+			integerKernel{zmm, "vnniz", true}.emit(h, panels)
 		}
 	}
 	for h := 1; h <= 3; h++ {
@@ -73,6 +74,12 @@ func (w integerKernel) emit(h, panels int) {
 	for i := range acc {
 		acc[i] = w.zero()
 	}
+	ones := Op(constantBits(0x00010001))
+	if !w.vnni && w.width.bytes == 64 { // no operation on words spreads its operand
+		x := w.reg()
+		VBROADCASTSS(constantBits(0x00010001), x)
+		ones = x
+	}
 	// group loads group u of B, all columns.
 	group := func(u int) (row []VecVirtual) {
 		for q := range panels {
@@ -105,7 +112,7 @@ func (w integerKernel) emit(h, panels int) {
 				} else {
 					p := w.reg()
 					VPMADDUBSW(x, row[j], p)
-					addWords(p, sum)
+					addWords(p, sum, ones)
 				}
 			}
 		}
@@ -127,7 +134,7 @@ func (w integerKernel) emit(h, panels int) {
 				VPMADDUBSW(x, even[j], p)
 				VPMADDUBSW(y, odd[j], q)
 				VPADDW(q, p, p)
-				addWords(p, acc[i*n+j])
+				addWords(p, acc[i*n+j], ones)
 			}
 		}
 	}
@@ -216,9 +223,9 @@ func wordProduct(h int) {
 	finish()
 }
 
-// addWords adds the words of p in pairs to sum.
-func addWords(p, sum VecVirtual) {
-	VPMADDWD(constantBits(0x00010001), p, p)
+// addWords adds the words of p in pairs to sum; ones has words of 1.
+func addWords(p, sum VecVirtual, ones Op) {
+	VPMADDWD(ones, p, p)
 	VPADDD(p, sum, sum)
 }
 
@@ -239,7 +246,7 @@ func addExcess() {
 	for j, sum := range sums {
 		p := load(Mem{Base: b, Index: at, Scale: 1, Disp: 32 * j})
 		VPMADDUBSW(x, p, p)
-		addWords(p, sum)
+		addWords(p, sum, constantBits(0x00010001))
 	}
 	ADDQ(Imm(8), list)
 	DECQ(n)
