@@ -10,6 +10,8 @@
 //	p, err := predict.New(m, predict.Options{})
 //	answers, err := p.Classify(ctx, predict.Texts("a gripping film"))
 //
+// A [Graph] runs any ONNX graph on tensors, for what a Predictor does not know.
+//
 // Shapes: B batch, S sequence, C classes, H the size of a vector, R masked
 // positions, V vocabulary.
 package predict

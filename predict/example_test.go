@@ -39,3 +39,25 @@ func Example() {
 	// the film was good: positive 1.0
 	// bad: positive 1.0
 }
+
+// Any graph runs on tensors: no config.json, no tokenizer.
+func ExampleNewGraph() {
+	m, err := student.New(student.Shape{Layers: 1, Hidden: 8, Heads: 2, Vocab: len(words)}, []student.Head{student.NER([]string{"O", "B-PER", "I-PER"})}, 1)
+	if err != nil {
+		panic(err)
+	}
+	g, err := predict.NewGraph(m) // once; then from any goroutine
+	if err != nil {
+		panic(err)
+	}
+	out, err := g.Run(context.Background(), map[string]*predict.Tensor{
+		"input_ids":      predict.Int64s([]int64{2, 5, 6, 3}, 1, 4),
+		"attention_mask": predict.Int64s([]int64{1, 1, 1, 1}, 1, 4),
+		"token_type_ids": predict.Int64s([]int64{0, 0, 0, 0}, 1, 4),
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(out["logits"].Shape, len(out["logits"].F32))
+	// Output: [1 4 3] 12
+}

@@ -18,7 +18,8 @@ const maskValue = -1e4
 
 // Sample is one batch of inputs for calibration.
 type Sample struct {
-	// Inputs are the model's inputs by name. Where "attention_mask" [B, S] is
+	// Inputs are the model's inputs by name; outside this module the type is called
+	// predict.Tensor, and predict.Int64s makes one. Where "attention_mask" [B, S] is
 	// among them and Mask is nil, it is the mask.
 	Inputs map[string]*exec.Tensor
 	// Mask tells real tokens (≠ 0) from padding, [B, S] with Rows = B and
