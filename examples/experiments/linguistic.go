@@ -33,8 +33,8 @@ func (l *language) linguisticTable() (table, error) {
 	random := distill.Sum{mlm, distill.Scale(1, randomOrder{}), distill.Scale(1e-6, distill.SOP{})}
 	t := table{
 		id: "3",
-		title: fmt.Sprintf("Table 3, %s: %v masked language models of %d steps, gone on with for %d steps",
-			languageNames[l.name], l.pretrained(), startSteps*l.steps, l.goOnSteps()),
+		title: fmt.Sprintf("Table 3, %s: %s masked language models of %d steps, gone on with for %d steps",
+			languageNames[l.name], sizes(l.pretrained()), startSteps*l.steps, l.goOnSteps()),
 	}
 	for _, p := range probes {
 		t.columns = append(t.columns, p.column)

@@ -17,7 +17,7 @@ func (l *language) denoisingTable() (table, error) {
 	}
 	t := table{
 		id:      "4",
-		title:   fmt.Sprintf("Table 4, %s: %v pre-trained from random weights for %d steps, then %d labels", languageNames[l.name], l.pretrained(), l.steps, l.few),
+		title:   fmt.Sprintf("Table 4, %s: %s pre-trained from random weights for %d steps, then %d labels", languageNames[l.name], sizes(l.pretrained()), l.steps, l.few),
 		columns: []column{accuracy, perplexity},
 	}
 	mlm := distill.Denoise{}

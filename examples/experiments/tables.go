@@ -9,6 +9,7 @@ import (
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/student"
 )
 
 // table returns one by its number.
@@ -34,6 +35,9 @@ func (l *language) table(id string) (table, error) {
 
 var languageNames = map[string]string{"en": "English (SST-2)", "zh": "Chinese (ChnSentiCorp)"}
 
+// sizes writes a shape as layers × hidden size.
+func sizes(s student.Shape) string { return fmt.Sprintf("%d×%d", s.Layers, s.Hidden) }
+
 // accuracy is measured on the dev part of the task.
 var accuracy = column{"accuracy", "%.4f"}
 
@@ -43,7 +47,7 @@ func (l *language) teacherTable() table {
 	ce := func(weight float64) distill.Term { return distill.Scale(weight, distill.HardLabels{}) }
 	few := fmt.Sprintf("%d labels", l.few)
 	return table{
-		id: "1", title: fmt.Sprintf("Table 1, %s: %v students with and without the teacher", languageNames[l.name], l.small),
+		id: "1", title: fmt.Sprintf("Table 1, %s: %s students with and without the teacher", languageNames[l.name], sizes(l.small)),
 		columns: []column{accuracy},
 		variants: []variant{
 			{name: "all labels, alone", run: l.student(distill.Sum{ce(1)}, 0)},
