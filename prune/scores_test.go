@@ -193,3 +193,23 @@ func TestNormalizedScoresCompeteFairly(t *testing.T) {
 		}
 	}
 }
+
+// Zeros of both signs are equal, so that position decides.
+func TestZerosOfBothSignsTie(t *testing.T) {
+	m := modeltest.New(t, tiny, 5)
+	scores := map[string][]float32{}
+	for _, name := range linears(m) {
+		for i := range values(t, m, name) {
+			scores[name] = append(scores[name], float32(math.Copysign(0, float64(1-2*(i%2)))))
+		}
+	}
+	out, _ := apply(t, prune.Config{Unit: prune.Weights, Sparsity: 0.5, Criterion: prune.Given{Scores: prune.Scores{Weights: scores}}}, m)
+	for _, name := range linears(m) {
+		w := values(t, out, name)
+		for i, x := range w {
+			if gone := i < len(w)/2; gone != (x == 0) {
+				t.Fatalf("%s: element %d of %d is %v", name, i, len(w), x)
+			}
+		}
+	}
+}

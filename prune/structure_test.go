@@ -202,7 +202,7 @@ func TestSurgeryEqualsZeroing(t *testing.T) {
 			if err := modeltest.Near(modeltest.Run(t, out, in)["logits"].F32, want, 1e-4); err != nil {
 				t.Errorf("not the model with these units at zero: %v", err)
 			}
-			if err := modeltest.Near(runtime(t, out, in)["logits"], want, 1e-4); err != nil {
+			if err := modeltest.Near(modeltest.RunORT(t, out, in)["logits"], want, 1e-4); err != nil {
 				t.Errorf("ONNX Runtime: %v", err)
 			}
 			if m.Hash() != before {
@@ -247,7 +247,7 @@ func TestStructuredPruningOfEveryModel(t *testing.T) {
 					t.Error("the model that was given has changed")
 				}
 				got := modeltest.Run(t, out, in)["logits"].F32
-				if err := modeltest.Near(got, runtime(t, out, in)["logits"], 1e-4); err != nil {
+				if err := modeltest.Near(got, modeltest.RunORT(t, out, in)["logits"], 1e-4); err != nil {
 					t.Errorf("%s: ONNX Runtime differs: %v", c.Unit, err)
 				}
 				dir := t.TempDir()

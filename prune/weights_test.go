@@ -78,7 +78,7 @@ func TestExactNumberOfWeights(t *testing.T) {
 	if got := zeros(values(t, out, "bert.embeddings.word_embeddings.weight")); got != 60*24/2 {
 		t.Errorf("%d zeros in the embeddings", got)
 	}
-	if err := modeltest.Near(modeltest.Run(t, out, modeltest.Inputs(60, 2, 7, 4))["logits"].F32, runtime(t, out, modeltest.Inputs(60, 2, 7, 4))["logits"], 1e-4); err != nil {
+	if err := modeltest.Near(modeltest.Run(t, out, modeltest.Inputs(60, 2, 7, 4))["logits"].F32, modeltest.RunORT(t, out, modeltest.Inputs(60, 2, 7, 4))["logits"], 1e-4); err != nil {
 		t.Error(err)
 	}
 }

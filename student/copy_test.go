@@ -231,7 +231,7 @@ func TestWithHeads(t *testing.T) {
 		if err := modeltest.Near(got["logits"].F32, modeltest.Run(t, m, in)["logits"].F32, 1e-5); err != nil {
 			t.Errorf("%s: the head it had is another: %v", src.dir, err)
 		}
-		if err := modeltest.Near(got["pos_logits"].F32, runtime(t, c, in)["pos_logits"], 1e-4); err != nil {
+		if err := modeltest.Near(got["pos_logits"].F32, modeltest.RunORT(t, c, in)["pos_logits"], 1e-4); err != nil {
 			t.Errorf("%s: ONNX Runtime differs: %v", src.dir, err)
 		}
 	}

@@ -37,7 +37,7 @@ func TestNewChecksAndRuns(t *testing.T) {
 				if err := m.Check(); err != nil {
 					t.Fatal(err)
 				}
-				got, want := modeltest.Run(t, m, in), runtime(t, m, in)
+				got, want := modeltest.Run(t, m, in), modeltest.RunORT(t, m, in)
 				for _, o := range m.Graph.Outputs {
 					if err := modeltest.Near(got[o.Name].F32, want[o.Name], 1e-5); err != nil {
 						t.Errorf("%s differs from ONNX Runtime: %v", o.Name, err)

@@ -143,22 +143,27 @@ func newToken(form string) token {
 	}
 	t.lower, t.shape, t.length = lower, shape, uint32(min(n, 12))
 	kept := runes[:min(n, len(runes))]
-	h := uint32(fnvOffset)
-	for k := 0; k < min(prefixes, len(kept)); k++ {
-		h = hashRune(h, kept[k])
-		t.prefix[k] = h
-	}
-	h = fnvOffset
-	for k := 0; k < min(suffixes, len(kept)); k++ {
-		h = hashRune(h, kept[len(kept)-1-k])
-		t.suffix[k] = h
-	}
+	t.affixes(kept)
 	if han {
 		for _, r := range kept[:min(len(kept), 6)] {
 			t.chars = append(t.chars, hashRune(fnvOffset, r))
 		}
 	}
 	return t
+}
+
+// affixes fills in the beginnings and ends of a word in lower case.
+func (t *token) affixes(word []rune) {
+	h := uint32(fnvOffset)
+	for k := 0; k < min(prefixes, len(word)); k++ {
+		h = hashRune(h, word[k])
+		t.prefix[k] = h
+	}
+	h = fnvOffset
+	for k := 0; k < min(suffixes, len(word)); k++ {
+		h = hashRune(h, word[len(word)-1-k])
+		t.suffix[k] = h
+	}
 }
 
 // sentence is a sequence of words to tag.

@@ -234,7 +234,19 @@ func lowerFlatten(q *Pass, n *onnx.Node) ([]*value, error) {
 	return one(q.reshape(nodeName(n), x, volume(x.shape[:axis]), volume(x.shape[axis:])))
 }
 
-// axesOf reads and normalises the axes of a node.
+// axisOf counts an axis from the front.
+func axisOf(n *onnx.Node, axis int64, rank int) (int, error) {
+	at := axis
+	if at < 0 {
+		at += int64(rank)
+	}
+	if at < 0 || at >= int64(rank) {
+		return 0, fmt.Errorf("autodiff: node %s: axis %d of %d", nodeName(n), axis, rank)
+	}
+	return int(at), nil
+}
+
+// axesOf reads the axes of a node, counts them from the front and sorts them.
 func (q *Pass) axesOf(n *onnx.Node, rank int) ([]int, error) {
 	list, err := q.listed(n, 1, "axes")
 	if err != nil {
@@ -242,13 +254,9 @@ func (q *Pass) axesOf(n *onnx.Node, rank int) ([]int, error) {
 	}
 	out := make([]int, len(list))
 	for i, a := range list {
-		if a < 0 {
-			a += int64(rank)
+		if out[i], err = axisOf(n, a, rank); err != nil {
+			return nil, err
 		}
-		if a < 0 || int(a) >= rank {
-			return nil, fmt.Errorf("autodiff: node %s: axis %d of %d", nodeName(n), a, rank)
-		}
-		out[i] = int(a)
 	}
 	slices.Sort(out)
 	return out, nil
@@ -315,22 +323,28 @@ func lowerSlice(q *Pass, n *onnx.Node) ([]*value, error) {
 			return nil, err
 		}
 	}
+	for k, l := range list {
+		if want := len(list[0]); len(l) != want && (k < 2 || l != nil) {
+			return nil, fmt.Errorf("autodiff: node %s: slice %v of a value of shape %v: %d starts need as many ends, axes and steps", nodeName(n), list, x.shape, want)
+		}
+	}
 	for i, start := range list[0] {
-		axis, step := int64(i), int64(1)
+		number, step := int64(i), int64(1)
 		if list[2] != nil {
-			axis = list[2][i]
+			number = list[2][i]
 		}
 		if list[3] != nil {
 			step = list[3][i]
 		}
-		if axis < 0 {
-			axis += int64(x.rank())
+		axis, err := axisOf(n, number, x.rank())
+		if err != nil {
+			return nil, err
 		}
-		if axis < 0 || int(axis) >= x.rank() || step == 0 || i >= len(list[1]) {
-			return nil, fmt.Errorf("autodiff: node %s: slice %v of a value of shape %v", nodeName(n), list, x.shape)
+		if step == 0 {
+			return nil, fmt.Errorf("autodiff: node %s: slice %v of a value of shape %v: a step of 0", nodeName(n), list, x.shape)
 		}
 		from, count := sliceBounds(int64(x.shape[axis]), start, list[1][i], step)
-		if x, err = q.slice(nodeName(n), x, int(axis), from, count, int(step)); err != nil {
+		if x, err = q.slice(nodeName(n), x, axis, from, count, int(step)); err != nil {
 			return nil, err
 		}
 	}
@@ -369,12 +383,9 @@ func lowerSplit(q *Pass, n *onnx.Node) ([]*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	axis := int(n.Int("axis", 0))
-	if axis < 0 {
-		axis += x.rank()
-	}
-	if axis < 0 || axis >= x.rank() {
-		return nil, fmt.Errorf("autodiff: node %s: axis %d of a value of shape %v", nodeName(n), axis, x.shape)
+	axis, err := axisOf(n, n.Int("axis", 0), x.rank())
+	if err != nil {
+		return nil, err
 	}
 	parts := len(n.Outputs)
 	each := (x.shape[axis] + parts - 1) / parts

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/ort"
 	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
@@ -69,6 +70,21 @@ func Run(t testing.TB, m *onnx.Model, in map[string]*exec.Tensor) map[string]*ex
 	out, err := s.Run(context.Background(), in)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+// RunORT runs the model once in ONNX Runtime, on integer inputs, and returns its
+// float outputs; the test is skipped without it.
+func RunORT(t *testing.T, m *onnx.Model, in map[string]*exec.Tensor) map[string][]float32 {
+	t.Helper()
+	feed := map[string]ort.Tensor{}
+	for name, x := range in {
+		feed[name] = ort.Int64s(x.I64, x.Shape...)
+	}
+	out := map[string][]float32{}
+	for name, x := range ort.RunModel(t, m, []map[string]ort.Tensor{feed})[0] {
+		out[name] = x.F32
 	}
 	return out
 }

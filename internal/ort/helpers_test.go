@@ -2,7 +2,6 @@ package ort_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/internal/ort"
 	"github.com/litekit/lite/onnx"
 )
@@ -76,15 +76,7 @@ func batch(tok *corpus.Tokenizer, texts []string) map[string]*exec.Tensor {
 // logits runs m here and returns its first output.
 func logits(t *testing.T, m *onnx.Model, in map[string]*exec.Tensor) *exec.Tensor {
 	t.Helper()
-	s, err := exec.New(m, exec.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.Run(context.Background(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out[m.Graph.Outputs[0].Name]
+	return modeltest.Run(t, m, in)[m.Graph.Outputs[0].Name]
 }
 
 // distance is the largest difference between two elements; NaN anywhere is NaN.
