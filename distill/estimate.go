@@ -115,7 +115,10 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	e.Live += fed
 	e.Untouched = t.untouched(s)
 	if c.measures() {
-		e.Live += 4*e.Trainable + 8*e.Parameters // the best weights, and a session
+		e.Live += 4 * e.Trainable // the best weights
+	}
+	if c.Evaluate != nil {
+		e.Live += 8 * e.Parameters // the model as it would be handed out, and a session
 	}
 	if checkpoint {
 		state := 4 * e.Trainable * int64(t.copies())

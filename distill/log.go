@@ -41,7 +41,9 @@ const runDigits = 16
 type journal struct {
 	f           *os.File
 	run, stage  string
-	step, after int // the last ones that are written
+	step, after int   // the last ones that are written
+	plain       bool  // a file, rather than a device or a pipe
+	size        int64 // of the whole lines of a plain file
 	last        time.Time
 	warn        func(error)
 }
@@ -58,7 +60,11 @@ func openJournal(path, run, stage string, warn func(error)) (*journal, error) {
 		return nil, fmt.Errorf("distill: the log: %w", err)
 	}
 	j := &journal{f: f, run: run[:runDigits], stage: stage, last: time.Now(), warn: warn}
-	if err := j.scan(); err != nil {
+	info, err := f.Stat()
+	if j.plain = err == nil && info.Mode().IsRegular(); j.plain { // others cannot be read back
+		err = j.scan()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("distill: the log %s: %w", path, err), f.Close())
 	}
 	return j, nil
@@ -66,12 +72,11 @@ func openJournal(path, run, stage string, warn func(error)) (*journal, error) {
 
 func (j *journal) scan() error {
 	r := bufio.NewReader(j.f)
-	var size int64
 	for n := 1; ; n++ {
 		line, err := r.ReadBytes('\n')
 		if err == io.EOF && (len(line) == 0 || n > 1 || bytes.HasPrefix(line, []byte(`{"run":`))) {
 			if len(line) > 0 {
-				return j.f.Truncate(size)
+				return j.f.Truncate(j.size)
 			}
 			return nil
 		}
@@ -85,7 +90,7 @@ func (j *journal) scan() error {
 		if l.Run == j.run {
 			j.step, j.after = max(j.step, l.Step), max(j.after, l.After)
 		}
-		size += int64(len(line))
+		j.size += int64(len(line))
 	}
 }
 
@@ -94,6 +99,11 @@ func (j *journal) write(l logLine) {
 	data, err := json.Marshal(l)
 	if err == nil {
 		_, err = j.f.Write(append(data, '\n'))
+	}
+	if err == nil {
+		j.size += int64(len(data)) + 1
+	} else if j.plain {
+		err = errors.Join(err, j.f.Truncate(j.size)) // a full disk takes lines in part
 	}
 	if err != nil {
 		j.warn(fmt.Errorf("distill: the log: %w; training goes on", err))
