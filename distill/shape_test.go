@@ -3,6 +3,7 @@ package distill_test
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,10 +81,38 @@ func headLabels(t testing.TB, c distill.Config, m *onnx.Model, kind student.Kind
 	return heads[i].Labels
 }
 
+// Losses that look at a batch more than once, and scores of heads and neurons, where
+// student and teacher have factorised embeddings; layers computed again change no bit.
+func TestNoiseUnderFactorisedStudents(t *testing.T) {
+	m := fresh(t, "2x16x2,embedding=10,decoder=untied", student.MaskedLM(), 1)
+	c := noisy(t)
+	c.Teacher, c.Steps = fresh(t, "2x32x2,embedding=40,decoder=untied", student.MaskedLM(), 7), 3
+	want, report := run(t, m, c)
+	for _, l := range report.Losses {
+		if !(l.Value >= 0) || math.IsInf(l.Value, 0) {
+			t.Errorf("%s is %v", l.Name, l.Value)
+		}
+	}
+	c.Recompute = true
+	if again, _ := run(t, m, c); again.Hash() != want.Hash() {
+		t.Error("layers that are computed again give other bytes")
+	}
+	c = everything(t)
+	c.Loss = c.Loss[:2]
+	imp, err := distill.Importance(context.Background(), classifier(t, "2x16x2,embedding=10", 1), c, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := imp.Taylor(); len(s.Heads) != 2 || !(s.Heads[0][0] > 0) || len(s.Neurons[1]) != 64 {
+		t.Errorf("scores %+v", s.Heads)
+	}
+}
+
 // The losses inside fall, and the projection of the embedding loss is of E values.
 func TestLossesInsideFactorisedStudents(t *testing.T) {
 	c := inside(t, distill.EmbeddingMSE{}, distill.HiddenMSE{}, distill.MiniLMv2{}, distill.AttentionMSE{})
 	c.LearningRate, c.Steps = 1e-2, 12
+	c.Teacher = classifier(t, "4x32x2,embedding=12", 7)
 	m := classifier(t, "2x16x2,embedding=6", 3)
 	before := c
 	before.LearningRate, before.Steps = 0, 1

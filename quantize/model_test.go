@@ -13,6 +13,7 @@ import (
 	"github.com/litekit/lite/internal/shared"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
+	"github.com/litekit/lite/student"
 )
 
 // classifier is a real model with its labelled data.
@@ -139,7 +140,7 @@ func maskedLM(t *testing.T) (*onnx.Model, []quantize.Sample) {
 // kernel, and every mode computes the same fused and node by node.
 func TestRealGraphsFuse(t *testing.T) {
 	mlm, list := maskedLM(t)
-	models := map[string]*onnx.Model{"mlm": mlm, "sst2": sst2(t).model, "zh": chinese(t).model}
+	models := map[string]*onnx.Model{"mlm": mlm, "sst2": sst2(t).model, "zh": chinese(t).model, "factorised": factorised(t, sst2(t).model), "untied": untied(t)}
 	for name, m := range models {
 		for _, mode := range modes {
 			c := quantize.Default()
@@ -158,6 +159,31 @@ func TestRealGraphsFuse(t *testing.T) {
 			}
 		}
 	}
+}
+
+// factorised is a classifier with embeddings of a quarter of its width.
+func factorised(t *testing.T, m *onnx.Model) *onnx.Model {
+	t.Helper()
+	shape := student.ShapeOf(m.Config)
+	shape.Embedding = shape.Hidden / 4
+	out, err := student.New(shape, []student.Head{student.Classification(m.Config.ID2Label)}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err = student.Copy(out, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// untied is a masked language model with random weights and a decoder of its own.
+func untied(t *testing.T) *onnx.Model {
+	t.Helper()
+	m, err := student.New(student.Shape{Layers: 2, Hidden: 32, Embedding: 20, Heads: 2, Vocab: 4000, Decoder: student.Untied}, []student.Head{student.MaskedLM()}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // TestORTAgreesOnSentences: ONNX Runtime accepts the file of each mode and
@@ -182,6 +208,11 @@ func TestORTAgreesOnVariants(t *testing.T) {
 		q.Calibration = c.samples(t, c.train, 64, 16)
 		out, _ := apply(t, c.model, q)
 		withORT(t, label(q), out, in, 0.97, 0.01)
+	}
+	small := factorised(t, c.model)
+	for _, mode := range modes {
+		out, _ := apply(t, small, c.config(t, mode))
+		withORT(t, "factorised "+string(mode), out, in, 0.97, 0.01)
 	}
 	z := chinese(t)
 	for _, mode := range modes {
