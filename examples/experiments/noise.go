@@ -48,7 +48,7 @@ func (l *language) synonyms() (near, random *synonym.IDs, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	table, err := synonym.FromEmbeddings(words, shape.Hidden, l.tok, synonym.Default())
+	table, err := synonym.FromEmbeddings(words, shape.EmbeddingWidth(), l.tok, synonym.Default())
 	if err != nil {
 		return nil, nil, err
 	}
