@@ -51,7 +51,7 @@ var table = rules{
 		{"onnx", "internal/synth", "synonym", "tagger"},
 		{"corpus", "internal/kernel", "internal/onnxpb"},
 		{"corpus/tokenizer"},
-		{"internal/files", "internal/ordered"},
+		{"internal/files", "internal/misfit", "internal/ordered"},
 	},
 	beside: map[string]string{"eval": "teacher"},
 	only: map[string][]string{

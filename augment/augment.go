@@ -25,6 +25,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/teacher"
 )
@@ -113,7 +114,7 @@ func New(cfg Config) (*Augmenter, error) {
 		return nil, fmt.Errorf("augment: %w", err)
 	}
 	if a.lm.Task() != onnx.MaskedLM {
-		return nil, errors.New("augment: the model classifies texts; candidates come from a masked language model (…ForMaskedLM)")
+		return nil, misfit.Errorf("augment: the model classifies texts; candidates come from a masked language model (…ForMaskedLM)")
 	}
 	a.cfg.MaxLength = min(a.cfg.MaxLength, teacher.MaxLength(cfg.Teacher, a.cfg.MaxLength))
 	if a.words, err = newVocabulary(a.tok); err != nil {

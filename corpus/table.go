@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/litekit/lite/corpus/tokenizer"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // Names that columns and JSON members usually have, in order of preference.
@@ -208,7 +209,7 @@ func (h *heading) pick(kind, want string, usual []string) (int, error) {
 	if i, err := strconv.Atoi(want); err == nil && i >= 0 && i < len(h.names) {
 		return i, nil
 	}
-	return -1, h.fault("no %s column %q among %q; name one of them, or its number from 0", kind, want, h.row.fields)
+	return -1, misfit.Of(h.fault("no %s column %q among %q; name one of them, or its number from 0", kind, want, h.row.fields))
 }
 
 // tableColumns finds the columns and whether the first row is a header.

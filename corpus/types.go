@@ -59,10 +59,14 @@ type Batch struct {
 
 	// Rows holds the flat positions of the targets [R], ascending. Padding rows
 	// repeat the first position with MLM = POS = NER = −1.
-	Rows  []int64
-	MLM   []int32 // [R] original token id; −1 not masked
-	POS   []int32 // [R] index into View.POSTags of the original word; −1 unknown
-	NER   []int32 // [R] index into View.NERTags of the original piece; −1 unknown
+	Rows []int64
+	MLM  []int32 // [R] original token id; −1 not masked
+	POS  []int32 // [R] index into View.POSTags of the original word; −1 unknown
+	NER  []int32 // [R] index into View.NERTags of the original piece; −1 unknown
+	// First tells, with ViewOptions.TokenLabels [R], the first token of each word:
+	// an annotated one, or where there are none what the tokenizer takes for one;
+	// of token ids with tags those that have one. False on padding rows.
+	First []bool
 	Order []int32 // [B] sentence order: 0 in order, 1 swapped, −1 none
 	// Next holds the target of next-sentence prediction [B], filled with
 	// ViewOptions.NextSentence: 0 where the second segment follows the first one

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/corpus/tokenizer"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // ViewOptions says how examples become batches. The zero value is usable.
@@ -146,7 +147,7 @@ func newView(c Corpus, tok *Tokenizer, opts ViewOptions, denoise bool) (*View, e
 	}
 	opts, err := opts.check(tok)
 	if err != nil {
-		return nil, err
+		return nil, misfit.Of(err)
 	}
 	if opts.POSTags == nil {
 		opts.POSTags = upos

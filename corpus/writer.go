@@ -158,10 +158,19 @@ func (w *writer) sequence(row, n int) error {
 		for i := range w.ids {
 			if seg, _ := w.place(i); seg == 0 && !(q.raw && (w.flags[i]&secondType != 0 || v.tok.IsSpecial(int64(w.ids[i])))) {
 				w.target(i, -1)
+				w.b.First = append(w.b.First, w.first(i, q.raw))
 			}
 		}
 	}
 	return nil
+}
+
+// first tells whether token i, the last target, begins a word.
+func (w *writer) first(i int, raw bool) bool {
+	if seg, _ := w.place(i); raw && w.segs[seg].pos != nil {
+		return w.b.NER[len(w.b.NER)-1] >= 0
+	}
+	return w.flags[i]&groupStart != 0
 }
 
 func (w *writer) mask(n int) {
@@ -202,6 +211,9 @@ func (w *writer) padRows() {
 		for len(b.Rows)%w.v.opts.RowMultiple != 0 {
 			b.Rows = append(b.Rows, b.Rows[0])
 			b.MLM, b.POS, b.NER = append(b.MLM, -1), append(b.POS, -1), append(b.NER, -1)
+			if w.v.opts.TokenLabels {
+				b.First = append(b.First, false)
+			}
 		}
 	}
 	b.R = len(b.Rows)

@@ -30,7 +30,7 @@ func (t *trainer) overlaps() bool {
 // hears reports whether a teacher says something at every step: its labels of
 // masked text, from the model or the cache, or values inside it.
 func (s *stream) hears() bool {
-	return len(s.taps) > 0 || s.view == Masked && len(s.tutors) > 0
+	return s.looksInside() || s.view == Masked && len(s.tutors) > 0
 }
 
 // answered is batch k of a stream at this step, with what the teacher says of it. In
@@ -127,8 +127,10 @@ func (m *Moment) answerBytes() int64 {
 	if k := len(m.stream.tutors); k > 1 && n > 0 {
 		n *= k + 1 // the rows of each, and their mean
 	}
-	for _, v := range m.inner {
-		n += len(v.Data)
+	for _, values := range m.inner {
+		for _, v := range values {
+			n += len(v.Data)
+		}
 	}
 	return 4 * int64(n)
 }

@@ -21,20 +21,25 @@ type AttentionMSE struct {
 	Layers LayerMap
 	// On is the view whose tokens are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "attention".
-func (AttentionMSE) Name() string { return "attention" }
+// Name is "attention"; beyond the first teacher its number follows, as in "attention@2".
+func (l AttentionMSE) Name() string { return nameOf("attention", l.From) }
+
+func (l AttentionMSE) from() int { return l.From }
 
 // View is On.
 func (l AttentionMSE) View() View { return l.On }
 
 // Inner implements [Inner].
-func (l AttentionMSE) Inner(p *Pair) error { return declareAttention(p, l.Layers) }
+func (l AttentionMSE) Inner(p *Pair) error { return declareAttention(p, l.From, l.Layers) }
 
 // Build implements [Loss].
 func (l AttentionMSE) Build(g *Graph) (*gorgonia.Node, error) {
-	return g.attention(l.Layers, autodiff.ScoreMSE)
+	return g.attention(l.From, l.Layers, autodiff.ScoreMSE)
 }
 
 // check implements checker.
@@ -49,28 +54,33 @@ type AttentionKL struct {
 	Layers LayerMap
 	// On is the view whose tokens are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "attention_kl".
-func (AttentionKL) Name() string { return "attention_kl" }
+// Name is "attention_kl"; beyond the first teacher its number follows, as in "attention_kl@2".
+func (l AttentionKL) Name() string { return nameOf("attention_kl", l.From) }
+
+func (l AttentionKL) from() int { return l.From }
 
 // View is On.
 func (l AttentionKL) View() View { return l.On }
 
 // Inner implements [Inner].
-func (l AttentionKL) Inner(p *Pair) error { return declareAttention(p, l.Layers) }
+func (l AttentionKL) Inner(p *Pair) error { return declareAttention(p, l.From, l.Layers) }
 
 // Build implements [Loss].
 func (l AttentionKL) Build(g *Graph) (*gorgonia.Node, error) {
-	return g.attention(l.Layers, autodiff.RelationKL)
+	return g.attention(l.From, l.Layers, autodiff.RelationKL)
 }
 
 // check implements checker.
 func (l AttentionKL) check() error { return l.Layers.Validate() }
 
 // mapped are the pairs of layers whose heads are compared one by one.
-func (p *Pair) mapped(l LayerMap) ([][2]teacher.Layer, error) {
-	s, t, pairs, err := p.layers(l, 0)
+func (p *Pair) mapped(from int, l LayerMap) ([][2]teacher.Layer, error) {
+	s, t, pairs, err := p.layers(from, l, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -86,39 +96,39 @@ func (p *Pair) mapped(l LayerMap) ([][2]teacher.Layer, error) {
 }
 
 // lastLayers are the last layers of both.
-func (p *Pair) lastLayers() (s, t teacher.Layer, err error) {
-	a, err := p.Student()
-	if err != nil {
-		return s, t, err
-	}
-	b, err := p.Teacher()
+func (p *Pair) lastLayers(from int) (s, t teacher.Layer, err error) {
+	a, b, err := p.both(from)
 	if err != nil {
 		return s, t, err
 	}
 	return a.Layers[len(a.Layers)-1], b.Layers[len(b.Layers)-1], nil
 }
 
-func declareAttention(p *Pair, l LayerMap) error {
-	layers, err := p.mapped(l)
+func declareAttention(p *Pair, from int, l LayerMap) error {
+	layers, err := p.mapped(from, l)
+	if err != nil {
+		return err
+	}
+	p = &Pair{p.insides, from}
 	for _, q := range layers {
 		p.Tap(q[0].Query, q[1].Query)
 		p.Tap(q[0].Key, q[1].Key)
 	}
-	return err
+	return nil
 }
 
 // relationLoss is one of autodiff's losses on relations.
 type relationLoss func(x, y, tx, ty, mask *gorgonia.Node, heads int) (*gorgonia.Node, error)
 
 // attention adds up a loss on the attention of mapped layers.
-func (g *Graph) attention(l LayerMap, loss relationLoss) (*gorgonia.Node, error) {
-	layers, err := g.pair.mapped(l)
+func (g *Graph) attention(from int, l LayerMap, loss relationLoss) (*gorgonia.Node, error) {
+	layers, err := g.pair.mapped(from, l)
 	if err != nil {
 		return nil, err
 	}
 	terms := make([]*gorgonia.Node, len(layers))
 	for i, q := range layers {
-		if terms[i], err = g.relation(loss, q[0].Heads, [2]string{q[0].Query, q[1].Query}, [2]string{q[0].Key, q[1].Key}); err != nil {
+		if terms[i], err = g.relation(loss, from, q[0].Heads, [2]string{q[0].Query, q[1].Query}, [2]string{q[0].Key, q[1].Key}); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +137,7 @@ func (g *Graph) attention(l LayerMap, loss relationLoss) (*gorgonia.Node, error)
 
 // relation is a loss on the relation of two values, each a name in the student and
 // one in the teacher.
-func (g *Graph) relation(loss relationLoss, heads int, x, y [2]string) (*gorgonia.Node, error) {
+func (g *Graph) relation(loss relationLoss, from, heads int, x, y [2]string) (*gorgonia.Node, error) {
 	var n [4]*gorgonia.Node
 	for i, v := range [][2]string{x, y} {
 		if i == 1 && x == y {
@@ -137,7 +147,7 @@ func (g *Graph) relation(loss relationLoss, heads int, x, y [2]string) (*gorgoni
 		if n[2*i], err = g.pass.Tokens(v[0]); err != nil {
 			return nil, err
 		}
-		if n[2*i+1], err = g.TeacherInner(v[1]); err != nil {
+		if n[2*i+1], err = g.TeacherInner(from, v[1]); err != nil {
 			return nil, err
 		}
 	}

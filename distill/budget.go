@@ -111,7 +111,7 @@ func (e *Estimate) within(budget, taken time.Duration) (int, error) {
 	left := budget.Seconds()*budgetShare - taken.Seconds() - e.Labelling
 	steps := int(max(0, min(1, left/(e.Training+e.Evaluation))) * float64(e.Steps))
 	if steps < 1 {
-		return 0, fmt.Errorf("distill: %v is too short for a step: planning took %.1f seconds, labelling takes %.1f and a step %.2f; give more time, or a smaller student or batch",
+		return 0, unfit("%v is too short for a step: planning took %.1f seconds, labelling takes %.1f and a step %.2f; give more time, or a smaller student or batch",
 			budget, taken.Seconds(), e.Labelling, (e.Training+e.Evaluation)/float64(e.Steps))
 	}
 	return steps, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/teacher"
 )
@@ -20,10 +21,12 @@ type Config struct {
 	// MoreTeachers are heard besides: soft labels are then the weighted mean of
 	// all teachers' distributions, softened by the temperature of the loss;
 	// scores and vectors their weighted mean. Classes are matched by their names.
-	// Losses of hidden states read Teacher alone.
+	// Losses on values inside a teacher say which one by their field From.
 	MoreTeachers []*onnx.Model
-	// TeacherWeights are the teachers' shares, Teacher's first, then those of
-	// MoreTeachers; they are divided by their sum. Nil gives each the same.
+	// TeacherWeights are the teachers' shares of the soft labels, Teacher's first,
+	// then those of MoreTeachers; they are divided by their sum. Nil gives each the
+	// same. A teacher of weight 0 gives no labels, whatever its task: it is there
+	// for losses on values inside it.
 	TeacherWeights []float64
 	// Student, where set, makes [Config.Apply] treat the model it is given as
 	// the teacher and train this student of it. Run does not read it.
@@ -202,8 +205,10 @@ func Default() Config {
 	}
 }
 
-// Validate reports the first setting that cannot work.
-func (c *Config) Validate() error {
+// Validate reports the first setting that cannot work, as a [*MisfitError].
+func (c *Config) Validate() error { return misfit.Of(c.validate()) }
+
+func (c *Config) validate() error {
 	switch {
 	case len(c.Loss) == 0:
 		return errors.New("distill: no loss; add at least one term")
@@ -286,6 +291,9 @@ func (c *Config) checkLoss(t Term) error {
 	}
 	if _, inner := t.Loss.(Inner); inner && t.Weight > 0 && c.Teacher == nil {
 		return fmt.Errorf("distill: the loss %s compares with a teacher, and there is none", t.Loss.Name())
+	}
+	if f, ok := t.Loss.(from); ok && t.Weight > 0 && (f.from() < 0 || f.from() > len(c.MoreTeachers)) {
+		return fmt.Errorf("distill: the loss %s reads values inside teacher %d, and there are teachers 1 to %d; name another, or give more teachers", t.Loss.Name(), f.from()+1, len(c.MoreTeachers)+1)
 	}
 	if l, ok := t.Loss.(checker); ok {
 		if err := l.check(); err != nil {

@@ -433,7 +433,7 @@ func (c Config) fit(ctx context.Context, m *onnx.Model) (Config, error) {
 			least = small.BatchTokens < 2*small.MaxLength
 		}
 		if least || small.Accumulate > maxCount/2 {
-			return c, fmt.Errorf("distill: training takes %d MB even in the smallest batches, and no more than %d MB are allowed; take a smaller student or shorter sequences", need>>20, c.MaxMemory>>20)
+			return c, unfit("training takes %d MB even in the smallest batches, and no more than %d MB are allowed; take a smaller student or shorter sequences", need>>20, c.MaxMemory>>20)
 		}
 		small.Batch, small.BatchTokens, small.Accumulate = (small.Batch+1)/2, small.BatchTokens/2, small.Accumulate*2
 	}

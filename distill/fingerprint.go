@@ -56,6 +56,7 @@ func (t *trainer) fingerprint() (run string, parts []part, err error) {
 				fmt.Fprintf(w, "%s\n", u)
 			}
 		}
+		t.describeTaps(w)
 		return nil
 	})
 	add("the losses or their weights", func(w io.Writer) error {
@@ -155,6 +156,18 @@ func differing(theirs, ours []part) string {
 		return out[0] + " is not the same"
 	}
 	return strings.Join(out[:len(out)-1], ", ") + " and " + out[len(out)-1] + " are not the same"
+}
+
+// describeTaps writes which values of which teachers are read.
+func (t *trainer) describeTaps(w io.Writer) {
+	models, _ := t.cfg.teachers()
+	for _, s := range t.streams {
+		for i, names := range s.taps {
+			if len(names) > 0 {
+				fmt.Fprintf(w, "inside teacher %d %s %q\n", i, models[i].Hash(), names)
+			}
+		}
+	}
 }
 
 // describeTerm writes what a term of the sum is.

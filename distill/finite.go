@@ -188,6 +188,7 @@ func single(b *corpus.Batch, i int) *corpus.Batch {
 		}
 		out.Rows = append(out.Rows, at-int64(i*b.S))
 		out.MLM, out.POS, out.NER = append(out.MLM, b.MLM[r]), append(out.POS, b.POS[r]), append(out.NER, b.NER[r])
+		out.First = append(out.First, pick(b.First, r)...)
 	}
 	out.R = len(out.Rows)
 	return out

@@ -28,7 +28,7 @@ type Graph struct {
 	// teachers is how many there are.
 	teachers int
 	pair     *Pair
-	inner    map[string][]int // shapes of the teacher's tapped values
+	inner    []map[string][]int // shapes of the tapped values of each teacher
 	floats   map[string]func(*Moment) ([]float32, error)
 	ints     map[string]func(*Moment) ([]int32, error)
 	held     map[string]int // numbers that a step holds beside the pass: its inputs, and copies
@@ -45,9 +45,9 @@ type Moment struct {
 	owner    *trainer
 	number   int // of the batch, over all epochs
 	stream   *stream
-	soft     []float32                // the teacher's logits, where a loss reads them
-	inner    map[string]teacher.Value // values inside the teacher, where a loss reads them
-	pos, ner []int32                  // [B·S] tags at every token, where they are learned there
+	soft     []float32                  // the teacher's logits, where a loss reads them
+	inner    []map[string]teacher.Value // values inside each teacher, where a loss reads them
+	pos, ner []int32                    // [B·S] tags at every token, where they are learned there
 	seen     seen
 }
 

@@ -145,7 +145,7 @@ func (c *Config) nerTags() ([]string, error) {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
 	if len(tags) == 0 {
-		return nil, fmt.Errorf("distill: the loss ner needs entities, but the text has none; annotate it first, or leave the loss out")
+		return nil, unfit("the loss ner needs entities, but the text has none; annotate it first, or leave the loss out")
 	}
 	return tags, nil
 }

@@ -17,17 +17,22 @@ type HiddenMSE struct {
 	Layers LayerMap
 	// On is the view whose tokens are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "hidden".
-func (HiddenMSE) Name() string { return "hidden" }
+// Name is "hidden"; beyond the first teacher its number follows, as in "hidden@2".
+func (l HiddenMSE) Name() string { return nameOf("hidden", l.From) }
+
+func (l HiddenMSE) from() int { return l.From }
 
 // View is On.
 func (l HiddenMSE) View() View { return l.On }
 
 // Inner implements [Inner].
 func (l HiddenMSE) Inner(p *Pair) error {
-	matches, err := p.hidden(l.Layers, 0)
+	matches, err := p.hidden(l.From, l.Layers, 0)
 	if err == nil {
 		declare(p, l.Name(), matches)
 	}
@@ -36,7 +41,7 @@ func (l HiddenMSE) Inner(p *Pair) error {
 
 // Build implements [Loss].
 func (l HiddenMSE) Build(g *Graph) (*gorgonia.Node, error) {
-	matches, err := g.pair.hidden(l.Layers, 0)
+	matches, err := g.pair.hidden(l.From, l.Layers, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -53,24 +58,25 @@ func (l HiddenMSE) check() error { return l.Layers.Validate() }
 type EmbeddingMSE struct {
 	// On is the view whose tokens are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "embedding".
-func (EmbeddingMSE) Name() string { return "embedding" }
+// Name is "embedding"; beyond the first teacher its number follows, as in "embedding@2".
+func (l EmbeddingMSE) Name() string { return nameOf("embedding", l.From) }
+
+func (l EmbeddingMSE) from() int { return l.From }
 
 // View is On.
 func (l EmbeddingMSE) View() View { return l.On }
 
-func (EmbeddingMSE) matches(p *Pair) ([]match, error) {
-	s, err := p.Student()
+func (l EmbeddingMSE) matches(p *Pair) ([]match, error) {
+	s, t, err := p.both(l.From)
 	if err != nil {
 		return nil, err
 	}
-	t, err := p.Teacher()
-	if err != nil {
-		return nil, err
-	}
-	return []match{{s.Embeddings, t.Embeddings, s.EmbeddingWidth, t.EmbeddingWidth}}, nil
+	return []match{{s.Embeddings, t.Embeddings, s.EmbeddingWidth, t.EmbeddingWidth, l.From, false}}, nil
 }
 
 // Inner implements [Inner].
@@ -98,20 +104,25 @@ func (l EmbeddingMSE) Build(g *Graph) (*gorgonia.Node, error) {
 type HiddenCosine struct {
 	// On is the view whose tokens are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "cosine".
-func (HiddenCosine) Name() string { return "cosine" }
+// Name is "cosine"; beyond the first teacher its number follows, as in "cosine@2".
+func (l HiddenCosine) Name() string { return nameOf("cosine", l.From) }
+
+func (l HiddenCosine) from() int { return l.From }
 
 // View is On.
 func (l HiddenCosine) View() View { return l.On }
 
-func (HiddenCosine) matches(p *Pair) ([]match, error) {
-	s, t, _, err := p.layers("0:0", 0)
+func (l HiddenCosine) matches(p *Pair) ([]match, error) {
+	s, t, err := p.both(l.From)
 	if err != nil {
 		return nil, err
 	}
-	return []match{{s.Layers[len(s.Layers)-1].Hidden, t.Layers[len(t.Layers)-1].Hidden, s.Width, t.Width}}, nil
+	return []match{{s.Layers[len(s.Layers)-1].Hidden, t.Layers[len(t.Layers)-1].Hidden, s.Width, t.Width, l.From, false}}, nil
 }
 
 // Inner implements [Inner].
@@ -144,17 +155,22 @@ type PKD struct {
 	Layers LayerMap
 	// On is the view whose examples are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "pkd".
-func (PKD) Name() string { return "pkd" }
+// Name is "pkd"; beyond the first teacher its number follows, as in "pkd@2".
+func (l PKD) Name() string { return nameOf("pkd", l.From) }
+
+func (l PKD) from() int { return l.From }
 
 // View is On.
 func (l PKD) View() View { return l.On }
 
 // Inner implements [Inner].
 func (l PKD) Inner(p *Pair) error {
-	matches, err := p.hidden(l.Layers, 1)
+	matches, err := p.hidden(l.From, l.Layers, 1)
 	if err == nil {
 		declare(p, l.Name(), matches)
 	}
@@ -163,7 +179,7 @@ func (l PKD) Inner(p *Pair) error {
 
 // Build implements [Loss].
 func (l PKD) Build(g *Graph) (*gorgonia.Node, error) {
-	matches, err := g.pair.hidden(l.Layers, 1)
+	matches, err := g.pair.hidden(l.From, l.Layers, 1)
 	if err != nil {
 		return nil, err
 	}

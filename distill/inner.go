@@ -9,138 +9,64 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/autodiff"
-	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 	"github.com/litekit/lite/teacher"
 )
 
-// Inner is a loss that compares values inside the student with values inside the
-// teacher, which is Config.Teacher where there are several. Both read the same
-// tokens, so they must have the same vocabulary.
-type Inner interface {
-	Loss
-	// Inner says, once before the training, which values Build will ask for.
-	Inner(p *Pair) error
-}
-
-// Pair is the student and the teacher, as an [Inner] loss sees them.
-type Pair struct {
-	models   [2]*onnx.Model // student, teacher
-	encoders [2]*teacher.Encoder
-	view     View // of the loss that speaks
-
-	ours     []string          // values of the student
-	theirs   map[View][]string // values of the teacher, by the view they are read on
-	projects []student.Projection
-}
-
-// Student describes the student's encoder.
-func (p *Pair) Student() (*teacher.Encoder, error) { return p.encoder(0, "student") }
-
-// Teacher describes the teacher's encoder.
-func (p *Pair) Teacher() (*teacher.Encoder, error) { return p.encoder(1, "teacher") }
-
-func (p *Pair) encoder(i int, who string) (*teacher.Encoder, error) {
-	if p.encoders[i] == nil {
-		e, err := teacher.EncoderOf(p.models[i])
-		if err != nil {
-			return nil, fmt.Errorf("what is inside the %s is not known: %w; name values with a Tap instead", who, err)
-		}
-		p.encoders[i] = e
-	}
-	return p.encoders[i], nil
-}
-
-// Tap declares values that Build asks [Graph.Inner] and [Graph.TeacherInner] for.
-func (p *Pair) Tap(student, teacher string) {
-	if !slices.Contains(p.ours, student) {
-		p.ours = append(p.ours, student)
-	}
-	if !slices.Contains(p.theirs[p.view], teacher) {
-		p.theirs[p.view] = append(p.theirs[p.view], teacher)
-	}
-}
-
-// project declares a learned projection.
-func (p *Pair) project(q student.Projection) {
-	if !slices.Contains(p.projects, q) {
-		p.projects = append(p.projects, q)
-	}
-}
-
-// pair asks the losses what they compare; nil where none is an Inner.
-func (c *Config) pair(m *onnx.Model) (*Pair, error) {
-	p := &Pair{models: [2]*onnx.Model{m, c.Teacher}, theirs: map[View][]string{}}
-	found := false
-	for _, t := range c.Loss {
-		l, ok := t.Loss.(Inner)
-		if !ok || t.Weight == 0 {
+// openTaps opens the teachers for a stream's inner values.
+func (c *Config) openTaps(s *stream) error {
+	models, _ := c.teachers()
+	s.tapped = make([]*teacher.Teacher, len(s.taps))
+	for i, names := range s.taps {
+		if len(names) == 0 {
 			continue
 		}
-		found, p.view = true, l.View()
-		if err := l.Inner(p); err != nil {
-			return nil, fmt.Errorf("distill: loss %s: %w", l.Name(), err)
+		for _, u := range s.tutors {
+			if u.number == i && s.together(u) {
+				s.tapped[i] = u.teacher
+			}
+		}
+		if s.tapped[i] != nil {
+			continue
+		}
+		var err error
+		if s.tapped[i], err = teacher.NewTaps(models[i], names); err != nil {
+			return err
 		}
 	}
-	if !found {
-		return nil, nil
-	}
-	if n := teacher.MaxLength(c.Teacher, c.MaxLength); n < c.MaxLength {
-		return nil, fmt.Errorf("distill: maximum length %d exceeds the teacher's %d positions, and values inside the two are compared token by token; shorten it", c.MaxLength, n)
-	}
-	return p, nil
+	return nil
 }
 
-// outputs are the values inside the student that its passes must keep.
-func (p *Pair) outputs() []string {
+// looksInside tells whether the stream's losses read values inside a teacher.
+func (s *stream) looksInside() bool {
+	return slices.ContainsFunc(s.taps, func(names []string) bool { return len(names) > 0 })
+}
+
+// tapsOf are the values inside teacher i that the stream's losses read.
+func (s *stream) tapsOf(i int) []string {
+	if i >= len(s.taps) {
+		return nil
+	}
+	return s.taps[i]
+}
+
+// checkTokens refuses teachers that are tapped and would not see the student's tokens.
+func (c *Config) checkTokens(p *Pair, tok *corpus.Tokenizer) error {
 	if p == nil {
 		return nil
 	}
-	return p.ours
-}
-
-// projected returns m with the learned projections.
-func (p *Pair) projected(m *onnx.Model, seed uint64) (*onnx.Model, error) {
-	if p == nil {
-		return m, nil
-	}
-	m, err := student.WithProjections(m, p.projects, seed)
-	if err != nil {
-		return nil, fmt.Errorf("distill: %w", err)
-	}
-	return m, nil
-}
-
-// taps are the teacher's values that the losses of a view read.
-func (p *Pair) taps(v View) []string {
-	if p == nil {
-		return nil
-	}
-	return p.theirs[v]
-}
-
-// openTaps opens the teacher for a stream's inner values.
-func (c *Config) openTaps(s *stream) error {
-	if s.view == Masked && s.together() { // it answers both at once
-		s.tapped = s.tutors[0].teacher
-		return nil
-	}
-	var err error
-	s.tapped, err = teacher.NewTaps(c.Teacher, s.taps)
-	return err
-}
-
-// checkTokens refuses a teacher that would not see the student's tokens.
-func (c *Config) checkTokens(tok *corpus.Tokenizer) error {
-	if len(c.Teacher.Files) == 0 {
-		return nil
-	}
-	own, err := teacher.Tokenizer(c.Teacher, c.any())
-	if err != nil {
-		return fmt.Errorf("distill: the teacher's tokenizer: %w", err)
-	}
-	if !sameTokens(own, tok) {
-		return fmt.Errorf("distill: teacher and student have different vocabularies (%d and %d tokens), so values inside them, which belong to tokens, cannot be compared; give the student the teacher's tokenizer, or leave out all losses but soft and hard labels", own.VocabSize(), tok.VocabSize())
+	for i, m := range p.teachers {
+		if len(p.theirs[i]) == 0 || len(m.Files) == 0 {
+			continue
+		}
+		who := (&Pair{p.insides, i}).who()
+		own, err := teacher.Tokenizer(m, c.any())
+		if err != nil {
+			return fmt.Errorf("distill: the tokenizer of %s: %w", who, err)
+		}
+		if !sameTokens(own, tok) {
+			return unfit("%s and the student have different vocabularies (%d and %d tokens), so values inside them, which belong to tokens, cannot be compared; give the student the teacher's tokenizer, or leave out all losses but soft and hard labels", who, own.VocabSize(), tok.VocabSize())
+		}
 	}
 	return nil
 }
@@ -154,29 +80,33 @@ func sameTokens(a, b *corpus.Tokenizer) bool {
 	return same
 }
 
-// ask fills a moment with what the teacher says of its batch.
+// ask fills a moment with what the teachers say of its batch.
 func (s *stream) ask(ctx context.Context, m *Moment) (err error) {
-	switch {
-	case s.tapped != nil && s.view == Masked && s.together() && m.Batch.R > 0:
-		m.soft, m.inner, err = s.tapped.LogitsAndValues(ctx, m.Batch)
-		s.learnWidth(s.tapped)
-		return err
-	case s.taught(): // the teacher's width is known afterwards
+	m.inner = make([]map[string]teacher.Value, len(s.taps))
+	if s.taught() { // the teacher's width is known afterwards
 		if m.soft, err = s.logits(ctx, m); err != nil {
 			return err
 		}
 	}
-	if s.tapped != nil {
-		m.inner, err = s.tapped.Values(ctx, m.Batch)
+	for i, t := range s.tapped {
+		if t == nil || m.inner[i] != nil { // it answered both at once
+			continue
+		}
+		if m.inner[i], err = t.Values(ctx, m.Batch); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
-// shapesOf are the shapes of the teacher's values.
-func shapesOf(m *Moment) map[string][]int {
-	out := make(map[string][]int, len(m.inner))
-	for name, v := range m.inner {
-		out[name] = v.Shape
+// shapesOf are the shapes of the values of each teacher.
+func shapesOf(m *Moment) []map[string][]int {
+	out := make([]map[string][]int, len(m.inner))
+	for i, values := range m.inner {
+		out[i] = make(map[string][]int, len(values))
+		for name, v := range values {
+			out[i][name] = v.Shape
+		}
 	}
 	return out
 }
@@ -185,13 +115,20 @@ func shapesOf(m *Moment) map[string][]int {
 // as hidden states [B,S,H].
 func (g *Graph) Inner(name string) (*gorgonia.Node, error) { return g.pass.Output(name) }
 
-// TeacherInner returns a value inside the teacher that was declared by [Pair.Tap].
-func (g *Graph) TeacherInner(name string) (*gorgonia.Node, error) {
-	shape, ok := g.inner[name]
-	if !ok {
-		return nil, fmt.Errorf("distill: the value %q of the teacher was not declared with Pair.Tap", name)
+// TeacherInner returns a value inside a teacher that was declared by [Pair.Tap];
+// teachers count as in [Pair.Of].
+func (g *Graph) TeacherInner(from int, name string) (*gorgonia.Node, error) {
+	var shape []int
+	if from >= 0 && from < len(g.inner) {
+		shape = g.inner[from][name]
 	}
-	return g.Floats("teacher:"+name, func(m *Moment) ([]float32, error) { return m.inner[name].Data, nil }, shape...), nil
+	switch n := len(shape); {
+	case shape == nil:
+		return nil, fmt.Errorf("distill: the value %q of teacher %d was not declared with Pair.Tap", name, from+1)
+	case n < 2 || shape[0] != g.b || n > 2 && shape[1] != g.s:
+		return nil, unfit("the value %q of teacher %d is %v for %d texts of %d tokens; values that are compared are [batch, width] or [batch, sequence, width], so tap another", name, from+1, shape, g.b, g.s)
+	}
+	return g.Floats(nameOf("teacher", from)+":"+name, func(m *Moment) ([]float32, error) { return m.inner[from][name].Data, nil }, shape...), nil
 }
 
 // TokenWeights is [B,S,1]: 1 on tokens of the examples, special ones included, and
@@ -239,17 +176,19 @@ func tokenWeights(b *corpus.Batch, first bool) []float32 {
 type match struct {
 	student, teacher string
 	in, out          int
+	from             int  // which teacher
+	whole            bool // the values are of whole texts
 }
 
 // projection is what makes the widths agree; the losses of a name share its matrix.
 func (m match) projection(loss string) student.Projection {
-	return student.Projection{Name: loss, Value: m.student, In: m.in, Out: m.out}
+	return student.Projection{Name: loss, Value: m.student, In: m.in, Out: m.out, Whole: m.whole}
 }
 
 // declare tells p of matches, with a learned projection where widths differ.
 func declare(p *Pair, loss string, matches []match) {
 	for _, m := range matches {
-		p.Tap(m.student, m.teacher)
+		(&Pair{p.insides, m.from}).Tap(m.student, m.teacher)
 		if m.in != m.out {
 			p.project(m.projection(loss))
 		}
@@ -269,7 +208,7 @@ func compare(g *Graph, loss string, matches []match, weight *gorgonia.Node, fact
 		if err != nil {
 			return nil, err
 		}
-		t, err := g.TeacherInner(m.teacher)
+		t, err := g.TeacherInner(m.from, m.teacher)
 		if err != nil {
 			return nil, err
 		}

@@ -121,6 +121,9 @@ func (c *Config) labelled() (*stream, error) {
 		return nil, fmt.Errorf("distill: the teacher's tokenizer: %w", err)
 	}
 	h := &heads{kind: kind, list: []student.Head{{Kind: kind}}}
+	if err := c.checkKinds(h); err != nil {
+		return nil, err
+	}
 	s, err := c.newStream(view, h, tok)
 	if err != nil {
 		return nil, err
@@ -134,7 +137,7 @@ func (c *Config) labelled() (*stream, error) {
 	}
 	for _, u := range s.tutors {
 		if u.opts.Cache == "" {
-			return nil, errors.New("distill: a masked language model's labels are kept in a form that you choose: of the K most probable tokens (Form.TopK, such as 64), or all as float16 (Form.Half)")
+			return nil, unfit("a masked language model's labels are kept in a form that you choose: of the K most probable tokens (Form.TopK, --top-k 64), or all as float16 (Form.Half, --half)")
 		}
 	}
 	return s, nil

@@ -110,12 +110,21 @@ func (l LayerMap) Validate() error {
 	return nil
 }
 
-// layers resolves a map for a pair of models.
-func (p *Pair) layers(l LayerMap, drop int) (s, t *teacher.Encoder, pairs []pairing, err error) {
-	if s, err = p.Student(); err != nil {
-		return nil, nil, nil, err
+// both describes the student and a teacher.
+func (p *Pair) both(from int) (s, t *teacher.Encoder, err error) {
+	if p, err = p.Of(from); err != nil {
+		return nil, nil, err
 	}
-	if t, err = p.Teacher(); err != nil {
+	if s, err = p.Student(); err != nil {
+		return nil, nil, err
+	}
+	t, err = p.Teacher()
+	return s, t, err
+}
+
+// layers resolves a map for the student and a teacher.
+func (p *Pair) layers(from int, l LayerMap, drop int) (s, t *teacher.Encoder, pairs []pairing, err error) {
+	if s, t, err = p.both(from); err != nil {
 		return nil, nil, nil, err
 	}
 	pairs, err = l.resolve(len(s.Layers), len(t.Layers), drop)
@@ -123,14 +132,14 @@ func (p *Pair) layers(l LayerMap, drop int) (s, t *teacher.Encoder, pairs []pair
 }
 
 // hidden are the matches of hidden states behind mapped layers.
-func (p *Pair) hidden(l LayerMap, drop int) ([]match, error) {
-	s, t, pairs, err := p.layers(l, drop)
+func (p *Pair) hidden(from int, l LayerMap, drop int) ([]match, error) {
+	s, t, pairs, err := p.layers(from, l, drop)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]match, len(pairs))
 	for i, q := range pairs {
-		out[i] = match{s.Layers[q.student].Hidden, t.Layers[q.teacher].Hidden, s.Width, t.Width}
+		out[i] = match{s.Layers[q.student].Hidden, t.Layers[q.teacher].Hidden, s.Width, t.Width, from, false}
 	}
 	return out, nil
 }

@@ -163,7 +163,7 @@ func (c *Config) selectRows(h *heads) ([]string, error) {
 		return h.rows, nil
 	}
 	if h.kind == student.KindPOS || h.kind == student.KindNER {
-		return nil, fmt.Errorf("distill: the student's own head is a tagger, so pos and ner beside it learn at masked positions only; leave the positions %s out", c.tagPositions())
+		return nil, unfit("the student's own head is a tagger, so pos and ner beside it learn at masked positions only; leave the positions %s out", c.tagPositions())
 	}
 	return slices.DeleteFunc(slices.Clone(h.rows), func(name string) bool {
 		return name == h.output[student.KindPOS] || name == h.output[student.KindNER]

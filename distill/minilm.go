@@ -17,16 +17,21 @@ import (
 type MiniLM struct {
 	// On is the view whose tokens are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "minilm".
-func (MiniLM) Name() string { return "minilm" }
+// Name is "minilm"; beyond the first teacher its number follows, as in "minilm@2".
+func (l MiniLM) Name() string { return nameOf("minilm", l.From) }
+
+func (l MiniLM) from() int { return l.From }
 
 // View is On.
 func (l MiniLM) View() View { return l.On }
 
-func (MiniLM) layers(p *Pair) (s, t teacher.Layer, err error) {
-	if s, t, err = p.lastLayers(); err == nil && s.Heads != t.Heads {
+func (l MiniLM) layers(p *Pair) (s, t teacher.Layer, err error) {
+	if s, t, err = p.lastLayers(l.From); err == nil && s.Heads != t.Heads {
 		err = fmt.Errorf("the student's last layer has %d attention heads and the teacher's %d; give the student as many, or take version 2 of MiniLM (--minilm v2), which needs not", s.Heads, t.Heads)
 	}
 	return s, t, err
@@ -36,7 +41,7 @@ func (MiniLM) layers(p *Pair) (s, t teacher.Layer, err error) {
 func (l MiniLM) Inner(p *Pair) error {
 	s, t, err := l.layers(p)
 	if err == nil {
-		declareQKV(p, s, t)
+		declareQKV(&Pair{p.insides, l.From}, s, t)
 	}
 	return err
 }
@@ -54,12 +59,12 @@ func (l MiniLM) Build(g *Graph) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	attention, err := g.relation(autodiff.RelationKL, s.Heads, [2]string{s.Query, t.Query}, [2]string{s.Key, t.Key})
+	attention, err := g.relation(autodiff.RelationKL, l.From, s.Heads, [2]string{s.Query, t.Query}, [2]string{s.Key, t.Key})
 	if err != nil {
 		return nil, err
 	}
 	v := [2]string{s.Value, t.Value}
-	values, err := g.relation(autodiff.RelationKL, s.Heads, v, v)
+	values, err := g.relation(autodiff.RelationKL, l.From, s.Heads, v, v)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +86,15 @@ type MiniLMv2 struct {
 	Layer int
 	// On is the view whose tokens are compared.
 	On View
+	// From is the teacher whose values are read: 0 is Config.Teacher, 1 the first
+	// of MoreTeachers.
+	From int
 }
 
-// Name is "minilm2".
-func (MiniLMv2) Name() string { return "minilm2" }
+// Name is "minilm2"; beyond the first teacher its number follows, as in "minilm2@2".
+func (l MiniLMv2) Name() string { return nameOf("minilm2", l.From) }
+
+func (l MiniLMv2) from() int { return l.From }
 
 // View is On.
 func (l MiniLMv2) View() View { return l.On }
@@ -98,10 +108,10 @@ const (
 
 // layers returns the two layers and the number of relation heads.
 func (l MiniLMv2) layers(p *Pair) (s, t teacher.Layer, heads int, err error) {
-	if s, t, err = p.lastLayers(); err != nil {
+	if s, t, err = p.lastLayers(l.From); err != nil {
 		return s, t, 0, err
 	}
-	if e, _ := p.Teacher(); l.Layer > len(e.Layers) {
+	if _, e, _ := p.both(l.From); l.Layer > len(e.Layers) {
 		return s, t, 0, fmt.Errorf("the teacher has no layer %d, only 1 to %d", l.Layer, len(e.Layers))
 	} else if l.Layer > 0 {
 		t = e.Layers[l.Layer-1]
@@ -125,7 +135,7 @@ func (l MiniLMv2) layers(p *Pair) (s, t teacher.Layer, heads int, err error) {
 func (l MiniLMv2) Inner(p *Pair) error {
 	s, t, _, err := l.layers(p)
 	if err == nil {
-		declareQKV(p, s, t)
+		declareQKV(&Pair{p.insides, l.From}, s, t)
 	}
 	return err
 }
@@ -138,7 +148,7 @@ func (l MiniLMv2) Build(g *Graph) (*gorgonia.Node, error) {
 	}
 	var terms []*gorgonia.Node
 	for _, v := range [][2]string{{s.Query, t.Query}, {s.Key, t.Key}, {s.Value, t.Value}} {
-		term, err := g.relation(autodiff.RelationKL, heads, v, v)
+		term, err := g.relation(autodiff.RelationKL, l.From, heads, v, v)
 		if err != nil {
 			return nil, err
 		}

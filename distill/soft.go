@@ -63,6 +63,12 @@ type SoftLabels struct {
 	Alpha, Beta float64
 	// Confidence weighs the examples; the zero value weighs all alike.
 	Confidence Confidence
+	// Positions are the tokens at which those of a token classifier are compared:
+	// FirstPieces, also where it is not set, or AllWords. The first token of a
+	// word is where its tag is read ([github.com/litekit/lite/predict], conlleval),
+	// and most taggers are trained there alone: what they say elsewhere was
+	// never learned. Text without annotated words is cut as the tokenizer does.
+	Positions Positions
 	// Tokens compares a masked language model's logits at the masked
 	// positions instead of a classifier's. It must match the teacher's task.
 	Tokens bool
@@ -114,6 +120,10 @@ func (l SoftLabels) check() error {
 		return fmt.Errorf("distill: a temperature that goes to %v cannot be constant", l.TemperatureEnd)
 	case !(l.Alpha >= 0 && l.Beta >= 0) || math.IsInf(l.Alpha+l.Beta, 0):
 		return fmt.Errorf("distill: weights %v and %v of DKD are not numbers ≥ 0", l.Alpha, l.Beta)
+	case l.Positions != "" && l.Positions != AllWords && l.Positions != FirstPieces:
+		return fmt.Errorf("distill: positions %q of %s are none of %s, %s", l.Positions, l.Name(), FirstPieces, AllWords)
+	case l.Positions != "" && l.Tokens:
+		return fmt.Errorf("distill: positions of %s are for token classifiers; a masked language model is compared at the masked tokens", l.Name())
 	case l.Confidence != "" && l.Confidence != ByProbability && l.Confidence != ByEntropy:
 		return fmt.Errorf("distill: confidence %q is none of %s, %s", l.Confidence, ByProbability, ByEntropy)
 	}
@@ -145,7 +155,7 @@ func (l SoftLabels) Build(g *Graph) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := autodiff.Soft{Form: l.kernelForm(), Alpha: float32(l.Alpha), Beta: float32(l.Beta), Weight: g.RowWeights()}
+	s := autodiff.Soft{Form: l.kernelForm(), Alpha: float32(l.Alpha), Beta: float32(l.Beta), Weight: g.softWeights(l.Positions)}
 	if l.Alpha == 0 && l.Beta == 0 {
 		s.Alpha, s.Beta = 1, 8
 	}
@@ -163,14 +173,22 @@ func (l SoftLabels) Build(g *Graph) (*gorgonia.Node, error) {
 		s.Labels = g.targets()
 	}
 	if l.Confidence != "" {
-		s.Weight = g.Floats("confidence "+string(l.Confidence), l.weights, g.Rows())
+		s.Weight = g.Floats("confidence "+string(l.Confidence)+string(l.Positions), l.weights, g.Rows())
 	}
 	return autodiff.SoftLabels(z, teacher, s)
 }
 
+// softWeights is [Rows]: the weights of the rows whose soft labels count.
+func (g *Graph) softWeights(at Positions) *gorgonia.Node {
+	if !g.tokens || at == AllWords {
+		return g.RowWeights()
+	}
+	return g.Floats("row_weights of first pieces", func(m *Moment) ([]float32, error) { return m.stream.softWeights(m.Batch, at), nil }, g.Rows())
+}
+
 // weights are how sure the teacher is of each row, 0 on padding.
 func (l SoftLabels) weights(m *Moment) ([]float32, error) {
-	w := m.stream.rowWeights(m.Batch)
+	w := m.stream.softWeights(m.Batch, l.Positions)
 	sure := make([]float32, len(w))
 	kernel.Confidence(sure, m.soft, len(w), m.stream.width, l.Confidence == ByEntropy)
 	kernel.Mul(w, w, sure)

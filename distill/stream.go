@@ -18,13 +18,13 @@ type stream struct {
 	indices []int // of the terms within Config.Loss
 	source  *corpus.View
 
-	tokens bool             // clean rows are tokens, not texts
-	run    int              // batches of the whole run
-	sample bool             // only some texts are labelled, see listen
-	tutors []*tutor         // the teachers, where a loss reads them
-	width  int              // of their rows; 0 without a teacher
-	taps   []string         // values inside the teacher that losses read
-	tapped *teacher.Teacher // gives them
+	tokens bool               // clean rows are tokens, not texts
+	run    int                // batches of the whole run
+	sample bool               // only some texts are labelled, see listen
+	tutors []*tutor           // the teachers, where a loss reads them
+	width  int                // of their rows; 0 without a teacher
+	taps   [][]string         // values inside each teacher that losses read
+	tapped []*teacher.Teacher // give them; nil where there are none
 
 	ahead  *corpus.Prefetch // nil before the first batch
 	next   int              // the batch that it gives
@@ -115,7 +115,7 @@ func (s *stream) checkTags(data corpus.Corpus, primary student.Kind) error {
 			return fmt.Errorf("distill: %w", err)
 		}
 		if !found {
-			return fmt.Errorf("distill: the loss %s learns %s tags, but no word of the data has one; annotate it first, or leave the loss out", t.Loss.Name(), kind)
+			return unfit("the loss %s learns %s tags, but no word of the data has one; annotate it first, or leave the loss out", t.Loss.Name(), kind)
 		}
 	}
 	return nil
@@ -197,6 +197,20 @@ func (s *stream) rowWeights(b *corpus.Batch) []float32 {
 	for i := range w {
 		if real(i) {
 			w[i] = 1
+		}
+	}
+	return w
+}
+
+// softWeights are rowWeights for soft labels at those positions: under a token
+// classifier the first tokens of words, unless all are asked for.
+func (s *stream) softWeights(b *corpus.Batch, at Positions) []float32 {
+	w := s.rowWeights(b)
+	if s.tokens && at != AllWords {
+		for i, first := range b.First {
+			if !first {
+				w[i] = 0
+			}
 		}
 	}
 	return w

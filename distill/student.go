@@ -61,18 +61,37 @@ func NewStudent(teacher *onnx.Model, s Student, seed uint64) (out *onnx.Model, r
 	}
 	shape, err := student.Measure(source)
 	if err != nil && !complete(s.Shape) {
-		return nil, nil, fmt.Errorf("distill: the teacher's sizes: %w; give the student's whole shape (layers, hidden, heads, FFN, vocabulary)", err)
+		return nil, nil, unfit("the teacher's sizes: %w; give the student's whole shape (layers, hidden, heads, FFN, vocabulary)", err)
 	}
 	if s.Head.Kind == "" {
 		if s.Head, err = headOf(source, merge(s.Shape, shape).Hidden); err != nil {
 			return nil, nil, err
 		}
 	}
+	if err := fitsTokenizer(s.Shape, source); err != nil {
+		return nil, nil, err
+	}
 	out, err = newModel(merge(s.Shape, shape), s.Head, source.Files, seed)
 	if err != nil || s.Fresh {
 		return out, nil, err
 	}
 	return start(out, from, s)
+}
+
+// fitsTokenizer refuses a shape that asks for fewer embeddings than the tokenizer
+// of the model has tokens.
+func fitsTokenizer(shape student.Shape, source *onnx.Model) error {
+	if shape.Vocab == 0 || len(source.Files) == 0 {
+		return nil
+	}
+	tok, err := corpus.LoadTokenizer(source.Files)
+	if err != nil {
+		return nil // whoever reads text with it says what is wrong
+	}
+	if n := tok.VocabSize(); shape.Vocab < n {
+		return unfit("a vocabulary of %d embeddings is too small for the tokenizer's %d tokens; leave it out, or cut the teacher's first (lite vocab prune)", shape.Vocab, n)
+	}
+	return nil
 }
 
 // adopt makes a model of anyone's making the student of a teacher, which has
@@ -198,7 +217,7 @@ func NewModel(shape student.Shape, head student.Head, tok *corpus.Tokenizer, see
 		shape.Vocab = tok.VocabSize()
 	}
 	if shape.Vocab < tok.VocabSize() {
-		return nil, fmt.Errorf("distill: a vocabulary of %d embeddings is too small for the tokenizer's %d tokens", shape.Vocab, tok.VocabSize())
+		return nil, unfit("a vocabulary of %d embeddings is too small for the tokenizer's %d tokens", shape.Vocab, tok.VocabSize())
 	}
 	m, err := newModel(shape.Defaults(), head, tok.Files(), seed)
 	if err == nil && tok.PadID() >= 0 {
@@ -215,7 +234,7 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 		return m, nil, nil // such as an 8-bit teacher: good to listen to, no place to start
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("distill: the weights to start from: %w; start from a float model, or from random weights", err)
+		return nil, nil, unfit("the weights to start from: %w; start from a float model, or from random weights", err)
 	}
 	_, dst, err := student.Weights(m)
 	if err != nil {
@@ -223,7 +242,7 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 	}
 	if src.Hidden != dst.Hidden && !s.Narrow {
 		if s.From != nil || s.Layers != nil {
-			return nil, nil, fmt.Errorf("distill: the student's hidden size %d is not the %d of the model to start from, so no layer can be taken from it; leave out the model or the layers, change the shape, or start narrow", dst.Hidden, src.Hidden)
+			return nil, nil, unfit("the student's hidden size %d is not the %d of the model to start from, so no layer can be taken from it; leave out the model or the layers, change the shape, or start narrow", dst.Hidden, src.Hidden)
 		}
 		if src.EmbeddingWidth() != dst.EmbeddingWidth() || dst.Layers > src.Layers {
 			return m, nil, nil
@@ -235,10 +254,10 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 	}
 	layers, err := choose(src.Layers, dst.Layers)
 	if err != nil && dst.Layers > src.Layers {
-		return nil, nil, fmt.Errorf("distill: %w; a student of more layers starts from random weights (--fresh), or from a model that has as many (--from)", err)
+		return nil, nil, unfit("%w; a student of more layers starts from random weights (--fresh), or from a model that has as many (--from)", err)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("distill: %w", err)
+		return nil, nil, unfit("%w", err)
 	}
 	take := student.CopyReport
 	if s.Narrow {
@@ -246,7 +265,7 @@ func start(m, from *onnx.Model, s Student) (*onnx.Model, *student.Transfer, erro
 	}
 	out, report, err := take(m, from, layers)
 	if err != nil {
-		return nil, nil, fmt.Errorf("distill: starting weights: %w", err)
+		return nil, nil, unfit("starting weights: %w", err)
 	}
 	return out, &report, nil
 }

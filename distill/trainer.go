@@ -176,16 +176,17 @@ func newTrainer(m *onnx.Model, c *Config) (*trainer, error) {
 	if t.heads, err = readHeads(m); err != nil {
 		return nil, err
 	}
+	if err := c.checkKinds(t.heads); err != nil {
+		return nil, err
+	}
 	if t.tok, err = teacher.Tokenizer(m, c.any()); err != nil {
 		return nil, fmt.Errorf("distill: the model's tokenizer: %w", err)
 	}
-	if pair != nil {
-		if err := c.checkTokens(t.tok); err != nil {
-			return nil, err
-		}
+	if err := c.checkTokens(pair, t.tok); err != nil {
+		return nil, err
 	}
 	if p := student.ShapeOf(m.Config).Positions; p > 0 && c.MaxLength > p {
-		return nil, fmt.Errorf("distill: maximum length %d exceeds the student's %d positions", c.MaxLength, p)
+		return nil, unfit("maximum length %d exceeds the student's %d positions; shorten it (--max-length %d)", c.MaxLength, p, p)
 	}
 	opts, err := t.options()
 	if err != nil {
@@ -288,10 +289,8 @@ func (t *trainer) listen(ctx context.Context, batches int) error {
 		if err := t.cfg.listen(ctx, s, t.heads, batches); err != nil {
 			return err
 		}
-		if len(s.taps) > 0 {
-			if err := t.cfg.openTaps(s); err != nil {
-				return err
-			}
+		if err := t.cfg.openTaps(s); err != nil {
+			return err
 		}
 	}
 	return t.listenTrial(ctx, batches)

@@ -15,6 +15,7 @@ import (
 // tutor is a teacher as one stream hears it. Whole texts are labelled before
 // training, masked ones batch by batch.
 type tutor struct {
+	number  int // 0 is Config.Teacher
 	model   *onnx.Model
 	teacher *teacher.Teacher
 	opts    teacher.Options
@@ -69,35 +70,37 @@ func (c *Config) engage(s *stream, h *heads, tok *corpus.Tokenizer, files map[st
 		return nil
 	}
 	models, shares := c.teachers()
-	if len(models) > 1 {
-		if _, err := s.temperature(0, 1); err != nil {
-			return err
-		}
-	}
 	for i, m := range models {
+		if shares[i] == 0 {
+			continue // it is there for what losses read inside it
+		}
 		u, err := c.newTutor(s, h, tok, files, m, batches)
 		if err != nil {
 			return err
 		}
-		u.share = shares[i]
+		u.number, u.share = i, shares[i]
 		for k, other := range models {
 			if k != i {
 				u.opts.Beside = append(u.opts.Beside, other.Hash())
 			}
 		}
+		if s.together(u) {
+			u.opts.Taps = s.tapsOf(i)
+		}
 		s.tutors = append(s.tutors, u)
 	}
-	if s.view == Masked && s.together() {
-		s.tutors[0].opts.Taps = s.taps
+	if len(s.tutors) > 1 {
+		if _, err := s.temperature(0, 1); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// together tells whether one run of the teacher can give its rows and the
-// values inside it: there is one teacher, whose rows are computed as they are
-// needed and taken as they are.
-func (s *stream) together() bool {
-	return len(s.tutors) == 1 && s.tutors[0].opts.Cache == "" && s.tutors[0].opts.Form == (teacher.Form{})
+// together tells whether one run of a teacher can give its rows and the values
+// inside it: its rows are computed as they are needed and taken as they are.
+func (s *stream) together(u *tutor) bool {
+	return s.view == Masked && u.opts.Cache == "" && u.opts.Form == (teacher.Form{}) && len(s.tapsOf(u.number)) > 0
 }
 
 // newTutor prepares one teacher.
@@ -205,7 +208,7 @@ func (c *Config) wholeIsKept(u *tutor, part bool, use func(corpus.Corpus) (bool,
 func (c *Config) hearTokens(u *tutor, s *stream, m *onnx.Model) error {
 	u.opts.Cache = c.cache()
 	if most := teacher.MaxLength(m, c.MaxLength); most < c.MaxLength {
-		return fmt.Errorf("distill: the teacher takes at most %d tokens, and sequences are up to %d; lower the maximum length", most, c.MaxLength)
+		return tooLong(most, c.MaxLength)
 	}
 	u.view = s.source.Sequential()
 	u.batches = u.view.Batches(0)
@@ -214,9 +217,17 @@ func (c *Config) hearTokens(u *tutor, s *stream, m *onnx.Model) error {
 	return c.keepAs(u, c.Task)
 }
 
+// tooLong refuses sequences that a teacher which labels tokens cannot read.
+func tooLong(most, length int) error {
+	return unfit("the teacher takes at most %d tokens, and sequences are up to %d; lower the maximum length (--max-length %d)", most, length, most)
+}
+
 // hearMasked lets the teacher label the student's masked batches, as they come.
 func (c *Config) hearMasked(u *tutor, s *stream, batches int) error {
 	o := s.source.Options()
+	if most := teacher.MaxLength(u.model, c.MaxLength); most < c.MaxLength {
+		return tooLong(most, c.MaxLength)
+	}
 	u.view, u.batches = s.source, batches
 	if c.Cache == "" {
 		return nil

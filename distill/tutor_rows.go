@@ -139,7 +139,7 @@ func realRow(b *corpus.Batch, i int) bool { return i == 0 || b.Rows[i] > b.Rows[
 func (s *stream) logits(ctx context.Context, m *Moment) ([]float32, error) {
 	all := make([][]float32, len(s.tutors))
 	for i, u := range s.tutors {
-		z, err := u.logits(ctx, s, m.Batch)
+		z, err := u.logits(ctx, s, m)
 		if err != nil {
 			return nil, err
 		}
@@ -156,9 +156,14 @@ func (s *stream) logits(ctx context.Context, m *Moment) ([]float32, error) {
 }
 
 // logits are this teacher's rows for a batch.
-func (u *tutor) logits(ctx context.Context, s *stream, b *corpus.Batch) ([]float32, error) {
+func (u *tutor) logits(ctx context.Context, s *stream, m *Moment) (z []float32, err error) {
+	b := m.Batch
 	if s.view == Masked {
-		z, err := u.teacher.Logits(ctx, b)
+		if s.together(u) && b.R > 0 {
+			z, m.inner[u.number], err = u.teacher.LogitsAndValues(ctx, b)
+		} else {
+			z, err = u.teacher.Logits(ctx, b)
+		}
 		s.learnWidth(u.teacher)
 		return z, err
 	}
@@ -247,7 +252,7 @@ func (s *stream) temperature(step, steps int) (float64, error) {
 		case found == 0:
 			found = at
 		case found != at:
-			return 0, fmt.Errorf("distill: several teachers are mixed at one temperature, and the losses have %v and %v; give them the same", found, at)
+			return 0, unfit("several teachers are mixed at one temperature, and the losses have %v and %v; give them the same", found, at)
 		}
 	}
 	if found == 0 {

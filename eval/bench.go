@@ -11,6 +11,7 @@ import (
 
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/teacher"
 )
@@ -103,7 +104,7 @@ func BenchFile(ctx context.Context, path string, o BenchOptions) (*Speed, error)
 	}
 	load := time.Since(start)
 	if most := teacher.MaxLength(m, math.MaxInt); o.Length > most {
-		return nil, fmt.Errorf("eval: bench: sequences of %d tokens, but the model has %d positions; choose a shorter length", o.Length, most)
+		return nil, misfit.Errorf("eval: bench: sequences of %d tokens, but the model has %d positions; choose a shorter length", o.Length, most)
 	}
 	lengths := SpreadLengths(o.Batch, o.Shortest, o.Length)
 	feed, err := benchFeed(session.Inputs(), lengths, o.Length, vocabulary(m))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/teacher"
 )
@@ -163,7 +164,7 @@ func timeShape(ctx context.Context, models []*timed, sh Shape, opts TimingOption
 	feeds := make([]map[string]*exec.Tensor, len(models))
 	for i, t := range models {
 		if sh.Length > t.longest {
-			return nil, fmt.Errorf("model %d has only %d positions; choose a shorter length", i, t.longest)
+			return nil, misfit.Errorf("model %d has only %d positions; choose a shorter length", i, t.longest)
 		}
 		feeds[i] = t.feed(sh)
 	}

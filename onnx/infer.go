@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // Inference is what is known of the values of a model before it runs: element
@@ -44,10 +46,10 @@ func (m *Model) Infer(sizes map[string]int64) (*Inference, error) {
 	s.enter(m.Graph, nil)
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
 		if !w.used[name] {
-			return nil, fmt.Errorf("onnx: no input of the model has the symbol %q; it has %s", name, strings.Join(w.symbols(), ", "))
+			return nil, misfit.Errorf("onnx: no input of the model has the symbol %q; it has %s", name, strings.Join(w.symbols(), ", "))
 		}
 		if sizes[name] < 0 {
-			return nil, fmt.Errorf("onnx: the size of %q is %d; sizes count from 0", name, sizes[name])
+			return nil, misfit.Errorf("onnx: the size of %q is %d; sizes count from 0", name, sizes[name])
 		}
 	}
 	s.run(m.Graph.Nodes)

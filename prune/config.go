@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/litekit/lite/internal/fuse"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -146,7 +147,7 @@ func (c Config) Apply(ctx context.Context, m *onnx.Model) (*onnx.Model, error) {
 func (c Config) Run(ctx context.Context, m *onnx.Model) (*onnx.Model, *Report, error) {
 	c = c.defaults()
 	if err := c.check(); err != nil {
-		return nil, nil, err
+		return nil, nil, misfit.Of(err)
 	}
 	if m == nil || m.Graph == nil {
 		return nil, nil, fmt.Errorf("prune: the model has no graph")

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/internal/fuse"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -62,17 +63,17 @@ func (c Config) dropped(n int) ([]int, error) {
 		slices.Sort(drop)
 		drop = slices.Compact(drop)
 		if drop[0] < 0 || drop[len(drop)-1] >= n {
-			return nil, fmt.Errorf("prune: layers %v to drop; the model has layers 0 to %d", c.Drop, n-1)
+			return nil, misfit.Errorf("prune: layers %v to drop; the model has layers 0 to %d", c.Drop, n-1)
 		}
 		if len(drop) == n {
-			return nil, fmt.Errorf("prune: all %d layers are to be dropped; keep at least one", n)
+			return nil, misfit.Errorf("prune: all %d layers are to be dropped; keep at least one", n)
 		}
 		return drop, nil
 	}
 	k := max(1, n-quota(n, c.Sparsity))
 	keep, err := c.Keep(n, k)
 	if err != nil {
-		return nil, fmt.Errorf("prune: %w", err)
+		return nil, misfit.Errorf("prune: %w", err)
 	}
 	var drop []int
 	for i := range n {

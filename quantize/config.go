@@ -7,6 +7,7 @@ import (
 
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/internal/fuse"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -110,7 +111,7 @@ func Run(ctx context.Context, m *onnx.Model, c Config) (*onnx.Model, *Report, er
 		c.Mode = Dynamic
 	}
 	if err := c.check(m); err != nil {
-		return nil, nil, err
+		return nil, nil, misfit.Of(err)
 	}
 	if err := alreadyQuantized(m.Graph); err != nil {
 		return nil, nil, err

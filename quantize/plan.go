@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -67,7 +68,7 @@ func newPlan(m *onnx.Model, c *Config) (*plan, error) {
 	}
 	for _, s := range []*selector{exclude, include} {
 		if item := s.unused(); item != "" {
-			return nil, fmt.Errorf("quantize: %s: %q selects no node of the model; list the nodes with `lite inspect --int8`", s.field, item)
+			return nil, misfit.Errorf("quantize: %s: %q selects no node of the model; list the nodes with `lite inspect --int8`", s.field, item)
 		}
 	}
 	p.tie()

@@ -1,10 +1,10 @@
 package quantize
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -28,7 +28,7 @@ func newSelector(field string, list []string) (*selector, error) {
 		}
 		re, err := regexp.Compile(expr)
 		if err != nil {
-			return nil, fmt.Errorf("quantize: %s: %q is not a regular expression: %w", field, item, err)
+			return nil, misfit.Errorf("quantize: %s: %q is not a regular expression: %w", field, item, err)
 		}
 		s.exprs = append(s.exprs, re)
 	}

@@ -18,9 +18,10 @@ const projectionPrefix = "lite.projection."
 type Projection struct {
 	// Name is one matrix; values may share it.
 	Name string
-	// Value is the student's value [B,S,In].
+	// Value is the student's value [B,S,In], or with Whole [B,In].
 	Value   string
 	In, Out int
+	Whole   bool
 }
 
 // Output is the name of the projected value, an output of the graph.
@@ -30,7 +31,7 @@ func (p Projection) Output() string { return projectionPrefix + p.Name + "/" + p
 func (p Projection) weight() string { return projectionPrefix + p.Name + ".weight" }
 
 // WithProjections returns m with a product over the value of each projection, as
-// further outputs [B,S,Out]. The matrices, [In,Out], are drawn from (seed, name)
+// further outputs [B,S,Out] or [B,Out]. The matrices, [In,Out], are drawn from (seed, name)
 // with the deviation 1/√In, which keeps the size of what they read.
 //
 // Errors: a value that the model does not compute, a matrix of two sizes, and a
@@ -58,7 +59,11 @@ func WithProjections(m *onnx.Model, list []Projection, seed uint64) (*onnx.Model
 			return nil, fmt.Errorf("student: the projection %s is [%d,%d] for %q and %v for another value", p.Name, p.In, p.Out, p.Value, w.Dims)
 		}
 		c.Graph.Nodes = append(c.Graph.Nodes, onnx.NewNode("MatMul", "/"+out, []string{p.Value, p.weight()}, []string{out}))
-		c.Graph.Outputs = append(c.Graph.Outputs, valueInfo(out, onnx.Float, "batch", "sequence", p.Out))
+		dims := []any{"batch", "sequence", p.Out}
+		if p.Whole {
+			dims = []any{"batch", p.Out}
+		}
+		c.Graph.Outputs = append(c.Graph.Outputs, valueInfo(out, onnx.Float, dims...))
 	}
 	return c, nil
 }

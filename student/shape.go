@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -301,7 +302,9 @@ func (s Shape) HalfWidth() Shape {
 const maxBytes = 16 << 30
 
 // Validate reports the first thing that makes the shape impossible.
-func (s Shape) Validate() error {
+func (s Shape) Validate() error { return misfit.Of(s.validate()) }
+
+func (s Shape) validate() error {
 	sizes := []struct {
 		name  string
 		value int

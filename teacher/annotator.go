@@ -9,6 +9,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/corpus/tokenizer"
 	"github.com/litekit/lite/internal/exec"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -105,7 +106,7 @@ func tagHeads(m *onnx.Model) ([]tagHead, error) {
 		out = append(out, t)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("teacher: the annotator's model labels no tokens; config.json needs \"architectures\" with …ForTokenClassification and id2label")
+		return nil, misfit.Errorf("teacher: the annotator's model labels no tokens; config.json needs \"architectures\" with …ForTokenClassification and id2label")
 	}
 	return out, nil
 }

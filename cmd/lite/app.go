@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
@@ -83,10 +84,11 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 		return exitDone
 	}
 	var usage *usageError
+	var misfit *distill.MisfitError
 	code := exitFailed
 	message := err.Error()
 	switch {
-	case a.started.IsZero() || errors.As(err, &usage):
+	case a.started.IsZero() || errors.As(err, &usage) || errors.As(err, &misfit):
 		code = exitUsage
 		if a.started.IsZero() {
 			message += "\nTry: " + cmd.CommandPath() + " --help"

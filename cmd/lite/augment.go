@@ -53,7 +53,10 @@ same bytes; a run that was stopped goes on when the same command runs again.`,
 }
 
 func (f *augmentFlags) run(ctx context.Context, _ []string) error {
-	if err := atLeast(1, count{"--top-k", f.cfg.TopK}, count{"--copies", f.cfg.Copies}, count{"--max-length", f.cfg.MaxLength}); err != nil {
+	if err := atLeast(1, count{"--top-k", f.cfg.TopK}, count{"--copies", f.cfg.Copies}); err != nil {
+		return err
+	}
+	if err := atLeast(leastLength, count{"--max-length", f.cfg.MaxLength}); err != nil {
 		return err
 	}
 	if f.cfg.Probability == 0 {

@@ -116,7 +116,7 @@ and the optimiser. Let nothing else run meanwhile.`,
 		Args:    noArguments,
 	}, func(ctx context.Context, _ []string) error {
 		if err := errors.Join(b.check(cmd), atLeast(1, count{"--steps", o.Steps}, count{"--layers", s.Layers},
-			count{"--hidden", s.Hidden}, count{"--heads", s.Heads}, count{"--ffn", s.FFN}, count{"--vocab", s.Vocab})); err != nil {
+			count{"--hidden", s.Hidden}, count{"--heads", s.Heads}, count{"--ffn", s.FFN}), atLeast(2, count{"--vocab", s.Vocab})); err != nil {
 			return err
 		}
 		if err := s.Defaults().Validate(); err != nil {

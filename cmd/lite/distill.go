@@ -142,7 +142,16 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 	if err := t.objectives(primaryKind(m), true); err != nil {
 		return err
 	}
-	for _, m := range append([]*onnx.Model{t.cfg.Teacher, m}, t.cfg.MoreTeachers...) {
+	if err := t.unread(teachers); err != nil {
+		return err
+	}
+	measured := []*onnx.Model{t.cfg.Teacher, m}
+	for i, more := range t.cfg.MoreTeachers {
+		if labels(&t.cfg, i+1) {
+			measured = append(measured, more)
+		}
+	}
+	for _, m := range measured {
 		if err := t.dev.check(m, t.cfg.MaxLength); err != nil {
 			return err
 		}
@@ -167,7 +176,9 @@ func (t *training) distill(ctx context.Context, s distill.Student, out *output, 
 	err = t.app.finish(&summary{Command: "distill", Training: last(result), Stages: stagesOf(result)}, m, out, func(bytes int64) (*eval.Table, error) {
 		entries := []eval.Entry{{Name: names[0], Model: t.cfg.Teacher}}
 		for i, more := range t.cfg.MoreTeachers {
-			entries = append(entries, eval.Entry{Name: names[i+1], Model: more})
+			if labels(&t.cfg, i+1) {
+				entries = append(entries, eval.Entry{Name: names[i+1], Model: more})
+			}
 		}
 		return t.dev.compare(ctx, t.cfg.MaxLength, append(entries, eval.Entry{Name: names[len(names)-1], Model: m, Bytes: bytes})...)
 	})

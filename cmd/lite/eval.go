@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
 
@@ -68,6 +69,9 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 	if err := atLeast(1, count{"--batch", e.opts.BatchSize}, count{"--max-length", e.opts.MaxLength}, count{"--runs", e.opts.Timing.Runs}); err != nil {
 		return err
 	}
+	if e.opts.MaskRate == 0 {
+		return usagef("--mask-rate 0: nothing would be masked; give a share above 0")
+	}
 	if e.maxDrop != nil && len(args) < 2 {
 		return usagef("--max-drop compares with the first model; name at least two")
 	}
@@ -89,6 +93,9 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 			return err
 		}
 		entries = append(entries, eval.Entry{Name: name, Model: m})
+		if err := e.has(args[i], m, entries[0].Model); err != nil {
+			return err
+		}
 	}
 	data, err := e.data.open("data", e.files)
 	if err != nil {
@@ -109,6 +116,24 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 	for _, entry := range entries[1:] {
 		if err := table.Check(entry.Name, e.maxDrop); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// has refuses --heads that a model does not have, and, without them, a model
+// that predicts something else than the first.
+func (e *evalFlags) has(path string, m, first *onnx.Model) error {
+	list, err := student.HeadsOf(m.Config)
+	if a, b := primaryKind(first), primaryKind(m); len(e.opts.Heads) == 0 && a != "" && b != "" && a != b {
+		return usagef("%s has a %s head, and the first model, which it is compared with, a %s head; measure them one by one", path, b, a)
+	}
+	if err != nil || len(list) == 0 {
+		return nil // what such a model predicts, eval finds out
+	}
+	for _, h := range e.opts.Heads {
+		if !slices.ContainsFunc(list, func(x student.Head) bool { return x.Kind == h }) {
+			return usagef("--heads: %s has no %s head", path, h)
 		}
 	}
 	return nil

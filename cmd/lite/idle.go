@@ -1,8 +1,11 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/pflag"
 
+	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/student"
 )
@@ -24,14 +27,18 @@ func (o *objectives) idle(given map[string]bool, kind student.Kind) error {
 		without string
 		flags   []string
 	}{
-		{in.hidden+in.attention+in.attentionKL+in.pkd > 0, "--alpha-hidden, --alpha-attention, --alpha-attention-kl and --alpha-pkd", []string{"layer-map"}},
-		{in.minilm > 0, "--alpha-minilm", []string{"minilm"}},
-		{in.minilm > 0 && in.minilmVersion != "v1", "--alpha-minilm of version v2", []string{"relation-heads", "relation-layer"}},
+		{anyWeight(in.hidden, in.attention, in.attentionKL, in.pkd), "--alpha-hidden, --alpha-attention, --alpha-attention-kl and --alpha-pkd", []string{"layer-map"}},
+		{anyWeight(in.minilm), "--alpha-minilm", []string{"minilm"}},
+		{anyWeight(in.minilm) && in.minilmVersion != "v1", "--alpha-minilm of version v2", []string{"relation-heads", "relation-layer"}},
 		{len(in.taps) > 0, "--tap", []string{"alpha-tap"}},
 		{o.kd > 0 && distributions, "--alpha-kd under a teacher that gives distributions", []string{"soft-labels", "temperature", "temperature-end", "temperature-path", "confidence", "dkd-alpha", "dkd-beta"}},
+		{o.kd > 0 && (kind == student.KindPOS || kind == student.KindNER), "--alpha-kd under a token classifier", []string{"kd-positions"}},
 		{o.kd > 0 && kind == student.KindEmbedding, "--alpha-kd under a teacher that gives vectors", []string{"vector-loss"}},
 		{o.soft.loss.Form == distill.DKD, "--soft-labels dkd", []string{"dkd-alpha", "dkd-beta"}},
 		{o.soft.loss.TemperatureEnd > 0, "--temperature-end", []string{"temperature-path"}},
+		{kind == student.KindMaskedLM || o.mlm+o.pos+o.ner+o.sop+o.nsp > 0, "losses on masked text, such as --alpha-mlm", []string{"mask-rate", "mask-unit", "mask-ngram", "span-p", "span-max", "mask-replace", "mask-random"}},
+		{o.mask.loss.Unit == corpus.MaskNGram, "--mask-unit ngram", []string{"mask-ngram"}},
+		{o.mask.loss.Unit == corpus.MaskSpan, "--mask-unit span", []string{"span-p", "span-max"}},
 		{o.pos+o.ner > 0, "--alpha-pos and --alpha-ner", []string{"tag-positions"}},
 		{o.pos > 0, "--alpha-pos", []string{"ramp-pos"}},
 		{o.ner > 0, "--alpha-ner", []string{"ramp-ner"}},
@@ -44,4 +51,9 @@ func (o *objectives) idle(given map[string]bool, kind student.Kind) error {
 		}
 	}
 	return nil
+}
+
+// anyWeight tells whether some weight is not 0.
+func anyWeight(lists ...[]float64) bool {
+	return slices.ContainsFunc(slices.Concat(lists...), func(w float64) bool { return w != 0 })
 }

@@ -11,29 +11,30 @@ import (
 // insideFlags are the flags of losses that compare values inside the student with
 // values inside the teacher.
 type insideFlags struct {
-	hidden, embedding       float64
-	attention, attentionKL  float64
-	minilm, pkd, cosine     float64
-	tap                     float64
-	taps                    []string
-	layerMap, minilmVersion string
-	relationHeads           int
-	relationLayer           int
+	hidden, embedding      []float64 // by teacher, as the next
+	attention, attentionKL []float64
+	minilm, pkd, cosine    []float64
+	tap                    float64
+	taps                   []string
+	layerMap               []string // one for all teachers, or one for each
+	relationLayer          []int    // likewise
+	minilmVersion          string
+	relationHeads          int
 }
 
 func (f *insideFlags) register(g group) {
-	g.Float64Var(&f.hidden, "alpha-hidden", 0, "weight of the distance of hidden states (TinyBERT), through a learned projection where widths differ")
-	g.Float64Var(&f.embedding, "alpha-embedding", 0, "weight of the distance of embeddings (TinyBERT)")
-	g.Float64Var(&f.attention, "alpha-attention", 0, "weight of the distance of attention scores (TinyBERT)")
-	g.Float64Var(&f.attentionKL, "alpha-attention-kl", 0, "weight of the divergence of attention")
-	g.Float64Var(&f.minilm, "alpha-minilm", 0, "weight of MiniLM's divergence of relations in the last layer")
-	g.Float64Var(&f.pkd, "alpha-pkd", 0, "weight of the distance of normalised [CLS] states (PKD)")
-	g.Float64Var(&f.cosine, "alpha-cosine", 0, "weight of the distance in direction of the last hidden states (DistilBERT)")
-	g.StringVar(&f.layerMap, "layer-map", "", "which `layers` of the teacher those of the student learn from: uniform, first, last, skip, skip(n), or pairs student:teacher such as 0:0,1:3 (default: uniform)")
+	g.Float64SliceVar(&f.hidden, "alpha-hidden", nil, "`weight` of the distance of hidden states (TinyBERT), through a learned projection where widths differ; of several teachers one for each, in their order, such as 0,1 for the second alone, as for the next six")
+	g.Float64SliceVar(&f.embedding, "alpha-embedding", nil, "`weight` of the distance of embeddings (TinyBERT)")
+	g.Float64SliceVar(&f.attention, "alpha-attention", nil, "`weight` of the distance of attention scores (TinyBERT)")
+	g.Float64SliceVar(&f.attentionKL, "alpha-attention-kl", nil, "`weight` of the divergence of attention")
+	g.Float64SliceVar(&f.minilm, "alpha-minilm", nil, "`weight` of MiniLM's divergence of relations in the last layer")
+	g.Float64SliceVar(&f.pkd, "alpha-pkd", nil, "`weight` of the distance of normalised [CLS] states (PKD)")
+	g.Float64SliceVar(&f.cosine, "alpha-cosine", nil, "`weight` of the distance in direction of the last hidden states (DistilBERT)")
+	g.StringArrayVar(&f.layerMap, "layer-map", nil, "which `layers` of the teacher those of the student learn from: uniform, first, last, skip, skip(n), or pairs student:teacher such as 0:0,1:3 (default: uniform); repeat it for one for each teacher")
 	choiceVar(g.FlagSet, &f.minilmVersion, "minilm", "version of MiniLM: v2, of any heads, or v1, of as many heads as the teacher (default: v2)", "v1", "v2")
 	g.IntVar(&f.relationHeads, "relation-heads", 0, "relation heads of MiniLM v2 (default: 48 where that divides both widths)")
-	g.IntVar(&f.relationLayer, "relation-layer", 0, "`layer` of the teacher, from 1, that MiniLM v2 reads (default: the last)")
-	g.StringArrayVar(&f.taps, "tap", nil, "compare a value of both graphs by `NAME`, or STUDENT=TEACHER; may be repeated")
+	g.IntSliceVar(&f.relationLayer, "relation-layer", nil, "`layer` of the teacher, from 1, that MiniLM v2 reads (default: the last); one for all teachers or one for each, 0 being the last")
+	g.StringArrayVar(&f.taps, "tap", nil, "compare a value of both graphs by `NAME`, or STUDENT=TEACHER, with @2 behind it for the second teacher's; may be repeated")
 	g.Float64Var(&f.tap, "alpha-tap", 1, "weight of each --tap")
 }
 
@@ -46,19 +47,30 @@ func (f *insideFlags) terms(mlm bool) (distill.Sum, error) {
 	if mlm {
 		on = distill.Masked
 	}
-	layers := distill.LayerMap(f.layerMap)
-	var minilm distill.Loss = distill.MiniLMv2{Heads: f.relationHeads, Layer: f.relationLayer, On: on}
-	if f.minilmVersion == "v1" {
-		minilm = distill.MiniLM{On: on}
+	sum, err := f.mapped(on)
+	if err != nil {
+		return nil, err
 	}
-	sum := distill.Sum{
-		distill.Scale(f.hidden, distill.HiddenMSE{Layers: layers, On: on}),
-		distill.Scale(f.embedding, distill.EmbeddingMSE{On: on}),
-		distill.Scale(f.attention, distill.AttentionMSE{Layers: layers, On: on}),
-		distill.Scale(f.attentionKL, distill.AttentionKL{Layers: layers, On: on}),
-		distill.Scale(f.minilm, minilm),
-		distill.Scale(f.pkd, distill.PKD{Layers: layers, On: on}),
-		distill.Scale(f.cosine, distill.HiddenCosine{On: on}),
+	for n, w := range f.minilm {
+		layer, err := ofTeacher("--relation-layer", f.relationLayer, n)
+		switch {
+		case err != nil:
+			return nil, err
+		case f.minilmVersion == "v1":
+			sum = append(sum, distill.Scale(w, distill.MiniLM{On: on, From: n}))
+		default:
+			sum = append(sum, distill.Scale(w, distill.MiniLMv2{Heads: f.relationHeads, Layer: layer, On: on, From: n}))
+		}
+	}
+	for n, w := range f.pkd {
+		layers, err := ofTeacher("--layer-map", f.layerMap, n)
+		if err != nil {
+			return nil, err
+		}
+		sum = append(sum, distill.Scale(w, distill.PKD{Layers: distill.LayerMap(layers), On: on, From: n}))
+	}
+	for n, w := range f.cosine {
+		sum = append(sum, distill.Scale(w, distill.HiddenCosine{On: on, From: n}))
 	}
 	for i, name := range f.taps {
 		if slices.Contains(f.taps[:i], name) {
@@ -66,12 +78,48 @@ func (f *insideFlags) terms(mlm bool) (distill.Sum, error) {
 		}
 		t, err := distill.ParseTap(name)
 		if err != nil {
-			return nil, usagef("--tap %s: write the name of a value of both graphs, or STUDENT=TEACHER", name)
+			return nil, usagef("--tap %s: write the name of a value of both graphs, or STUDENT=TEACHER, and @2 behind it for the second teacher", name)
 		}
 		t.On = on
 		sum = append(sum, distill.Scale(f.tap, t))
 	}
 	return sum, nil
+}
+
+// mapped are the losses of embeddings and of layers that a map pairs.
+func (f *insideFlags) mapped(on distill.View) (sum distill.Sum, err error) {
+	for _, l := range []struct {
+		weights []float64
+		loss    func(layers distill.LayerMap, from int) distill.Loss
+	}{
+		{f.hidden, func(m distill.LayerMap, n int) distill.Loss { return distill.HiddenMSE{Layers: m, On: on, From: n} }},
+		{f.embedding, func(_ distill.LayerMap, n int) distill.Loss { return distill.EmbeddingMSE{On: on, From: n} }},
+		{f.attention, func(m distill.LayerMap, n int) distill.Loss { return distill.AttentionMSE{Layers: m, On: on, From: n} }},
+		{f.attentionKL, func(m distill.LayerMap, n int) distill.Loss { return distill.AttentionKL{Layers: m, On: on, From: n} }},
+	} {
+		for n, w := range l.weights {
+			layers, err := ofTeacher("--layer-map", f.layerMap, n)
+			if err != nil {
+				return nil, err
+			}
+			sum = append(sum, distill.Scale(w, l.loss(distill.LayerMap(layers), n)))
+		}
+	}
+	return sum, nil
+}
+
+// ofTeacher is what a flag that is given once for all teachers, or once for each,
+// says of teacher n.
+func ofTeacher[T any](flag string, values []T, n int) (out T, err error) {
+	switch {
+	case len(values) == 1:
+		return values[0], nil
+	case len(values) == 0:
+		return out, nil
+	case n >= len(values):
+		return out, usagef("%s is given for %d teachers, and there is a weight for %d; give one for all, or one for each", flag, len(values), n+1)
+	}
+	return values[n], nil
 }
 
 // preset is a published method: values of flags.
@@ -85,14 +133,19 @@ type preset struct {
 	lm map[string]string
 }
 
-// The methods. What they say of PKD is from the ranges that the paper searched.
+// The methods, as their papers and the authors' programs have them. DistilBERT
+// (arXiv 1910.01108): 5, 2 and 1 at T = 2, there with the soft labels of all tokens.
+// TinyBERT (arXiv 1909.10351): every layer's λ is 1, then T = 1. MiniLM (arXiv
+// 2002.10957, 2012.15828): plain sums, 48 relation heads. PKD (arXiv 1908.09355): α
+// 0.5 and T 10, with β 100, as its published runs on SST-2 and MNLI; β is for the
+// mean over the values of 5 layers of 768, and ours is a sum, so that it is 100/3840.
 var presets = []preset{
 	{name: "distilbert", flags: map[string]string{"alpha-kd": "5", "temperature": "2", "alpha-cosine": "1"}, lm: map[string]string{"alpha-mlm": "2"}},
 	{name: "tinybert", inside: true,
 		flags: map[string]string{"alpha-kd": "0", "alpha-hidden": "1", "alpha-embedding": "1", "alpha-attention": "1"}, lm: map[string]string{"alpha-mlm": "0"}},
 	{name: "minilm", inside: true, flags: map[string]string{"alpha-kd": "0", "alpha-minilm": "1", "minilm": "v1"}, lm: map[string]string{"alpha-mlm": "0"}},
 	{name: "minilmv2", inside: true, flags: map[string]string{"alpha-kd": "0", "alpha-minilm": "1", "minilm": "v2"}, lm: map[string]string{"alpha-mlm": "0"}},
-	{name: "pkd", flags: map[string]string{"alpha-kd": "0.5", "temperature": "5", "alpha-ce": "0.5", "alpha-pkd": "10"},
+	{name: "pkd", flags: map[string]string{"alpha-kd": "0.5", "temperature": "10", "alpha-ce": "0.5", "alpha-pkd": "0.026"},
 		lm: map[string]string{"alpha-ce": "0", "alpha-mlm": "0.5"}},
 	// A plain sum, as in Mengzi (arXiv 2110.06696), with the ramps of LERT (arXiv
 	// 2211.05344): a sixth of the steps for parts of speech, a third for entities.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ type teacherFlags struct {
 
 func (f *teacherFlags) register(g group) {
 	g.StringArrayVar(&f.paths, "teacher", nil, "the teacher: a model `directory` or file; repeat it for several, the first of which the student is made from")
-	g.Float64SliceVar(&f.weights, "teacher-weight", nil, "`shares` of several teachers, in their order, such as 0.7,0.3 (default: the same for each)")
+	g.Float64SliceVar(&f.weights, "teacher-weight", nil, "`shares` of several teachers in the soft labels, in their order, such as 0.7,0.3; one of 0 gives none, and is there for losses on what is inside it (default: the same for each)")
 }
 
 // open opens the teachers.
@@ -39,6 +40,28 @@ func (f *teacherFlags) open(c *distill.Config) error {
 			c.Teacher = m
 		} else {
 			c.MoreTeachers = append(c.MoreTeachers, m)
+		}
+	}
+	return nil
+}
+
+// labels tells whether teacher i, from 0, gives soft labels.
+func labels(c *distill.Config, i int) bool {
+	return c.TeacherWeights == nil || c.TeacherWeights[i] > 0
+}
+
+// unread refuses a further teacher that no loss of any stage reads.
+func (t *training) unread(paths []string) error {
+	stages := t.stages
+	if len(stages) == 0 {
+		stages = []distill.Config{t.cfg}
+	}
+	for i := 1; i <= len(t.cfg.MoreTeachers); i++ {
+		read := slices.ContainsFunc(stages, func(c distill.Config) bool {
+			return c.Loss.Reads(i) || labels(&t.cfg, i) && slices.ContainsFunc(c.Loss, func(l distill.Term) bool { _, ok := l.Loss.(distill.Taught); return ok })
+		})
+		if !read {
+			return usagef("--teacher %s: no loss reads this teacher; give it a share of the soft labels (--teacher-weight, --alpha-kd), or a weight behind the first teacher's (--alpha-hidden 0,1), or leave it out", paths[i])
 		}
 	}
 	return nil
@@ -106,7 +129,13 @@ var errDry = errors.New("only planned")
 
 func (l *labelFlags) run(ctx context.Context, _ []string) error {
 	c := &l.cfg
+	if slices.Contains(l.teachers.weights, 0) {
+		return usagef("--teacher-weight: a teacher of weight 0 gives no labels; leave it out")
+	}
 	if err := l.teachers.open(c); err != nil {
+		return err
+	}
+	if err := l.loss.mask.check(l.loss.maskRate); err != nil {
 		return err
 	}
 	if err := l.open(ctx, false); err != nil {

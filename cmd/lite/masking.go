@@ -18,6 +18,14 @@ func (m *maskFlags) register(g group) {
 	shareVar(g.FlagSet, &l.Random, "mask-random", 0.1, "share of the masked tokens that become a random token; the rest stays as it is")
 }
 
+// check refuses zeros, which would stand for the usual values.
+func (m *maskFlags) check(rate float64) error {
+	if rate == 0 || m.loss.SpanP == 0 {
+		return usagef("--mask-rate %v and --span-p %v must be above 0", rate, m.loss.SpanP)
+	}
+	return atLeast(1, count{"--mask-ngram", m.loss.NGram}, count{"--span-max", m.loss.SpanMax})
+}
+
 // denoise is the loss of masked language modelling.
 func (m *maskFlags) denoise(rate float64) distill.Denoise {
 	l := m.loss

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/litekit/lite/corpus"
 )
 
@@ -30,6 +28,9 @@ func (x *mixFlags) check(files, dev []string) error {
 		return usagef("--dev-split, --dedupe and --data-weights need --data")
 	case len(x.weights) > 0 && len(x.weights) != len(files):
 		return usagef("--data-weights has %d numbers for %d of --data; give one for each", len(x.weights), len(files))
+	}
+	if len(x.weights) > 0 && !anyWeight(x.weights) {
+		return usagef("--data-weights: every file has the weight 0, which leaves nothing to train on")
 	}
 	for _, w := range x.weights {
 		if !(w >= 0 && w <= 1000) {
@@ -85,7 +86,7 @@ func (x *mixFlags) open(a *app, data *dataFlags, files []string, seed uint64) (t
 	}
 	if x.split > 0 {
 		if dev.Len() == 0 || train.Len() == 0 {
-			return nil, nil, fmt.Errorf("--dev-split %v: %d examples to train on and %d to measure on; give another share or more data", x.split, train.Len(), dev.Len())
+			return nil, nil, usagef("--dev-split %v: %d examples to train on and %d to measure on; give another share or more data", x.split, train.Len(), dev.Len())
 		}
 		a.progress.note("data: %d examples to train on, %d to measure on", train.Len(), dev.Len())
 	}

@@ -21,13 +21,16 @@ func (s *softFlags) register(g group) {
 	g.Float64Var(&l.Temperature, "temperature", 2, "temperature T of the soft labels; the loss is scaled by T²")
 	g.Float64Var(&l.TemperatureEnd, "temperature-end", 0, "temperature at the last step (default: that of --temperature all along)")
 	choiceVar(g.FlagSet, &l.Path, "temperature-path", "how the temperature goes there (default linear)", distill.Linear, distill.Cosine)
+	choiceVar(g.FlagSet, &l.Positions, "kd-positions", "tokens at which a token classifier's labels are learned: the first of each word, where its tag is read, or all (default first-subword)", distill.FirstPieces, distill.AllWords)
 	choiceVar(g.FlagSet, &l.Confidence, "confidence", "weigh each example by how sure the teacher is of it", distill.ByProbability, distill.ByEntropy)
 }
 
 // softLabels is the loss, with tokens for a masked language model.
 func (s *softFlags) softLabels(tokens bool) (distill.SoftLabels, error) {
 	l := s.loss
-	l.Tokens = tokens
+	if l.Tokens = tokens; tokens && l.Positions != "" {
+		return l, usagef("--kd-positions is for token classifiers; a masked LM's labels are learned at the masked tokens")
+	}
 	if !(l.Temperature > 0) {
 		return l, usagef("--temperature %v: give a number above 0", l.Temperature)
 	}

@@ -94,6 +94,9 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	if ce > 0 && mlm {
 		return nil, usagef("--alpha-ce is for labels, and a masked LM has none; its own loss is --alpha-mlm")
 	}
+	if err := o.mask.check(o.maskRate); err != nil {
+		return nil, err
+	}
 	denoise := distill.Scale(o.weight("alpha-mlm", o.mlm, mlm), o.mask.denoise(o.maskRate))
 	terms, err := o.noise.terms(&denoise)
 	if err != nil {

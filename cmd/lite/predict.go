@@ -60,6 +60,11 @@ func (p *predictFlags) run(ctx context.Context, args []string) error {
 	if p.top < 1 || p.batch < 1 {
 		return usagef("--top-k and --batch must be at least 1")
 	}
+	if p.maxLength != 0 {
+		if err := atLeast(leastLength, count{"--max-length", p.maxLength}); err != nil {
+			return err
+		}
+	}
 	m, err := openModel("--model", p.model)
 	if err != nil {
 		return err
@@ -78,6 +83,9 @@ func (p *predictFlags) run(ctx context.Context, args []string) error {
 	}
 	return p.lines(ctx, r)
 }
+
+// leastLength has room for the special tokens of a text and one of its own.
+const leastLength = 3
 
 // maxLine bounds a line of standard input.
 const maxLine = 16 << 20

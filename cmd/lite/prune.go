@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
@@ -83,7 +85,7 @@ func (t *pruneFlags) recovers() bool { return t.training.cfg.Epochs > 0 || t.tra
 
 func (t *pruneFlags) check() error {
 	c := t.cfg
-	if err := atLeast(1, count{"--num-samples", t.samples}, count{"--min-heads", c.MinHeads}, count{"--min-neurons", c.MinNeurons}, count{"--neuron-multiple", c.NeuronMultiple}); err != nil {
+	if err := atLeast(1, count{"--num-samples", t.samples}, count{"--batch", t.training.cfg.Batch}, count{"--min-heads", c.MinHeads}, count{"--min-neurons", c.MinNeurons}, count{"--neuron-multiple", c.NeuronMultiple}); err != nil {
 		return err
 	}
 	if err := atLeast(0, count{"--recover-epochs", t.training.cfg.Epochs}, count{"--recover-steps", t.training.cfg.Steps}); err != nil {
@@ -99,7 +101,40 @@ func (t *pruneFlags) check() error {
 	case t.gradients() && (c.Unit == prune.Weights || c.Unit == prune.Layers):
 		return usagef("--criterion %s scores heads and neurons, not %s", t.criterion, c.Unit)
 	}
+	if err := t.idle(); err != nil {
+		return err
+	}
 	return t.out.check(t.model, t.teacher)
+}
+
+// idle refuses flags that say nothing beside the others.
+func (t *pruneFlags) idle() error {
+	for i, layer := range t.cfg.Drop {
+		if slices.Contains(t.cfg.Drop[:i], layer) {
+			return usagef("--drop names layer %d twice", layer)
+		}
+	}
+	if t.keep != "" && t.cfg.Unit != prune.Layers {
+		return usagef("--keep chooses layers, for --unit layers")
+	}
+	if t.recovers() {
+		return nil
+	}
+	read := []string{"recover-epochs", "recover-steps", "seed", "batch", "batch-tokens", "max-length"}
+	var idle string
+	look := func(f *pflag.Flag) {
+		if f.Changed && idle == "" && !slices.Contains(read, f.Name) {
+			idle = f.Name
+		}
+	}
+	t.steps.VisitAll(look)
+	if !t.gradients() {
+		t.loss.g.VisitAll(look)
+	}
+	if idle != "" {
+		return usagef("--%s is for the training after pruning; ask for it with --recover-epochs or --recover-steps", idle)
+	}
+	return nil
 }
 
 func (t *pruneFlags) run(ctx context.Context, _ []string) error {

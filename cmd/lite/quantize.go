@@ -20,6 +20,7 @@ type quantizeFlags struct {
 	cfg         quantize.Config
 	out         *output
 	model       string
+	calibrate   group
 	calibration []string
 	method      string
 	samples     int
@@ -43,6 +44,7 @@ func quantizeCommand(a *app) *cobra.Command {
 	choiceVar(calibrate.FlagSet, &q.method, "calibration-method", "how values become a range", methods...)
 	calibrate.IntVar(&q.samples, "num-samples", 128, "examples that are used")
 	calibrate.IntVar(&q.maxLength, "max-length", 128, "tokens in a sequence, special ones included")
+	q.calibrate = calibrate
 	q.data.register(a, files)
 	q.dev.register(measure, "the model before and after", true)
 
@@ -87,6 +89,9 @@ func (q *quantizeFlags) run(ctx context.Context, _ []string) error {
 	if q.cfg.Mode == quantize.Static && len(q.calibration) == 0 {
 		return usagef("--mode static learns ranges from text; name it with --calibration, or use --mode dynamic")
 	}
+	if err := q.idle(); err != nil {
+		return err
+	}
 	m, err := openModel("--model", q.model)
 	if err != nil {
 		return err
@@ -94,7 +99,7 @@ func (q *quantizeFlags) run(ctx context.Context, _ []string) error {
 	if err := q.out.check(q.model); err != nil {
 		return err
 	}
-	if err := errors.Join(q.dev.open(ctx, ""), q.calibrate(m)); err != nil {
+	if err := errors.Join(q.dev.open(ctx, ""), q.learn(m)); err != nil {
 		return err
 	}
 	if err := q.dev.check(m, q.maxLength); err != nil {
@@ -117,8 +122,22 @@ func (q *quantizeFlags) run(ctx context.Context, _ []string) error {
 	})
 }
 
-// calibrate sets the samples.
-func (q *quantizeFlags) calibrate(m *onnx.Model) error {
+// idle refuses flags of calibration that say nothing: ranges are learned in static
+// mode, and the search within --max-drop looks at the samples in every mode.
+func (q *quantizeFlags) idle() error {
+	if q.cfg.Mode == quantize.Static {
+		return nil
+	}
+	for _, name := range []string{"calibration-method", "calibration", "num-samples"} {
+		if q.calibrate.Changed(name) && (q.dev.maxDrop == nil || name == "calibration-method") {
+			return usagef("--%s is for --mode static, and the mode is %s", name, q.cfg.Mode)
+		}
+	}
+	return nil
+}
+
+// learn sets the samples.
+func (q *quantizeFlags) learn(m *onnx.Model) error {
 	files := q.calibration
 	if len(files) == 0 {
 		return nil

@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               writeData,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros, "writegraph": writeGraph, "tokenids": tokenIDs, "encoder": encoder,
+			"exits": exits, "json": jsonAt, "interrupt": interrupt, "zeros": zeros, "writegraph": writeGraph, "tokenids": tokenIDs, "encoder": encoder, "refused": refused,
 		},
 	})
 }
@@ -121,6 +121,48 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if code := exitCode(ts.Exec(args[1], args[2:]...)); code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+// refused FILE runs the commands of a table, each of which must end with exit code
+// 2, say what stands behind the bar and leave no file. "$X = ..." names the
+// beginning of commands.
+func refused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: refused FILE")
+	}
+	files := func() string {
+		all, err := filepath.Glob(ts.MkAbs("*"))
+		ts.Check(err)
+		return strings.Join(all, "\n")
+	}
+	names, before, failed := map[string]string{}, files(), false
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		line = strings.TrimSpace(line)
+		if name, value, ok := strings.Cut(line, " = "); ok && strings.HasPrefix(name, "$") {
+			names[name] = value
+			continue
+		}
+		command, want, ok := strings.Cut(line, " | ")
+		if !ok {
+			ts.Fatalf("%q has no bar", line)
+		}
+		for name, value := range names {
+			if rest, ok := strings.CutPrefix(command, name+" "); ok {
+				command = value + " " + rest
+			}
+		}
+		code := exitCode(ts.Exec("lite", strings.Fields(command)...))
+		if said := ts.ReadFile("stderr"); code != exitUsage || !strings.Contains(said, want) {
+			failed = true
+			ts.Logf("lite %s: exit code %d, want %d and %q in %q", command, code, exitUsage, want, said)
+		}
+		if now := files(); now != before {
+			ts.Fatalf("lite %s left something: %s", command, now)
+		}
+	}
+	if failed {
+		ts.Fatalf("see above")
 	}
 }
 

@@ -52,6 +52,9 @@ func (t *tokenizeFlags) run(ctx context.Context, args []string) (err error) {
 	if err := atLeast(0, count{"--max-length", t.maxLength}, count{"--stride", t.stride}); err != nil {
 		return err
 	}
+	if t.stride > 0 && t.stride >= t.maxLength {
+		return usagef("--stride %d: windows share fewer tokens than --max-length has, which is %d", t.stride, t.maxLength)
+	}
 	path := t.model + t.file
 	if err := exist("tokenizer", path); err != nil {
 		return err

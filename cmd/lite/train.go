@@ -75,6 +75,12 @@ func (t *trainFlags) run(ctx context.Context, _ []string) error {
 	if t.model == "" && t.shape == "" && t.from.from == "" {
 		return usagef("name a model to go on with (--model), or the shape of a new one (--student)")
 	}
+	switch {
+	case t.from.layers != "" && t.from.from == "":
+		return usagef("--init chooses layers of the model of --from, which is not given")
+	case t.cased && t.vocabulary == 0:
+		return usagef("--cased is for the vocabulary of --train-vocab, which is not given")
+	}
 	if err := exist("--tokenizer", t.tokenizer); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -97,6 +98,9 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 	if t.limitLabels < 0 {
 		return usagef("--limit-labels %d: give the number of examples whose labels count", t.limitLabels)
 	}
+	if err := t.places(); err != nil {
+		return err
+	}
 	if t.cfg.KeepCheckpoints == 0 && t.steps.FlagSet != nil {
 		return usagef("--keep-checkpoints 0: give a number of at least 1")
 	}
@@ -136,6 +140,23 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 		measured = "--dev-split"
 	}
 	return errors.Join(warnOverlap(t.app, "--data", t.cfg.Task, measured, t.dev.corpus), warnOverlap(t.app, "--text", t.cfg.Text, measured, t.dev.corpus))
+}
+
+// places refuses files that stand where a directory is to be, and a log that
+// cannot be begun.
+func (t *training) places() error {
+	for _, d := range []struct{ flag, path string }{{"--checkpoint", t.cfg.Checkpoint}, {"--cache", t.cfg.Cache}} {
+		if info, err := os.Stat(d.path); err == nil && !info.IsDir() {
+			return usagef("%s: %s is a file; name a directory", d.flag, d.path)
+		}
+	}
+	if t.cfg.Log == "" {
+		return nil
+	}
+	if info, err := os.Stat(t.cfg.Log); err == nil && info.IsDir() {
+		return usagef("--log: %s is a directory; name a file", t.cfg.Log)
+	}
+	return exist("--log", filepath.Dir(t.cfg.Log))
 }
 
 // objectives sets the losses for a model with that primary head and checks

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"runtime"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // TrainOptions says how a vocabulary is learned. The zero value is
@@ -68,14 +69,14 @@ func (o *TrainOptions) start(usual []string, size int) ([]string, error) {
 		o.MinFrequency = 2
 	}
 	if o.MinFrequency < 1 || o.Alphabet < 0 {
-		return nil, fmt.Errorf("tokenizer: training: MinFrequency is %d and Alphabet %d; they must be positive", o.MinFrequency, o.Alphabet)
+		return nil, misfit.Errorf("tokenizer: training: MinFrequency is %d and Alphabet %d; they must be positive", o.MinFrequency, o.Alphabet)
 	}
 	if size <= len(vocab) || size > maxVocab {
-		return nil, fmt.Errorf("tokenizer: training: size %d; it must be more than the %d special tokens and at most %d", size, len(vocab), maxVocab)
+		return nil, misfit.Errorf("tokenizer: training: size %d; it must be more than the %d special tokens and at most %d", size, len(vocab), maxVocab)
 	}
 	for i, s := range vocab {
 		if s == "" || slices.Contains(vocab[:i], s) {
-			return nil, fmt.Errorf("tokenizer: training: special token %q is empty or repeated", s)
+			return nil, misfit.Errorf("tokenizer: training: special token %q is empty or repeated", s)
 		}
 	}
 	return vocab, nil
