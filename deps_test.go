@@ -60,7 +60,7 @@ var table = rules{
 		"github.com/owulveryck/onnx-go": {"teacher/onnxgo"},
 		"github.com/spf13/cobra":        {"cmd/lite"},
 		"github.com/go-ego/gse":         {"corpus"},
-		"github.com/klauspost/compress": {"corpus"},
+		"github.com/klauspost/compress": {"corpus", "internal/demo", "internal/demo/make"},
 		"github.com/parquet-go":         {"corpus"},
 		"github.com/pierrec/lz4":        {"corpus"},
 		"C":                             {}, // no cgo anywhere

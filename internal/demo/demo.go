@@ -9,6 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/synth"
@@ -17,7 +20,8 @@ import (
 //go:generate go run ./make
 
 // teacher is a model directory: a classifier of topics, 3 layers of width 128,
-// made by ./make.
+// made by ./make. Its weights are rounded to bfloat16, and the ONNX file, in which
+// they are float32, is compressed by zstd to half its size.
 //
 //go:embed teacher
 var teacher embed.FS
@@ -39,22 +43,12 @@ const (
 	DevFile    = "dev.jsonl"
 )
 
+// Packed is what the name of a file ends with that is compressed.
+const Packed = ".zst"
+
 // Unpack writes the teacher and the corpora into dir.
 func Unpack(dir string) error {
-	err := fs.WalkDir(teacher, TeacherDir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(dir, filepath.FromSlash(path))
-		if d.IsDir() {
-			return os.MkdirAll(to, 0o777)
-		}
-		data, err := teacher.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(to, data, 0o666)
-	})
+	err := UnpackTeacher(filepath.Join(dir, TeacherDir))
 	if err == nil {
 		err = write(filepath.Join(dir, TrainFile), trainSeed, trainDocuments)
 	}
@@ -65,6 +59,39 @@ func Unpack(dir string) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	return nil
+}
+
+// UnpackTeacher writes the teacher alone, as the directory dir.
+func UnpackTeacher(dir string) error {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	root, err := fs.Sub(teacher, TeacherDir)
+	if err != nil {
+		return err
+	}
+	return fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, filepath.FromSlash(path))
+		if d.IsDir() {
+			return os.MkdirAll(to, 0o777)
+		}
+		data, err := fs.ReadFile(root, path)
+		if err != nil {
+			return err
+		}
+		if name, packed := strings.CutSuffix(to, Packed); packed {
+			to = name
+			if data, err = z.DecodeAll(data, nil); err != nil {
+				return fmt.Errorf("the embedded %s: %w", path, err)
+			}
+		}
+		return os.WriteFile(to, data, 0o666)
+	})
 }
 
 // WriteTeacherText writes the labelled documents that the teacher learns from,

@@ -205,7 +205,7 @@ func (w *sliding) unslide(c *call) error {
 	}
 	w.out, w.outVolume = w.in, w.inSize
 	for d := off; d < 3; d++ {
-		if w.out[d] > maxExtent || w.out[d] > 0 && w.stride[d] > 1<<40/w.out[d] {
+		if w.out[d] > maxExtent || w.out[d] > 0 && w.stride[d] > maxWork/w.out[d] {
 			return fmt.Errorf("strides %v are too large for an input of %v", w.stride[off:], w.out[off:])
 		}
 		full := w.stride[d]*(w.out[d]-1) + extra[d] + w.extent(d)

@@ -180,8 +180,7 @@ func contract[T number](c *call, eq *equation) error {
 	if dst, ok := any(data[T](out.as(storage(out.Type)))).([]float32); ok && len(c.in) == 2 && n > 0 {
 		return eq.multiply(c, dst)
 	}
-	const work = 1 << 40
-	if n > work/out.Len() {
+	if n > maxWork/out.Len() {
 		return fmt.Errorf("%d results of %d products each are too many", out.Len(), n)
 	}
 	src := make([][]T, len(c.in))

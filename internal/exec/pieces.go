@@ -12,7 +12,7 @@ var pieceWork = func() int {
 	if kernel.Class() == "go" {
 		return 1 << 27
 	}
-	return 1 << 31
+	return 1 << (30 + wide)
 }()
 
 const (

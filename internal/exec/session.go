@@ -17,7 +17,7 @@ type Options struct {
 	Rows []string
 	// MaxBytes bounds one value, so that a malformed graph cannot take all
 	// memory; values made out of nothing (Range, Expand, …) are bounded by a
-	// quarter of it. 0 means 2 GiB.
+	// quarter of it. 0 means 2 GiB, 1 GiB where an int has 32 bits.
 	MaxBytes int
 	// SkipPadding computes nothing for tokens that attention_mask, or what else
 	// the graph makes its attention bias of, hides from all others; see packing.
@@ -101,7 +101,7 @@ func newSession(m *onnx.Model, opts Options) (*Session, error) {
 	}
 	s := &Session{model: m, functions: functions, opts: opts, limit: opts.MaxBytes}
 	if s.limit <= 0 {
-		s.limit = 2 << 30
+		s.limit = 1 << (30 + wide)
 	}
 	if err := s.build(m.Clone()); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package exec
 import (
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // sliding is how a kernel slides over one to three spatial dimensions; fewer
@@ -15,7 +16,13 @@ type sliding struct {
 }
 
 // maxExtent bounds what attributes may say in elements, so that sums of a few do not overflow.
-const maxExtent = 1 << 31
+const maxExtent = 1 << (28 + 3*wide)
+
+// maxWork bounds products of two sizes.
+const maxWork = 1 << (30 + 10*wide)
+
+// wide is 1 where an int has 64 bits, 0 where it has 32.
+const wide = strconv.IntSize / 64
 
 // newWindow reads kernel_shape (or takes kernel), strides, dilations, pads and
 // auto_pad for spatial dimensions in. The output is not computed.

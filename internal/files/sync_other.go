@@ -16,7 +16,7 @@ func SyncDir(dir string) error {
 	}
 	defer func() { _ = d.Close() }()
 	// Some file systems cannot sync a directory; they have no better to offer.
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil

@@ -12,13 +12,18 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/litekit/lite/internal/demo"
 	"github.com/litekit/lite/internal/synth"
+	"github.com/litekit/lite/onnx"
 )
 
 func main() {
@@ -46,12 +51,62 @@ func run(check bool) error {
 		return err
 	}
 	if check {
-		return compare(made, there)
+		embedded := filepath.Join(work, "embedded")
+		if err := demo.UnpackTeacher(embedded); err != nil {
+			return err
+		}
+		return compare(made, embedded)
 	}
 	if err := os.RemoveAll(there); err != nil {
 		return err
 	}
-	return os.CopyFS(there, os.DirFS(made))
+	if err := os.CopyFS(there, os.DirFS(made)); err != nil {
+		return err
+	}
+	return pack(filepath.Join(there, "onnx", "model.onnx"))
+}
+
+// round rounds the weights of a model directory to bfloat16, half of whose bytes
+// are 0 as float32: they compress to half. What is lost is less than one run of
+// training differs from another.
+func round(dir string) error {
+	m, err := onnx.Open(dir)
+	if err != nil {
+		return err
+	}
+	for i, t := range m.Graph.Initializers {
+		if t.Type != onnx.Float {
+			continue
+		}
+		v, err := t.Floats()
+		if err != nil {
+			return err
+		}
+		v = slices.Clone(v)
+		for i, x := range v {
+			b := math.Float32bits(x)
+			b += 0x7fff + b>>16&1 // to the nearest, ties to even
+			v[i] = math.Float32frombits(b &^ 0xffff)
+		}
+		m.Graph.Initializers[i] = onnx.NewFloats(t.Name, v, t.Dims...)
+	}
+	return m.Save(dir)
+}
+
+// pack compresses a file.
+func pack(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+demo.Packed, z.EncodeAll(data, nil), 0o666); err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 // train makes the teacher in a folder of work.
@@ -68,7 +123,10 @@ func train(root, work string) (string, error) {
 	args := demo.TeacherCommand(in("text.jsonl"), in("vocab.txt"), in("dev.jsonl"), in("teacher"))
 	c := exec.Command("go", append([]string{"run", "./cmd/lite"}, args...)...)
 	c.Dir, c.Stdout, c.Stderr = root, os.Stdout, os.Stderr
-	return in("teacher"), c.Run()
+	if err := c.Run(); err != nil {
+		return "", err
+	}
+	return in("teacher"), round(in("teacher"))
 }
 
 // compare reports the files of two folders that differ.
