@@ -113,7 +113,9 @@ func (s *synonymFlags) restrict(tok *corpus.Tokenizer) error {
 	for i := range c.Len() {
 		e, err := c.At(i)
 		if err == nil && e.Tokens != nil {
-			err = e.Tokens.Check(len(counts))
+			if err = e.Tokens.Check(len(counts)); err != nil {
+				err = fmt.Errorf("%s: %w", e.Where(i), err)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("--corpus: %w", err)

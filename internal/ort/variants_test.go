@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/litekit/lite/internal/demo"
 	"github.com/litekit/lite/internal/exec"
 	"github.com/litekit/lite/internal/fuse"
 	"github.com/litekit/lite/internal/modeltest"
@@ -33,7 +34,11 @@ type base struct {
 
 func bases(t *testing.T) []base {
 	t.Helper()
-	m, err := onnx.Open(filepath.Join("..", "demo", "teacher"))
+	dir := t.TempDir()
+	if err := demo.UnpackTeacher(dir); err != nil {
+		t.Fatal(err)
+	}
+	m, err := onnx.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
