@@ -4,7 +4,7 @@
 //
 //	go run ./examples/experiments -data DIR -models DIR -out DIR [-tables 1,2] [-languages en,zh] [-seeds 1,2,3]
 //
-// DIR of -data holds sst2, chnsenticorp, ud and text, that of -models the two
+// DIR of -data holds sst2, chnsenticorp, msra_ner, ud and text, that of -models the two
 // teachers; see docs/experiments.md. Every run's figures are kept in -out: a
 // program that was stopped goes on with the runs that are missing, and inside a
 // run from its checkpoint.

@@ -71,7 +71,7 @@ func (l *language) treebank() (train, test corpus.Corpus, err error) {
 // order gives pairs of sentences of documents that no pre-training has seen:
 // 1000 to learn from, and those of other documents.
 func (l *language) order() (train, test corpus.Corpus, err error) {
-	first, second := corpus.Corpus(nil), corpus.Corpus(nil)
+	var first, second corpus.Corpus
 	if l.name == "zh" {
 		const learned = 250 // documents
 		first, second = corpus.Take(l.unseen, learned), corpus.Skip(l.unseen, learned)
@@ -88,8 +88,8 @@ func (l *language) order() (train, test corpus.Corpus, err error) {
 	return corpus.Take(train, 1000), test, err
 }
 
-// sentencePairs are the pairs of sentences that follow one another, every other
-// one, by a coin, swapped.
+// sentencePairs are all pairs of sentences that follow one another, each swapped
+// if a coin says so.
 func sentencePairs(c corpus.Corpus) (corpus.Corpus, error) {
 	coin := rand.New(rand.NewPCG(1, 0x7061697273))
 	var out []corpus.Example
