@@ -19,16 +19,19 @@ import (
 type dataFeed struct {
 	q     *Pass
 	need  map[string]bool   // graph inputs that the pass depends on
+	sizes map[string]bool   // shapes of learned values that it depends on
 	names []string          // values to compute at each run
 	leafs map[string]*value // those, and inputs that are read as they are
 	flat  map[*value]bool   // values of rank 0
 	// trial holds the values for an example of the inputs: shapes do not depend
 	// on what the inputs hold.
 	trial map[string]*exec.Tensor
+	// sketch is a padded pass that tells shapes, nil until one is asked for.
+	sketch *Pass
 }
 
 func newDataFeed(q *Pass) *dataFeed {
-	return &dataFeed{q: q, need: map[string]bool{}, leafs: map[string]*value{}, flat: map[*value]bool{}, trial: map[string]*exec.Tensor{}}
+	return &dataFeed{q: q, need: map[string]bool{}, sizes: map[string]bool{}, leafs: map[string]*value{}, flat: map[*value]bool{}, trial: map[string]*exec.Tensor{}}
 }
 
 // shapeOf is the shape of a graph input in this pass.
@@ -90,11 +93,17 @@ func (d *dataFeed) example(name string) (*exec.Tensor, error) {
 	if t := p.consts[name]; t != nil {
 		return exec.FromONNX(t)
 	}
+	if p.sizes[name] != nil {
+		return d.size(name)
+	}
 	if p.data == nil || !p.data.Has(name) {
 		return nil, fmt.Errorf("autodiff: value %q is needed to build the graph, but depends on parameters", name)
 	}
 	in := map[string]*exec.Tensor{}
 	for _, v := range p.data.Inputs() {
+		if p.sizes[v.Name] != nil {
+			continue
+		}
 		shape := d.shapeOf(v)
 		ids := make([]int64, volume(shape))
 		if strings.Contains(v.Name, "mask") {
@@ -106,6 +115,14 @@ func (d *dataFeed) example(name string) (*exec.Tensor, error) {
 		if in[v.Name], err = tensorOf(v, ids, shape); err != nil {
 			return nil, err
 		}
+	}
+	asks := newDataFeed(d.q)
+	asks.sketch = d.sketch
+	asks.require(name)
+	err := asks.addSizes(in)
+	d.sketch = asks.sketch
+	if err != nil {
+		return nil, err
 	}
 	out, err := p.data.Run(context.Background(), in, name)
 	if err != nil {
@@ -154,6 +171,9 @@ func (d *dataFeed) leaf(name string) (*value, error) {
 	if v := d.leafs[name]; v != nil {
 		return v, nil
 	}
+	if d.q.program.sizes[name] != nil {
+		return d.sizeLeaf(name)
+	}
 	t, err := d.example(name)
 	if err != nil {
 		return nil, err
@@ -172,7 +192,7 @@ func (d *dataFeed) leaf(name string) (*value, error) {
 	return v, nil
 }
 
-// require marks the inputs that a value depends on.
+// require marks the inputs, and shapes of learned values, that a value depends on.
 func (d *dataFeed) require(name string) {
 	seen := map[string]bool{}
 	var visit func(string)
@@ -181,6 +201,10 @@ func (d *dataFeed) require(name string) {
 			return
 		}
 		seen[name] = true
+		if d.q.program.sizes[name] != nil {
+			d.sizes[name] = true
+			return
+		}
 		if d.q.program.inputs[name] != nil {
 			d.need[name] = true
 		}
@@ -229,6 +253,9 @@ func (d *dataFeed) run(ctx context.Context, feed Feed) error {
 	names := append(slices.Clone(d.names), d.q.needs()...)
 	if len(names) == 0 {
 		return nil
+	}
+	if err := d.addSizes(in); err != nil {
+		return err
 	}
 	out, err := d.q.program.data.Run(ctx, in, names...)
 	if err != nil {

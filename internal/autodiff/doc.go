@@ -21,7 +21,11 @@
 // read; scalars of formulas are not. A tensor that several nodes read is one
 // parameter, and so are an embedding table and a decoder that equals it, as it
 // is or transposed. What depends on no parameter (masks, position ids, shapes)
-// is computed by package exec at each run and fed.
+// is computed by package exec at each run and fed. The Shape or Size
+// of a value that does depend on parameters has no gradient either: it is a constant
+// of the pass, that of the padded form also where padding is left out, and what is
+// computed from it (ConstantOfShape, Range, a mask expanded to the hidden states) is
+// data like any mask.
 //
 // # Gradients
 //

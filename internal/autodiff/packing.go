@@ -164,6 +164,9 @@ func (p *Program) Tokens(batch, seq int, inputs map[string][]int64) int {
 		d.require(name)
 	}
 	in, err := d.tensors(Feed{Inputs: inputs})
+	if err == nil {
+		err = d.addSizes(in)
+	}
 	if err != nil {
 		return 0 // Run will say what is wrong
 	}

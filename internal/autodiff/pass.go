@@ -41,6 +41,7 @@ type Pass struct {
 	pack   *packed  // nil in a padded pass
 	bias   string   // of attention, which tells a packed pass where padding is
 	asked  []*value // by Output
+	sketch bool     // tells shapes and never runs
 
 	ops      []*forward
 	backs    []*backward
@@ -186,6 +187,9 @@ func (q *Pass) WithoutDropout() { q.dropping = 0 }
 // for are read after a run.
 func (q *Pass) ready(show bool) error {
 	q.compiled = true
+	if err := q.data.settleSizes(); err != nil {
+		return err
+	}
 	if err := q.checkHashes(); err != nil {
 		return err
 	}

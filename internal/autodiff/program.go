@@ -44,6 +44,10 @@ type Program struct {
 	index  map[*onnx.Node]int
 	// learned are the values that depend on a parameter.
 	learned map[string]bool
+	// sizes are the Shape and Size nodes of such values, by what they compute: no
+	// gradient passes them. sizeOf remembers what they give.
+	sizes  map[string]*onnx.Node
+	sizeOf map[sizeKey]*exec.Tensor
 	// embedding marks the normalisations of nothing but embeddings.
 	embedding map[*onnx.Node]bool
 	lowerings map[string]lowering // operators that have a gradient, by opName
@@ -71,6 +75,7 @@ func New(m *onnx.Model, opts Options) (*Program, error) {
 		opts: opts, model: fuse.Untie(m), arena: &arena{},
 		reads: map[string]reading{}, inputs: map[string]*onnx.ValueInfo{}, nodes: map[string]*onnx.Node{},
 		index: map[*onnx.Node]int{}, learned: map[string]bool{}, embedding: map[*onnx.Node]bool{}, lowerings: allLowerings(),
+		sizes: map[string]*onnx.Node{}, sizeOf: map[sizeKey]*exec.Tensor{},
 	}
 	for _, o := range m.Opsets {
 		if o.Domain == "" || o.Domain == "ai.onnx" {
@@ -172,7 +177,7 @@ func (p *Program) fuse() error {
 // that computes those that do not.
 func (p *Program) spread() error {
 	sums := map[string]bool{} // values made of embeddings alone
-	data := &onnx.Graph{Name: "data", Inputs: p.fused.Inputs, Initializers: p.fused.Initializers}
+	data := &onnx.Graph{Name: "data", Inputs: slices.Clone(p.fused.Inputs), Initializers: p.fused.Initializers}
 	wanted := map[string]bool{}
 	for _, n := range p.fused.Nodes {
 		learned := false
@@ -182,6 +187,11 @@ func (p *Program) spread() error {
 		}
 		if !learned {
 			data.Nodes = append(data.Nodes, n)
+			continue
+		}
+		if readsSize(n) {
+			p.sizes[n.Outputs[0]] = n
+			data.Inputs = append(data.Inputs, &onnx.ValueInfo{Name: n.Outputs[0], Type: onnx.Int64})
 			continue
 		}
 		for _, in := range n.Inputs {

@@ -65,7 +65,7 @@ func noGradients(m *onnx.Model) (out []string) {
 			}
 			depends = depends || isParam || learned[in]
 		}
-		if !depends {
+		if !depends || readsSize(n) {
 			continue
 		}
 		for _, o := range n.Outputs {
