@@ -1,9 +1,9 @@
 package autodiff_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -141,26 +141,104 @@ func TestShapePooling(t *testing.T) {
 	}
 }
 
-// A mean over all positions, divided by their number, is not one of tokens: it has
-// the padded form only.
+// A mean over all positions, be they tokens or not, has the padded form only: no batch
+// is packed for a mask of ones, and without a mask the node says so.
 func TestShapeNeedsPadding(t *testing.T) {
 	const b, s = 24, 16
 	f := mixed(b, s, 4)
 	delete(f.Inputs, "rows")
-	m := embedder(t, func(g *onnx.Graph, hidden string) {
-		p := &pooling{g, hidden}
-		sum := p.add("ReduceSum", "sum", []string{hidden, p.ints("over", 1)}, onnx.IntAttr("keepdims", 0))
-		n := p.add("Cast", "n", []string{p.dim("s", 1)}, onnx.IntAttr("to", int64(onnx.Float)))
-		p.add("Div", "pooled", []string{sum, n})
-		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: "pooled", Type: onnx.Float})
-	})
-	p := program(t, m, autodiff.Options{})
-	near(t, "pooled", forward(t, p, b, s, 0, "pooled", f.Inputs), outputs(t, m, f.Inputs, b, s, "pooled")["pooled"].F32, 1e-5)
-	q, err := p.NewPackedPass(b, s, 0, p.Tokens(b, s, f.Inputs))
-	if err != nil {
-		t.Fatal(err)
+	for _, masked := range []bool{true, false} {
+		m := embedder(t, func(g *onnx.Graph, hidden string) {
+			p := &pooling{g, hidden}
+			ones := p.add("ConstantOfShape", "filled", []string{p.add("Shape", "shape", []string{hidden})}, oneValue)
+			ones = p.add("Cast", "ones", []string{ones}, onnx.IntAttr("to", int64(onnx.Float)))
+			if p.ints("over", 1); masked {
+				hidden = p.add("Mul", "product", []string{hidden, ones})
+			}
+			sum := p.add("ReduceSum", "sum", []string{hidden, "over"}, onnx.IntAttr("keepdims", 0))
+			n := p.add("ReduceSum", "n", []string{ones, "over"}, onnx.IntAttr("keepdims", 0))
+			p.add("Div", "pooled", []string{sum, n})
+			g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: "pooled", Type: onnx.Float})
+		})
+		p := program(t, m, autodiff.Options{})
+		near(t, "pooled", forward(t, p, b, s, 0, "pooled", f.Inputs), outputs(t, m, f.Inputs, b, s, "pooled")["pooled"].F32, 1e-5)
+		n := p.Tokens(b, s, f.Inputs)
+		if masked {
+			if n != 0 {
+				t.Errorf("a mask of ones is packed into %d rows", n)
+			}
+			continue
+		}
+		q, err := p.NewPackedPass(b, s, 0, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.Output("pooled"); !errors.Is(err, autodiff.ErrPadding) {
+			t.Errorf("error %v, want one that wraps ErrPadding", err)
+		}
 	}
-	if _, err := q.Output("pooled"); err == nil || !strings.Contains(err.Error(), "without padding") {
-		t.Errorf("error %v, want one that wraps ErrPadding", err)
+}
+
+// wideBias multiplies the bias of the attentions by ones [B,1,1,S], whose sizes are
+// those of what the first product reads.
+func wideBias(t *testing.T, g *onnx.Graph) {
+	t.Helper()
+	masks := map[string]bool{"attention_mask": true}
+	bias, hidden, at := "", "", 0
+	for i, n := range g.Nodes {
+		made := slices.ContainsFunc(n.Inputs, func(v string) bool { return masks[v] })
+		switch {
+		case made && n.Op == "Add":
+			at = i
+		case made:
+			bias, masks[n.Outputs[0]] = n.Outputs[0], true
+			continue
+		case n.Op == "MatMul" && hidden == "":
+			hidden = n.Inputs[0]
+		}
+		if at > 0 {
+			break
+		}
+	}
+	if bias == "" || hidden == "" || at == 0 {
+		t.Fatal("the graph has no bias to widen")
+	}
+	for _, n := range g.Nodes[at:] {
+		for k, v := range n.Inputs {
+			if v == bias {
+				n.Inputs[k] = "wide_bias"
+			}
+		}
+	}
+	p := &pooling{g: &onnx.Graph{}}
+	shape := p.add("Shape", "sizes_bs", []string{hidden}, onnx.IntAttr("end", 2))
+	ones := p.add("Cast", "ones_float", []string{p.add("ConstantOfShape", "ones_bs", []string{shape}, oneValue)}, onnx.IntAttr("to", int64(onnx.Float)))
+	ones = p.add("Unsqueeze", "ones_b11s", []string{ones, p.ints("one_two", 1, 2)})
+	p.add("Mul", "wide_bias", []string{bias, ones})
+	g.Nodes = slices.Insert(g.Nodes, at, p.g.Nodes...)
+	g.Initializers = append(g.Initializers, p.g.Initializers...)
+}
+
+// A bias whose sizes are those of hidden states tells padding like any other.
+func TestShapeInBias(t *testing.T) {
+	const b, s, h = 24, 16, 8
+	f := mixed(b, s, 4)
+	delete(f.Inputs, "rows")
+	f.Ints, f.Weights, f.Floats = nil, nil, map[string][]float32{"target": normals(b*h, 5)}
+	var want []float32
+	for _, edit := range []func(g *onnx.Graph, hidden string){nil, func(g *onnx.Graph, _ string) { wideBias(t, g) }} {
+		p := program(t, embedder(t, edit), autodiff.Options{})
+		q := packedPass(t, p, b, s, 0, f, func(q *autodiff.Pass) []*gorgonia.Node {
+			ok := must(t)
+			return []*gorgonia.Node{ok(autodiff.MSE(ok(q.Output("sentence_embedding")), q.Floats("target", b, h), nil))}
+		})
+		got := run(t, q, f)
+		for _, x := range p.Params() {
+			got = append(got, x.Grad...)
+		}
+		if want != nil && !slices.Equal(got, want) {
+			t.Errorf("loss and gradients %v, without Shape %v", got[:4], want[:4])
+		}
+		want = got
 	}
 }
