@@ -17,10 +17,11 @@ type Origin struct {
 // Unit is what a file is counted in.
 type Unit uint8
 
-// The units. Of a Paragraphs each line of the text is a line of the file.
+// The units. Paragraphs and Line are both counted in lines; the first has a text of
+// several lines, each of which is a line of the file.
 const (
 	Line       Unit = iota // of a file of lines
-	Paragraphs             // lines of a txt file
+	Paragraphs             // lines of a txt file, from the one where the text begins
 	Row                    // of a Parquet file
 	Item                   // of one JSON array
 )

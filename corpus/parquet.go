@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,6 +41,9 @@ func (l *loader) readParquet(name string, r io.Reader) (err error) {
 	}
 	p, err := openParquet(f, size)
 	if err != nil {
+		if errors.Is(err, errForm) {
+			return fmt.Errorf("corpus: %s: %w", name, err)
+		}
 		return fmt.Errorf("corpus: %s: not a Parquet file: %w; download it again, or set the format", name, err)
 	}
 	columns := parquetColumns(p, l.opts.Columns.POS)
@@ -49,7 +53,7 @@ func (l *loader) readParquet(name string, r io.Reader) (err error) {
 		for k := range columns {
 			c := &columns[k]
 			if c.chunk, err = p.chunk(group, c.leaf); err != nil {
-				return fmt.Errorf("corpus: %s: column %q: %w; the file is damaged, download it again", name, c.name, err)
+				return parquetError(fmt.Errorf("corpus: %s: column %q: %w", name, c.name, err))
 			}
 		}
 		for range group.NumRows {
@@ -63,6 +67,18 @@ func (l *loader) readParquet(name string, r io.Reader) (err error) {
 		}
 	}
 	return nil
+}
+
+// errForm is part of errors about what a sound file may have, which say themselves
+// what to do.
+var errForm = errors.New("which lite does not read")
+
+// parquetError adds what to do to an error that comes of damage.
+func parquetError(err error) error {
+	if errors.Is(err, errForm) {
+		return err
+	}
+	return fmt.Errorf("%w; the file is damaged, download it again", err)
 }
 
 // randomAccess returns r as a file.
@@ -154,7 +170,7 @@ func classNames(p *parquetFile) map[string][]string {
 func (l *loader) parquetRow(name string, n int, columns []parquetColumn) error {
 	m, bad, err := readParquetRow(columns)
 	if err != nil {
-		return fmt.Errorf("corpus: %s: row %d: %w; the file is damaged, download it again", name, n, err)
+		return parquetError(fmt.Errorf("corpus: %s: row %d: %w", name, n, err))
 	}
 	var e Example
 	if bad == nil {

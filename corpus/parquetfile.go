@@ -46,7 +46,7 @@ func openParquet(r io.ReaderAt, size int64) (*parquetFile, error) {
 		return nil, err
 	}
 	if string(head) == "PARE" || string(tail[4:]) == "PARE" {
-		return nil, errors.New("it is encrypted")
+		return nil, fmt.Errorf("it is encrypted, %w; decrypt it first", errForm)
 	}
 	if string(head) != parquetMagic || string(tail[4:]) != parquetMagic {
 		return nil, fmt.Errorf("it begins with %q and ends with %q", head, tail[4:])
@@ -128,7 +128,7 @@ func (p *parquetFile) chunk(group *format.RowGroup, k int) (*parquetChunk, error
 	}
 	switch {
 	case c.FilePath != "":
-		return nil, fmt.Errorf("its values are in another file, %s", c.FilePath)
+		return nil, fmt.Errorf("its values are in another file, %s, %w; write all into one", c.FilePath, errForm)
 	case m.Type != leaf.typ:
 		return nil, fmt.Errorf("the values are %v, by the schema %v", m.Type, leaf.typ)
 	case start < 0 || m.TotalCompressedSize < 0 || start > p.size || m.TotalCompressedSize > p.size-start:

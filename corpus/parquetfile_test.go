@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -150,6 +152,34 @@ func TestParquetEveryKind(t *testing.T) {
 	}
 	if _, err := parquetRows(writeParquet(t, rows[:5], parquet.Compression(&parquet.Brotli))); err == nil || !strings.Contains(err.Error(), "BROTLI, which lite does not read; write the file with zstd") {
 		t.Errorf("brotli: %v", err)
+	}
+}
+
+// A sound file that lite does not read is not called damaged, and the error says
+// what to do; one that is cut short is.
+func TestParquetForms(t *testing.T) {
+	whole := writeParquet(t, everyKindRows(5))
+	sealed := bytes.Clone(whole)
+	copy(sealed, "PARE")
+	broken := bytes.Clone(whole)
+	copy(broken[4:], bytes.Repeat([]byte{0xff}, 16)) // the header of the first page
+	for _, c := range []struct {
+		data    []byte
+		want    string
+		damaged bool
+	}{
+		{writeParquet(t, everyKindRows(5), parquet.Compression(&parquet.Brotli)), "write the file with zstd", false},
+		{sealed, "decrypt it first", false},
+		{broken, "damaged", true},
+	} {
+		path := filepath.Join(t.TempDir(), "x.parquet")
+		if err := os.WriteFile(path, c.data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open([]string{path}, Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "download it again") != c.damaged {
+			t.Errorf("want %q: %v", c.want, err)
+		}
 	}
 }
 

@@ -125,7 +125,7 @@ func (c *parquetChunk) dataPage(h *format.DataPageHeader, size int) error {
 			return nil, nil
 		}
 		if enc != format.RLE {
-			return nil, fmt.Errorf("levels in the encoding %v, which lite does not read", enc)
+			return nil, fmt.Errorf("levels in the encoding %v, %w; write the file with RLE levels, as newer programs do", enc, errForm)
 		}
 		if len(data) < 4 || uint64(binary.LittleEndian.Uint32(data)) > uint64(len(data)-4) {
 			return nil, errors.New("levels are cut short")
@@ -303,7 +303,7 @@ func (c *parquetChunk) decompress(data []byte, size int) ([]byte, error) {
 	case format.Lz4Raw:
 		n, err = lz4.UncompressBlock(data, c.plain)
 	default:
-		return nil, fmt.Errorf("it is compressed by %v, which lite does not read; write the file with zstd, snappy, gzip or LZ4_RAW", c.codec)
+		return nil, fmt.Errorf("it is compressed by %v, %w; write the file with zstd, snappy, gzip or LZ4_RAW", c.codec, errForm)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", c.codec, err)

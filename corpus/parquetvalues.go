@@ -50,7 +50,7 @@ type parquetValues struct {
 func (c *parquetChunk) decode(enc format.Encoding, data []byte, n int) (*parquetValues, error) {
 	e := parquetEncodings[enc]
 	if e == nil || enc == format.RLE && c.typ != format.Boolean {
-		return nil, fmt.Errorf("%v values in the encoding %v, which lite does not read", c.typ, enc)
+		return nil, fmt.Errorf("%v values in the encoding %v, %w; write the file with plain values or dictionaries", c.typ, enc, errForm)
 	}
 	if n < 0 {
 		return nil, fmt.Errorf("a page of %d values", n)
