@@ -333,14 +333,6 @@ func (c *Config) text() corpus.Corpus {
 	return c.Task
 }
 
-// corpus is what a view reads.
-func (c *Config) corpus(v View) corpus.Corpus {
-	if v == Clean {
-		return c.Task
-	}
-	return c.text()
-}
-
 // any is one of the corpora, which tells whether they hold text or token ids.
 func (c *Config) any() corpus.Corpus {
 	if c.Task != nil {

@@ -96,9 +96,23 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	if err := t.planSteps(ctx, e, s); err != nil {
 		return nil, err
 	}
+	if err := t.planMemory(ctx, e, s); err != nil {
+		return nil, err
+	}
+	if checkpoint {
+		state := 4 * e.Trainable * int64(t.copies())
+		e.Checkpoints = state * int64(max(1, c.KeepCheckpoints)+1) // the next is written before the last goes
+	}
+	err = t.planEvaluation(ctx, e)
+	e.planning = time.Since(began)
+	return e, err
+}
+
+// planMemory fills in what the training will hold.
+func (t *trainer) planMemory(ctx context.Context, e *Estimate, s *survey) error {
 	arena, fed, ahead, err := t.arena(ctx, s)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if t.overlaps() {
 		fed += ahead
@@ -108,25 +122,19 @@ func Plan(ctx context.Context, m *onnx.Model, c Config) (*Estimate, error) {
 	if more := min(s.shapes, e.Steps*e.Accumulate, maxShapes) - len(t.shapes); more > 0 {
 		graph, err := t.graphBytes(ctx, e.Live)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e.Live += graph * int64(more)
 	}
 	e.Live += fed
 	e.Untouched = t.untouched(s)
-	if c.measures() {
+	if t.cfg.measures() {
 		e.Live += 4 * e.Trainable // the best weights
 	}
-	if c.Evaluate != nil {
+	if t.cfg.Evaluate != nil {
 		e.Live += 8 * e.Parameters // the model as it would be handed out, and a session
 	}
-	if checkpoint {
-		state := 4 * e.Trainable * int64(t.copies())
-		e.Checkpoints = state * int64(max(1, c.KeepCheckpoints)+1) // the next is written before the last goes
-	}
-	err = t.planEvaluation(ctx, e)
-	e.planning = time.Since(began)
-	return e, err
+	return nil
 }
 
 // copies is how many numbers of a checkpoint there are for each parameter.

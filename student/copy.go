@@ -206,12 +206,18 @@ func (c *copier) slot(s slot, layers []int) error {
 	if err != nil {
 		return err
 	}
+	if s.name == positionName {
+		v, dims = c.skipPadding(v, dims)
+	}
+	return c.take(s, own, v, dims, otherHeads)
+}
+
+// take sets a parameter, of the student's layer own (−1 outside the layers), from the
+// source's values: all of them where sizes agree, else what can be had.
+func (c *copier) take(s slot, own int, v []float32, dims []int64, otherHeads bool) error {
 	old, want, err := c.dst.values(s)
 	if err != nil {
 		return err
-	}
-	if s.name == positionName {
-		v, dims = c.skipPadding(v, dims)
 	}
 	switch {
 	case slices.Equal(dims, want) && !otherHeads:

@@ -71,19 +71,24 @@ func TestGemmWidths(t *testing.T) {
 	}
 }
 
-// Nor in the loops over vectors and in attention.
-func TestWidths(t *testing.T) {
+// bothWidths returns what holds f to the same bits with AVX-512 as without it.
+func bothWidths(t *testing.T) func(what string, f func() []float32) {
 	if !useAVX512 {
 		t.Skip("this processor has no AVX-512")
 	}
-	defer func() { useAVX512 = true }()
-	same := func(what string, f func() []float32) {
+	t.Cleanup(func() { useAVX512 = true })
+	return func(what string, f func() []float32) {
 		t.Helper()
 		useAVX512 = false
 		want := f()
 		useAVX512 = true
 		sameBits(t, what, f(), want)
 	}
+}
+
+// Nor in the loops over vectors and in attention.
+func TestWidths(t *testing.T) {
+	same := bothWidths(t)
 	special := grid()
 	for _, act := range acts {
 		same(act.String(), func() []float32 { y := make([]float32, len(special)); vAct(act, y, special); return y })
@@ -144,17 +149,7 @@ func TestWidths(t *testing.T) {
 
 // Nor in the loops of training.
 func TestTrainingWidths(t *testing.T) {
-	if !useAVX512 {
-		t.Skip("this processor has no AVX-512")
-	}
-	defer func() { useAVX512 = true }()
-	same := func(what string, f func() []float32) {
-		t.Helper()
-		useAVX512 = false
-		want := f()
-		useAVX512 = true
-		sameBits(t, what, f(), want)
-	}
+	same := bothWidths(t)
 	special := grid()
 	ones := filled(len(special), 1)
 	for _, act := range acts {
