@@ -133,7 +133,7 @@ func (e *evalFlags) has(path string, m, first *onnx.Model) error {
 	}
 	for _, h := range e.opts.Heads {
 		if !slices.ContainsFunc(list, func(x student.Head) bool { return x.Kind == h }) {
-			return usagef("--heads: %s has no %s head", path, h)
+			return usagef("--heads: %s has no %s head; its heads are listed by lite inspect", path, h)
 		}
 	}
 	return nil

@@ -30,7 +30,7 @@ func (x *mixFlags) check(files, dev []string) error {
 		return usagef("--data-weights has %d numbers for %d of --data; give one for each", len(x.weights), len(files))
 	}
 	if len(x.weights) > 0 && !anyWeight(x.weights) {
-		return usagef("--data-weights: every file has the weight 0, which leaves nothing to train on")
+		return usagef("--data-weights: every file has the weight 0, which leaves nothing to train on; give one a weight above 0")
 	}
 	for _, w := range x.weights {
 		if !(w >= 0 && w <= 1000) {

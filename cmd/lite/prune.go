@@ -111,11 +111,11 @@ func (t *pruneFlags) check() error {
 func (t *pruneFlags) idle() error {
 	for i, layer := range t.cfg.Drop {
 		if slices.Contains(t.cfg.Drop[:i], layer) {
-			return usagef("--drop names layer %d twice", layer)
+			return usagef("--drop names layer %d twice; name each layer once", layer)
 		}
 	}
 	if t.keep != "" && t.cfg.Unit != prune.Layers {
-		return usagef("--keep chooses layers, for --unit layers")
+		return usagef("--keep chooses layers, for --unit layers; leave it out, or add --unit layers")
 	}
 	if t.recovers() {
 		return nil

@@ -130,7 +130,7 @@ func (q *quantizeFlags) idle() error {
 	}
 	for _, name := range []string{"calibration-method", "calibration", "num-samples"} {
 		if q.calibrate.Changed(name) && (q.dev.maxDrop == nil || name == "calibration-method") {
-			return usagef("--%s is for --mode static, and the mode is %s", name, q.cfg.Mode)
+			return usagef("--%s is for --mode static, and the mode is %s; leave it out, or add --mode static", name, q.cfg.Mode)
 		}
 	}
 	return nil

@@ -62,7 +62,7 @@ func (s *synonymFlags) run(context.Context, []string) error {
 		return usagef("--min-cosine %v: give a number from −1 to 1", s.opts.MinCosine)
 	}
 	if len(s.corpus) == 0 && s.least != 1 {
-		return usagef("--min-count is of the tokens in --corpus, which is not given")
+		return usagef("--min-count is of the tokens in --corpus, which is not given; give it, or leave --min-count out")
 	}
 	if s.out != "" {
 		if err := fileOutput(s.out); err != nil {

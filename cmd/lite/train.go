@@ -77,9 +77,9 @@ func (t *trainFlags) run(ctx context.Context, _ []string) error {
 	}
 	switch {
 	case t.from.layers != "" && t.from.from == "":
-		return usagef("--init chooses layers of the model of --from, which is not given")
+		return usagef("--init chooses layers of the model of --from, which is not given; give it, or leave --init out")
 	case t.cased && t.vocabulary == 0:
-		return usagef("--cased is for the vocabulary of --train-vocab, which is not given")
+		return usagef("--cased is for the vocabulary of --train-vocab, which is not given; give it, or leave --cased out")
 	}
 	if err := exist("--tokenizer", t.tokenizer); err != nil {
 		return err
