@@ -10,6 +10,7 @@ import (
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
 	"github.com/litekit/lite/student"
+	"github.com/litekit/lite/teacher"
 )
 
 // A quantized teacher has no weights to start from, but sizes and logits.
@@ -112,5 +113,47 @@ func TestStudentWithoutAGradient(t *testing.T) {
 	}
 	if _, _, err = distill.Run(context.Background(), m, c); err == nil || !strings.Contains(err.Error(), "/odd/Ceil") || !strings.Contains(err.Error(), "no gradient") {
 		t.Errorf("error %v; want the node that has no gradient", err)
+	}
+}
+
+// A model without a head makes a student without one, which gives its vectors.
+func TestStudentOfAnEmbedding(t *testing.T) {
+	bare, err := student.New(student.Shape{Layers: 2, Hidden: 32, Heads: 2, Vocab: tokenizer(t).VocabSize()}, nil, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare.Files = tokenizer(t).Files()
+	bare.Files[onnx.PoolingFile] = []byte(`{"pooling_mode_cls_token": true}`)
+	bare.Files[onnx.ModulesFile] = []byte(`[{"type": "sentence_transformers.models.Normalize"}]`)
+	for shape, width := range map[string]int{"1x32x2": 0, "1x16x2": 32} {
+		s, err := student.ParseShape(shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _, err := distill.NewStudent(bare, distill.Student{Shape: s}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads, err := student.HeadsOf(m.Config)
+		if want := (student.Vector{Pooling: "cls", Normalize: true, Width: width}); err != nil || len(heads) != 1 || heads[0].Vector != want {
+			t.Errorf("%s: heads %+v, %v", shape, heads, err)
+		}
+		if _, ok := m.Files[onnx.PoolingFile]; ok != (width == 0) {
+			t.Errorf("%s: pooling file %v", shape, ok)
+		}
+		c := taught(t, bare, distill.VectorCosine{})
+		c.LearningRate = 1e-3
+		out, _ := run(t, m, c)
+		dir := t.TempDir()
+		if err := out.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		back, err := onnx.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if teacher.TaskOf(back) != onnx.Embedding || len(back.Files) != len(out.Files) || back.Hash() != out.Hash() {
+			t.Errorf("%s: read back as %v with %d files", shape, teacher.TaskOf(back), len(back.Files))
+		}
 	}
 }
