@@ -124,6 +124,9 @@ func depths(e *fuse.Encoder) map[string]int {
 	if e.Projection != nil {
 		put(0, e.Projection.Weight, e.Projection.Bias)
 	}
+	for _, l := range e.Projected {
+		put(0, l.Weight, l.Bias)
+	}
 	return out
 }
 

@@ -83,6 +83,7 @@ type Function struct {
 // Architecture is the shape of an encoder.
 type Architecture struct {
 	student.Shape
+	// HeadSize is that of the first layer, 0 where it is not known.
 	HeadSize int `json:"head_size,omitempty"`
 	// From is "structure" or, where that says nothing, "config.json".
 	From string `json:"from"`
@@ -166,11 +167,16 @@ func (r *Report) describe(m *onnx.Model) {
 	r.Architecture = &Architecture{Shape: shape, From: "config.json"}
 	if enc, err := fuse.Detect(m); err == nil && len(enc.Layers) > 0 {
 		r.Architecture.HeadSize, r.Architecture.From = enc.Layers[0].HeadDim, "structure"
-	} else if shape.Heads > 0 {
-		r.Architecture.HeadSize = shape.Hidden / shape.Heads
 	}
+	heads := shape.Heads
 	if l, err := student.ReadLite(m.Config); err == nil && len(l.AttentionHeads)+len(l.IntermediateSizes) > 0 {
 		r.Pruned = &l
+		if len(l.AttentionHeads) > 0 {
+			heads = l.AttentionHeads[0]
+		}
+	}
+	if r.Architecture.HeadSize == 0 {
+		r.Architecture.HeadSize = headSize(m.Graph, heads)
 	}
 }
 

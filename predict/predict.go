@@ -47,6 +47,20 @@ type Predictor struct {
 // nothing to fill in.
 var ErrNoMask = errors.New("no mask")
 
+// TextError is what the methods of [Predictor] return where one text is at fault:
+// token ids that are not of the vocabulary or too many, a text without a mask, or
+// one that the model answers with a number that is not finite.
+type TextError struct {
+	Text int // its place in the call, from 0
+	Err  error
+}
+
+// Error counts texts from 1.
+func (e *TextError) Error() string { return fmt.Sprintf("predict: text %d: %v", e.Text+1, e.Err) }
+
+// Unwrap returns what is wrong with the text.
+func (e *TextError) Unwrap() error { return e.Err }
+
 // New prepares a model, which must come with its config.json and tokenizer
 // (see [onnx.Open]).
 //
@@ -184,6 +198,9 @@ func (p *Predictor) each(ctx context.Context, method string, texts []Text, do fu
 	for from := 0; from < len(texts); from += p.opts.Batch {
 		part := texts[from:min(len(texts), from+p.opts.Batch)]
 		b, err := p.run(ctx, part)
+		if e := (*TextError)(nil); errors.As(err, &e) {
+			e.Text += from
+		}
 		if err != nil {
 			return err
 		}
@@ -203,7 +220,11 @@ func (p *Predictor) run(ctx context.Context, texts []Text) (*batch, error) {
 	rows := b.B
 	switch p.kind {
 	case student.KindEmbedding:
-		if b.logits, err = p.vectors.Logits(ctx, b.Batch); err != nil {
+		b.logits, err = p.vectors.Logits(ctx, b.Batch)
+		if e := (*teacher.NotFiniteError)(nil); errors.As(err, &e) && e.Row >= 0 && e.Row < len(texts) {
+			return nil, &TextError{e.Row, err}
+		}
+		if err != nil {
 			return nil, fmt.Errorf("predict: %w", err)
 		}
 		b.n = p.vectors.Width()
@@ -241,10 +262,10 @@ func (p *Predictor) encode(texts []Text) (*batch, error) {
 		switch {
 		case t.Tokens != nil:
 			if err := p.ids(&b.encoded[i], t.Tokens); err != nil {
-				return nil, fmt.Errorf("predict: text %d: %w", i+1, err)
+				return nil, &TextError{i, err}
 			}
 		case !p.tok.ReadsText():
-			return nil, fmt.Errorf("predict: text %d is text, and Options.IDs asks for token ids", i+1)
+			return nil, &TextError{i, errors.New("it is text, and Options.IDs asks for token ids")}
 		default:
 			b.encoded[i] = p.tok.EncodeMax(t.Text, t.Pair, p.opts.MaxLength)
 		}
@@ -301,7 +322,7 @@ func (p *Predictor) masks(b *batch, texts []Text) error {
 			}
 		}
 		if len(b.Rows) == before {
-			return fmt.Errorf("predict: %w: write %s where a word is to be filled in, within the first %d tokens of %.60q", ErrNoMask, p.MaskToken(), p.opts.MaxLength, t.Text)
+			return &TextError{i, fmt.Errorf("%w: write %s where a word is to be filled in, within the first %d tokens of %.60q", ErrNoMask, p.MaskToken(), p.opts.MaxLength, t.Text)}
 		}
 	}
 	b.R = len(b.Rows)

@@ -108,6 +108,9 @@ func copyWeights(dst, src *onnx.Model, layers []int, narrow bool) (*onnx.Model, 
 // unshared reports an initializer that holds two parameters: exporters merge
 // equal ones, and writing one would change the other.
 func (a *anatomy) unshared() error {
+	if a.enc.Projected != nil {
+		return fmt.Errorf("student: the embeddings of the model to copy into are projected before their LayerNorm; copy into a model made by student.New")
+	}
 	role := map[string]string{}
 	for _, s := range a.slots {
 		if other, ok := role[s.init]; ok {

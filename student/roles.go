@@ -173,7 +173,7 @@ func (a *anatomy) role(l fuse.Linear) string {
 	switch {
 	case l.Weight == a.enc.Word || table && int64(l.Out) == word.Dims[0]:
 		return "cls.predictions"
-	case l.In == hidden && (l.Out == hidden || table && a.enc.Projection != nil && int64(l.Out) == word.Dims[1]):
+	case l.In == hidden && (l.Out == hidden || table && (a.enc.Projection != nil || a.enc.Projected != nil) && int64(l.Out) == word.Dims[1]):
 		return transformFC
 	}
 	return "classifier"
@@ -286,12 +286,12 @@ func (a *anatomy) readsOneToken(l fuse.Linear) bool {
 // weights [in,out], everything else as stored.
 func (a *anatomy) values(s slot) ([]float32, []int64, error) {
 	t := a.inits[s.init]
-	v, err := t.Floats()
+	v, err := a.floats(s.init, s.name)
 	if err != nil {
-		return nil, nil, fmt.Errorf("student: %s (%s): %w", s.init, s.name, err)
+		return nil, nil, err
 	}
-	if len(v) != t.Len() {
-		return nil, nil, fmt.Errorf("student: %s (%s): %d values for dimensions %v", s.init, s.name, len(v), t.Dims)
+	if l, ok := a.enc.Projected[s.init]; ok {
+		return a.projected(s, l, v)
 	}
 	if !s.transB {
 		return v, t.Dims, nil
@@ -300,6 +300,22 @@ func (a *anatomy) values(s slot) ([]float32, []int64, error) {
 		return nil, nil, fmt.Errorf("student: %s (%s): a linear weight of dimensions %v; two are needed", s.init, s.name, t.Dims)
 	}
 	return transpose(v, int(t.Dims[0]), int(t.Dims[1])), []int64{t.Dims[1], t.Dims[0]}, nil
+}
+
+// floats reads an initializer in the role of name.
+func (a *anatomy) floats(init, name string) ([]float32, error) {
+	t := a.inits[init]
+	if t == nil {
+		return nil, fmt.Errorf("student: %s (%s) is no constant of the graph", init, name)
+	}
+	v, err := t.Floats()
+	if err != nil {
+		return nil, fmt.Errorf("student: %s (%s): %w", init, name, err)
+	}
+	if len(v) != t.Len() {
+		return nil, fmt.Errorf("student: %s (%s): %d values for dimensions %v", init, name, len(v), t.Dims)
+	}
+	return v, nil
 }
 
 // transpose returns the [cols,rows] transpose of x [rows,cols].

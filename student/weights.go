@@ -14,7 +14,9 @@ import (
 // classifier.weight …), whatever the exporter called them, and its shape.
 //
 // Weights of linear layers are [in,out]; embeddings [rows,E]. The projection behind
-// factorised embeddings is bert.embeddings_project. A tensor that is
+// factorised embeddings is bert.embeddings_project; tables that are projected before
+// their LayerNorm are given multiplied by the projection, [rows,H], and the shape is
+// that of an encoder with such tables. A tensor that is
 // float32 and stored so already shares its bytes with m. A masked-LM decoder
 // tied to the word embedding, or equal to it transposed, has no entry of its
 // own; an untied one is cls.predictions.decoder.weight. An equal one counts as
@@ -42,7 +44,8 @@ func Weights(m *onnx.Model) (map[string]*onnx.Tensor, Shape, error) {
 
 // tensor is a parameter under the name and in the layout of its role.
 func (a *anatomy) tensor(s slot) (*onnx.Tensor, error) {
-	if t := a.inits[s.init]; t.Type == onnx.Float && !s.transB {
+	_, projected := a.enc.Projected[s.init]
+	if t := a.inits[s.init]; t.Type == onnx.Float && !s.transB && !projected {
 		c := *t
 		c.Name = s.name
 		return &c, nil

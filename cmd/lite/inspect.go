@@ -160,7 +160,11 @@ func (r inspection) weightLines(b *strings.Builder) {
 // encoderLines are architecture, task, heads and files.
 func (r inspection) encoderLines(b *strings.Builder) {
 	if a := r.Architecture; a != nil {
-		line(b, "architecture", "%s, head size %d (from %s)", a.Shape, a.HeadSize, a.From)
+		size := ""
+		if a.HeadSize > 0 {
+			size = fmt.Sprintf(", head size %d", a.HeadSize)
+		}
+		line(b, "architecture", "%s%s (from %s)", a.Shape, size, a.From)
 	} else {
 		line(b, "architecture", "not recognised: %s", r.NoEncoder)
 	}

@@ -75,13 +75,30 @@ func (p *predictFlags) run(ctx context.Context, args []string) error {
 	}
 	if len(args) > 0 {
 		for i := 0; i < len(args); i += p.batch {
-			if err := p.answer(ctx, r, args[i:min(len(args), i+p.batch)]); err != nil {
+			if err := p.answer(ctx, r, args[i:min(len(args), i+p.batch)], place{"text", i}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	return p.lines(ctx, r)
+}
+
+// place is where a batch comes from: how one text is called, and how many were before it.
+type place struct {
+	name   string
+	before int
+}
+
+// of names text i of the batch.
+func (p place) of(i int) string { return fmt.Sprintf("%s %d", p.name, p.before+i+1) }
+
+// at puts the place of the text that is at fault, where it is one, before an error.
+func (p place) at(err error) error {
+	if e := (*predict.TextError)(nil); errors.As(err, &e) {
+		return fmt.Errorf("%s: %w", p.of(e.Text), e.Err)
+	}
+	return err
 }
 
 // leastLength has room for the special tokens of a text and one of its own.
@@ -93,6 +110,7 @@ const maxLine = 16 << 20
 // lines answers standard input, as many lines together as are there at once.
 func (p *predictFlags) lines(ctx context.Context, r *predict.Predictor) error {
 	batches := make(chan []string)
+	from := place{name: "standard input: line"}
 	var failed error
 	go func() { // a read cannot be interrupted, waiting for it can
 		defer close(batches)
@@ -106,9 +124,10 @@ func (p *predictFlags) lines(ctx context.Context, r *predict.Predictor) error {
 			if !ok {
 				return failed
 			}
-			if err := p.answer(ctx, r, b); err != nil {
+			if err := p.answer(ctx, r, b, from); err != nil {
 				return err
 			}
+			from.before += len(b)
 		}
 	}
 }
@@ -139,11 +158,11 @@ func readBatches(in *bufio.Reader, n int, yield func([]string)) error {
 }
 
 // answer predicts from a few texts and prints what comes out.
-func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts []string) (err error) {
+func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts []string, from place) (err error) {
 	in := predict.Texts(texts...)
 	if p.ids {
 		for i, text := range texts {
-			if in[i], err = idText(text); err != nil {
+			if in[i], err = idText(text, from.of(i)); err != nil {
 				return err
 			}
 		}
@@ -152,7 +171,7 @@ func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts [
 		for i, text := range texts {
 			a, b, ok := strings.Cut(text, "\t")
 			if !ok {
-				return usagef("--pairs: no tab in %.60q", text)
+				return usagef("--pairs: %s: no tab in %.60q", from.of(i), text)
 			}
 			in[i] = predict.Text{Text: a, Pair: b}
 		}
@@ -160,43 +179,47 @@ func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts [
 	switch r.Kind() {
 	case student.KindMaskedLM:
 		answers, err := r.Fill(ctx, in)
-		if errors.Is(err, predict.ErrNoMask) {
+		if err = from.at(err); errors.Is(err, predict.ErrNoMask) {
 			err = asUsage(err)
 		}
 		return show(p.app, answers, err, filledLine)
 	case student.KindPOS, student.KindNER:
 		answers, err := r.Tag(ctx, in)
-		return show(p.app, answers, err, taggedLine)
+		return show(p.app, answers, from.at(err), taggedLine)
 	case student.KindRegression:
 		answers, err := r.Rate(ctx, in)
-		return show(p.app, answers, err, ratedLine)
+		return show(p.app, answers, from.at(err), ratedLine)
 	case student.KindEmbedding:
-		return p.vectors(ctx, r, in)
+		return p.vectors(ctx, r, in, from)
 	}
 	answers, err := r.Classify(ctx, in)
-	return show(p.app, answers, err, classifiedLine)
+	return show(p.app, answers, from.at(err), classifiedLine)
 }
 
 // vectors answers with vectors, or with the cosines of pairs.
-func (p *predictFlags) vectors(ctx context.Context, r *predict.Predictor, in []predict.Text) error {
+func (p *predictFlags) vectors(ctx context.Context, r *predict.Predictor, in []predict.Text, from place) error {
 	if !p.pairs {
 		answers, err := r.Embed(ctx, in)
-		return show(p.app, answers, err, embeddedLine)
+		return show(p.app, answers, from.at(err), embeddedLine)
 	}
-	for _, t := range in {
+	for i, t := range in {
 		if t.Pair == "" {
-			return usagef("--pairs: no text behind the tab of %.60q; the cosine is of two", t.Text)
+			return usagef("--pairs: %s: no text behind the tab of %.60q; the cosine is of two", from.of(i), t.Text)
 		}
 	}
 	answers, err := r.Compare(ctx, in)
-	return show(p.app, answers, err, ratedLine)
+	return show(p.app, answers, from.at(err), ratedLine)
 }
 
-// idText reads one object with token ids.
-func idText(line string) (predict.Text, error) {
+// idText reads one object with token ids; where names it in errors.
+func idText(line, where string) (predict.Text, error) {
+	if strings.TrimSpace(line) == "" {
+		return predict.Text{}, usagef("--ids: %s is empty; give an object with \"input_ids\"", where)
+	}
 	c, err := corpus.Read(strings.NewReader(line), "--ids", corpus.Options{Format: corpus.JSONL, Columns: corpus.Columns{Text: "input_ids"}})
 	if err != nil {
-		return predict.Text{}, asUsage(err)
+		reason := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "corpus: --ids: "), "line 1: ") // it is the only line
+		return predict.Text{}, usagef("--ids: %s: %s", where, reason)
 	}
 	e, err := c.At(0)
 	return predict.Text{Text: strings.Trim(fmt.Sprint(e.Tokens.IDs), "[]"), Tokens: e.Tokens}, err

@@ -42,6 +42,13 @@ func run(ctx context.Context, teacher, train, dev, out string) error {
 	if err != nil {
 		return err
 	}
+	shape, err := student.Measure(base) // of the graph: a bare .onnx file has no config.json
+	if err != nil {
+		return err
+	}
+	if len(base.Files) == 0 {
+		return fmt.Errorf("%s: no tokenizer beside the teacher; give a directory with its tokenizer and config.json", teacher)
+	}
 	texts, err := corpus.Open([]string{train}, corpus.Options{})
 	if err != nil {
 		return err
@@ -53,7 +60,7 @@ func run(ctx context.Context, teacher, train, dev, out string) error {
 	training := distill.Default()
 	training.Task = texts
 	training.Checkpoint = out + ".checkpoint" // an interrupted run goes on from it
-	small, err := compress(ctx, base, training, student.Shape{Layers: max(1, base.Config.NumHiddenLayers/2)}, held)
+	small, err := compress(ctx, base, training, student.Shape{Layers: max(1, shape.Layers/2)}, held)
 	if err != nil && !errors.Is(err, eval.ErrBudget) {
 		return err
 	}

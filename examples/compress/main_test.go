@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/litekit/lite/corpus"
@@ -71,5 +73,29 @@ func TestCompress(t *testing.T) {
 	}
 	if r := float64(table.Rows[1].Ratio); r < 3 {
 		t.Errorf("%.1f times smaller, want 3 at least", r)
+	}
+}
+
+// A bare .onnx file has neither config.json nor tokenizer: an error says so.
+func TestBareFile(t *testing.T) {
+	tok, err := corpus.NewWordPiece(synth.Vocabulary(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := distill.NewModel(student.Shape{Layers: 1, Hidden: 16, Heads: 2}, student.Classification(synth.Topics()), tok, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	bare, text := filepath.Join(dir, "bare.onnx"), filepath.Join(dir, "text.tsv")
+	if _, err := m.SaveWith(bare, onnx.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(text, []byte("text\tlabel\ngood\ta\nbad\tb\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	err = run(context.Background(), bare, text, text, filepath.Join(dir, "out"))
+	if err == nil || !strings.Contains(err.Error(), "no tokenizer") || !strings.Contains(err.Error(), bare) {
+		t.Errorf("error %v, want one that names the file and the tokenizer", err)
 	}
 }

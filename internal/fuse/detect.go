@@ -15,12 +15,15 @@ import (
 // it is the name of that node's output.
 type Encoder struct {
 	Word, Position, Type string // embedding tables; Position and Type may be ""
-	EmbeddingNorm        Norm
-	Embeddings           string  // value after the embedding LayerNorm, [B,S,·]
-	Projection           *Linear // between the embeddings and the first layer (ALBERT), nil if none
-	Layers               []Layer
-	Pooler               *Linear  // dense with tanh on the first token, nil if none
-	Head                 []Linear // linears after the encoder but the pooler, in order
+	// Projected are the linear layers between tables and the LayerNorm of their
+	// sum, by table; nil where there are none. Tables may have one in common.
+	Projected     map[string]Linear
+	EmbeddingNorm Norm
+	Embeddings    string  // value after the embedding LayerNorm, [B,S,·]
+	Projection    *Linear // between the LayerNorm of the embeddings and the first layer (ALBERT), nil if none
+	Layers        []Layer
+	Pooler        *Linear  // dense with tanh on the first token, nil if none
+	Head          []Linear // linears after the encoder but the pooler, in order
 }
 
 // Layer is one encoder layer.

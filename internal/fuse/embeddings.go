@@ -4,7 +4,8 @@ package fuse
 type lookup struct {
 	table  string
 	rows   int64
-	direct bool // the indices are a graph input
+	direct bool    // the indices are a graph input
+	via    *Linear // the projection of its rows, nil if none
 }
 
 // maxTypes is the most rows a table of token types has; a position table has more.
@@ -24,8 +25,8 @@ func (d *detector) embeddings(e *Encoder) error {
 	}
 	e.EmbeddingNorm, e.Embeddings = *normOf(n), v
 	var tables []lookup
-	d.lookups(n.Inputs[0], 0, &tables)
-	d.lookups(input(n, 3), 0, &tables)
+	d.lookups(n.Inputs[0], nil, 0, &tables)
+	d.lookups(input(n, 3), nil, 0, &tables)
 	word := -1
 	for i, t := range tables {
 		if t.direct && (word < 0 || t.rows > tables[word].rows) {
@@ -36,6 +37,15 @@ func (d *detector) embeddings(e *Encoder) error {
 		return d.missing("the embedding LayerNorm at node %s sums no table that a graph input indexes", n.Label())
 	}
 	e.Word = tables[word].table
+	for _, t := range tables {
+		if t.via == nil {
+			continue
+		}
+		if e.Projected == nil {
+			e.Projected = map[string]Linear{}
+		}
+		e.Projected[t.table] = *t.via
+	}
 	rest := append(tables[:word:word], tables[word+1:]...)
 	small := -1
 	for i, t := range rest {
@@ -56,8 +66,9 @@ func (d *detector) embeddings(e *Encoder) error {
 	return nil
 }
 
-// lookups collects the tables of a sum in the order of the graph.
-func (d *detector) lookups(v string, depth int, out *[]lookup) {
+// lookups collects the tables of a sum in the order of the graph; via is the
+// projection between v and the LayerNorm.
+func (d *detector) lookups(v string, via *Linear, depth int, out *[]lookup) {
 	n := d.prod[v]
 	if n == nil || depth > 12 {
 		return
@@ -65,23 +76,27 @@ func (d *detector) lookups(v string, depth int, out *[]lookup) {
 	switch {
 	case is(n, "Add", "Sum"):
 		for _, in := range n.Inputs {
-			d.lookups(in, depth+1, out)
+			d.lookups(in, via, depth+1, out)
+		}
+	case isLite(n, OpLinear, OpQLinear): // E values become H before the LayerNorm
+		if l := d.linear(v); via == nil && l.Act == ActNone {
+			d.lookups(l.X, l, depth+1, out)
 		}
 	case is(n, "Unsqueeze", "Reshape", "Cast", "DequantizeLinear", "Expand", "Slice", "Squeeze"):
 		if t := d.inits[n.Inputs[0]]; is(n, "Slice") && t != nil && len(t.Dims) >= 2 { // positions cut from the table itself
-			*out = append(*out, lookup{t.Name, t.Dims[len(t.Dims)-2], false})
+			*out = append(*out, lookup{t.Name, t.Dims[len(t.Dims)-2], false, via})
 			return
 		}
-		d.lookups(n.Inputs[0], depth+1, out)
+		d.lookups(n.Inputs[0], via, depth+1, out)
 	case is(n, "Mul", "Sub") && d.isScale(input(n, 1)): // 8-bit rows, dequantized by hand
-		d.lookups(n.Inputs[0], depth+1, out)
+		d.lookups(n.Inputs[0], via, depth+1, out)
 	case is(n, "Gather") && n.Int("axis", 0) == 0:
 		table := n.Inputs[0]
 		if q := d.prod[table]; is(q, "DequantizeLinear") { // the whole table dequantized, then gathered
 			table = q.Inputs[0]
 		}
 		if t := d.inits[table]; t != nil && len(t.Dims) == 2 {
-			*out = append(*out, lookup{table, t.Dims[0], d.isInput(n.Inputs[1])})
+			*out = append(*out, lookup{table, t.Dims[0], d.isInput(n.Inputs[1]), via})
 		}
 	}
 }
