@@ -10,6 +10,7 @@ import (
 	"github.com/litekit/lite/inspect"
 	"github.com/litekit/lite/internal/modeltest"
 	"github.com/litekit/lite/onnx"
+	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/quantize"
 	"github.com/litekit/lite/student"
 )
@@ -180,5 +181,38 @@ func TestBroken(t *testing.T) {
 	cancel()
 	if _, err := inspect.Run(ctx, "m", modeltest.New(t, shape, 1, student.MaskedLM()), inspect.Options{Batch: 1, Seq: 4}); err == nil {
 		t.Error("a cancelled inspection ends well")
+	}
+}
+
+// The head size of a pruned model that is quantized statically is that of its
+// projections, not hidden size by the heads that are left.
+func TestHeadSizeOfPrunedStaticModels(t *testing.T) {
+	m := modeltest.New(t, shape, 1, student.Classification([]string{"a", "b"}))
+	pruned, err := prune.Config{Unit: prune.Heads, Sparsity: 0.5}.Apply(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := student.Measure(pruned); err != nil || l.Heads >= shape.Heads {
+		t.Fatalf("not pruned: %v, %v", l, err)
+	}
+	c := quantize.Default()
+	c.Mode = quantize.Static
+	c.Calibration = quantize.SampleList{{Inputs: modeltest.Inputs(shape.Vocab, 2, 8, 5)}}
+	small, err := c.Apply(t.Context(), pruned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := run(t, small, inspect.Options{}).Architecture
+	if a == nil || a.From != "config.json" || a.HeadSize != 8 || a.Heads*a.HeadSize == a.Hidden {
+		t.Errorf("architecture %+v, want heads of 8", a)
+	}
+	// Without the products there is nothing to tell it by.
+	for _, n := range small.Graph.Nodes {
+		if n.Op == "Softmax" {
+			n.Op = "LogSoftmax"
+		}
+	}
+	if a := run(t, small, inspect.Options{}).Architecture; a == nil || a.HeadSize != 0 {
+		t.Errorf("architecture %+v, want no head size", a)
 	}
 }

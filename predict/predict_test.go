@@ -237,3 +237,26 @@ func TestTrainedModel(t *testing.T) {
 		t.Errorf("praise is %v, blame is %v", a, b)
 	}
 }
+
+// An error of one text tells its place in the call, over all batches.
+func TestErrorsNameTheText(t *testing.T) {
+	p := predictor(t, mood, predict.Options{IDs: true, Batch: 2, MaxLength: 4})
+	good := predict.Text{Tokens: &corpus.Tokens{IDs: []int32{1, 2}}}
+	for name, bad := range map[string]predict.Text{
+		"outside":   {Tokens: &corpus.Tokens{IDs: []int32{1, 1 << 20}}},
+		"5 ids":     {Tokens: &corpus.Tokens{IDs: []int32{1, 2, 2, 2, 2}}},
+		"token ids": {Text: "good"},
+	} {
+		_, err := p.Classify(t.Context(), []predict.Text{good, good, good, bad, good})
+		var e *predict.TextError
+		if !errors.As(err, &e) || e.Text != 3 || !strings.Contains(err.Error(), "text 4: ") || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v, want one of text 4", name, err)
+		}
+	}
+	fill := predictor(t, student.MaskedLM(), predict.Options{Batch: 1})
+	_, err := fill.Fill(t.Context(), predict.Texts("[MASK]", "good"))
+	var e *predict.TextError
+	if !errors.As(err, &e) || e.Text != 1 || !errors.Is(err, predict.ErrNoMask) {
+		t.Errorf("error %v, want one of text 2", err)
+	}
+}

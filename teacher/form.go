@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/litekit/lite/internal/kernel"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -102,10 +103,14 @@ func (f Form) encode(v []float32, width int) ([]byte, error) {
 	buf := make([]byte, 0, f.Bytes(len(v)/width, width))
 	switch {
 	case f.TopK > 0:
-		t := newTops(min(f.TopK, width), width)
-		for row := range slices.Chunk(v, width) {
-			buf = t.append(buf, row)
-		}
+		rows, size := len(v)/width, int(f.Bytes(1, width))
+		buf = buf[:rows*size]
+		kernel.Parallel(rows, 4, func(lo, hi int) {
+			t := newTops(min(f.TopK, width), width)
+			for r := lo; r < hi; r++ {
+				t.append(buf[r*size:r*size:(r+1)*size], v[r*width:(r+1)*width])
+			}
+		})
 	case f.Half:
 		for i, x := range v {
 			h := onnx.Float32ToFloat16(x)
@@ -164,20 +169,16 @@ func newTops(k, width int) *tops { return &tops{k: k, width: width, heap: make([
 // float32.
 func (t *tops) append(buf []byte, row []float32) []byte {
 	t.pick(row)
-	top := float64(slices.Max(row))
-	total := 0.0
-	for _, x := range row {
-		total += math.Exp(float64(x) - top)
+	top := float64(row[t.heap[0]])
+	for _, c := range t.heap {
+		top = max(top, float64(row[c]))
 	}
-	norm := top + math.Log(total)
 	slices.Sort(t.heap)
-	rest, next := 0.0, 0
-	for i, x := range row {
-		if next < len(t.heap) && t.heap[next] == int32(i) {
-			next++
-			continue
-		}
-		rest += math.Exp(float64(x) - norm)
+	total, rest := t.masses(row, top)
+	norm := top + math.Log(total)
+	mass, sure := restLog(rest, total, top, t.width)
+	if !sure {
+		mass = t.restExact(row, norm)
 	}
 	for _, c := range t.heap {
 		if indexBytes(t.width) == 2 {
@@ -189,7 +190,58 @@ func (t *tops) append(buf []byte, row []float32) []byte {
 	for _, c := range t.heap {
 		buf = binary.LittleEndian.AppendUint16(buf, onnx.Float32ToFloat16(float32(max(leastLog, float64(row[c])-norm))))
 	}
-	return binary.LittleEndian.AppendUint32(buf, math.Float32bits(float32(max(leastLog, math.Log(rest)))))
+	return binary.LittleEndian.AppendUint32(buf, math.Float32bits(mass))
+}
+
+// masses are the sums of exp(x−top) over all classes, in their order, and over
+// those that are not picked.
+func (t *tops) masses(row []float32, top float64) (total, rest float64) {
+	from := 0
+	for _, c := range t.heap {
+		for _, x := range row[from:c] {
+			e := math.Exp(float64(x) - top)
+			total, rest = total+e, rest+e
+		}
+		total += math.Exp(float64(row[c]) - top)
+		from = int(c) + 1
+	}
+	for _, x := range row[from:] {
+		e := math.Exp(float64(x) - top)
+		total, rest = total+e, rest+e
+	}
+	return total, rest
+}
+
+// restExact is the logarithm of the mass of the classes that are not picked, as
+// caches have it from the beginning: of the sum of exp(x−norm). That takes a second
+// exponential of every class.
+func (t *tops) restExact(row []float32, norm float64) float32 {
+	rest, from := 0.0, 0
+	for _, c := range t.heap {
+		for _, x := range row[from:c] {
+			rest += math.Exp(float64(x) - norm)
+		}
+		from = int(c) + 1
+	}
+	for _, x := range row[from:] {
+		rest += math.Exp(float64(x) - norm)
+	}
+	return float32(max(leastLog, math.Log(rest)))
+}
+
+// restLog is what restExact gives, off the sums at hand, wherever it can be sure: where
+// rest/total, and all that is nearer to it than the rounding of either way to sum n
+// exponentials, has one logarithm in float32. The bound is four times what n
+// additions, their arguments (at most 750, or the exponential is 0) and the
+// norm can be wrong by.
+func restLog(rest, total, top float64, n int) (log float32, sure bool) {
+	const ulp = 1.0 / (1 << 52)
+	off := 4 * ulp * (2*float64(n) + 8*(math.Abs(top)+800))
+	if !(rest > 1e-200) || off > 1e-3 {
+		return 0, false
+	}
+	lo, hi := float32(math.Log(rest/total*(1-off))), float32(math.Log(rest/total*(1+off)))
+	return lo, lo == hi
 }
 
 // pick fills the heap with the k best classes; of equal ones the first.

@@ -1,6 +1,7 @@
 package teacher
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -130,6 +131,58 @@ func TestTopKTakesTheFirstOfEquals(t *testing.T) {
 	row.append(nil, v)
 	if want := []int32{0, 1, 7}; !slices.Equal(row.heap, want) {
 		t.Errorf("picked %v, want %v", row.heap, want)
+	}
+}
+
+// The mass of the rest is that of exp(x−norm), bit by bit, though it is mostly taken
+// from other sums: caches keep their bytes.
+func TestTopKMassIsExact(t *testing.T) {
+	sure, rows := 0, 0
+	for _, c := range []struct {
+		rows, width, k int
+		scale, shift   float64
+	}{{200, 300, 8, 1, 0}, {200, 300, 8, 12, 0}, {100, 300, 299, 4, 500}, {40, 5000, 64, 3, -30}, {40, 300, 8, 200, 0}, {5, 8, 8, 3, 0}} {
+		v := draw(7, c.rows, c.width, c.scale)
+		for i := range v {
+			v[i] += float32(c.shift)
+		}
+		data, err := Form{TopK: c.k}.encode(v, c.width)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := len(data) / c.rows
+		for r := range c.rows {
+			row, buf := v[r*c.width:(r+1)*c.width], data[r*size:(r+1)*size]
+			top, total, rest := float64(slices.Max(row)), 0.0, 0.0
+			for _, x := range row {
+				total += math.Exp(float64(x) - top)
+			}
+			norm, picked := top+math.Log(total), map[int]bool{}
+			for i := range c.k {
+				picked[int(binary.LittleEndian.Uint16(buf[2*i:]))] = true
+			}
+			for i, x := range row {
+				if !picked[i] {
+					rest += math.Exp(float64(x) - norm)
+				}
+			}
+			want := float32(max(leastLog, math.Log(rest)))
+			if got := math.Float32frombits(binary.LittleEndian.Uint32(buf[size-4:])); got != want {
+				t.Fatalf("%+v: row %d: %v, want %v", c, r, got, want)
+			}
+			if _, ok := restLog(rest, 1, top, c.width); ok {
+				sure++
+			}
+			rows++
+		}
+	}
+	if sure < rows*4/5 {
+		t.Errorf("%d rows of %d without a second exponential", sure, rows)
+	}
+	// A mass in the middle between two numbers of float32 is not guessed.
+	half := (float64(float32(-0.7)) + float64(math.Nextafter32(-0.7, 0))) / 2
+	if _, ok := restLog(math.Exp(half), 1, 0, 1000); ok {
+		t.Error("a mass between two numbers is taken for sure")
 	}
 }
 
