@@ -13,7 +13,8 @@ import "math/bits"
 // apart (excess). Where there is too much of it, A is widened to words instead.
 
 // quadRoom is the most that positive or negative bytes of a word may sum up to:
-// 255·quadRoom fits 16 bits.
+// 255·quadRoom fits 16 bits. vCentre reports sums from quadRoom on already, since a
+// byte of 127 may be one that saturated.
 const quadRoom = 127
 
 // excess is what four bytes of a row of A, a group of the kernel, are more than the
@@ -27,6 +28,9 @@ type excess struct {
 // centredRows is how many rows of A are centred together, and then multiplied:
 // whole steps of every kernel.
 const centredRows = int8Align
+
+// centreBlock is how many bytes of a row vCentre reports on at a time.
+const centreBlock = 32
 
 // centredA is A[m,k] less the mean of each row, as signed bytes, in which the kernel
 // has room. It is made once for all products that A takes part in.
@@ -88,8 +92,6 @@ func (t *centredA) release() {
 	}
 }
 
-const centreBlock = 32
-
 func (t *centredA) run(lo, hi int) {
 	for ; lo < hi; lo += centredRows {
 		t.block(lo, min(lo+centredRows, hi), &t.blocks[lo/centredRows])
@@ -123,7 +125,9 @@ func (t *centredA) block(lo, hi int, b *centredBlock) {
 	}
 }
 
-// row centres a row of A and splits what has no room.
+// row centres a row of A and splits what has no room. The low half of a word of over
+// tells of which eight bytes, a byte of it each, the high half whether two of them by
+// themselves have none.
 func (b *centredBlock) row(dst, a []uint8, c int32) {
 	b.over = sized(b.over, len(dst)/centreBlock)
 	vCentre(dst, a, uint8(c), b.over)

@@ -36,7 +36,7 @@ func testGemmInt8(t *testing.T) {
 // fillings are factors of which some, none or all would saturate 16-bit sums.
 var fillings = []func(r *rand.Rand, k int, a []uint8, w []int8){
 	func(r *rand.Rand, _ int, a []uint8, w []int8) {
-		bytes(r, a, w)
+		randomBytes(r, a, w)
 	},
 	func(_ *rand.Rand, _ int, a []uint8, w []int8) {
 		for i := range a {
@@ -47,7 +47,7 @@ var fillings = []func(r *rand.Rand, k int, a []uint8, w []int8){
 		}
 	},
 	func(r *rand.Rand, _ int, a []uint8, w []int8) { // as activations are
-		bytes(r, a, w)
+		randomBytes(r, a, w)
 		for i := range a {
 			a[i] = uint8(max(0, min(255, 90+40*r.NormFloat64())))
 		}
@@ -64,14 +64,14 @@ var fillings = []func(r *rand.Rand, k int, a []uint8, w []int8){
 		}
 	},
 	func(r *rand.Rand, k int, a []uint8, w []int8) { // half of each row at either end
-		bytes(r, a, w)
+		randomBytes(r, a, w)
 		for i := range a {
 			a[i] = uint8(255 * (i % max(k, 1) * 2 / max(k, 1)))
 		}
 	},
 }
 
-func bytes(r *rand.Rand, a []uint8, w []int8) {
+func randomBytes(r *rand.Rand, a []uint8, w []int8) {
 	for i := range a {
 		a[i] = uint8(r.Uint32())
 	}

@@ -74,70 +74,7 @@ func (w integerKernel) emit(h, panels int) {
 	for i := range acc {
 		acc[i] = w.zero()
 	}
-	ones := Op(constantBits(0x00010001))
-	if !w.vnni && w.width.bytes == 64 { // no operation on words spreads its operand
-		x := w.reg()
-		VBROADCASTSS(constantBits(0x00010001), x)
-		ones = x
-	}
-	// group loads group u of B, all columns.
-	group := func(u int) (row []VecVirtual) {
-		for q := range panels {
-			for v := range w.columns {
-				m := Mem{Base: b, Disp: w.width.bytes * (u*w.columns + v)}
-				if q == 3 {
-					m.Base = b3
-				} else if q > 0 {
-					m.Index, m.Scale = ps, uint8(q)
-				}
-				x := w.reg()
-				VMOVUPS(m, x)
-				row = append(row, x)
-			}
-		}
-		return row
-	}
-	four := func(i, u int) VecVirtual {
-		x := w.reg()
-		VPBROADCASTD(rowAt(bases, lda, i, 4*u), x)
-		return x
-	}
-	one := func(u int) {
-		row := group(u)
-		for i := range h {
-			x := four(i, u)
-			for j := range n {
-				if sum := acc[i*n+j]; w.vnni {
-					VPDPBUSD(row[j], x, sum)
-				} else {
-					p := w.reg()
-					VPMADDUBSW(x, row[j], p)
-					addWords(p, sum, ones)
-				}
-			}
-		}
-	}
-	two := func() {
-		if w.vnni {
-			one(0)
-			one(1)
-			return
-		}
-		even, odd := group(0), group(1)
-		for i := range h {
-			x, y := four(i, 0), four(i, 1)
-			for j := range n {
-				p, q := x, y // the last columns need them no longer
-				if j < n-1 {
-					p, q = w.reg(), w.reg()
-				}
-				VPMADDUBSW(x, even[j], p)
-				VPMADDUBSW(y, odd[j], q)
-				VPADDW(q, p, p)
-				addWords(p, acc[i*n+j], ones)
-			}
-		}
-	}
+	p := product{w, panels, bases, lda, b, b3, ps, acc, w.ones()}
 	advance := func(u int) {
 		for _, base := range bases {
 			ADDQ(Imm(uint64(4*u)), base)
@@ -153,7 +90,7 @@ func (w integerKernel) emit(h, panels int) {
 	Label("two")
 	PREFETCHT1(Mem{Base: ahead})
 	PREFETCHT1(Mem{Base: ahead, Disp: 64})
-	two()
+	p.two()
 	advance(2)
 	ADDQ(U32(128), ahead)
 	SUBQ(Imm(2), k)
@@ -161,7 +98,7 @@ func (w integerKernel) emit(h, panels int) {
 	Label("rest")
 	ADDQ(Imm(2), k)
 	JZ(LabelRef("store"))
-	one(0)
+	p.one(0)
 	Label("store")
 	c, ldc := pointer("c"), pointer("ldc")
 	for i := range h {
@@ -221,6 +158,96 @@ func wordProduct(h int) {
 		}
 	}
 	finish()
+}
+
+// ones is words of 1, in a register where the instruction would spread its operand:
+// none on words does.
+func (w integerKernel) ones() Op {
+	if w.vnni || w.width.bytes < 64 {
+		return constantBits(0x00010001)
+	}
+	x := w.reg()
+	VBROADCASTSS(constantBits(0x00010001), x)
+	return x
+}
+
+// product is the body of an integer kernel.
+type product struct {
+	integerKernel
+	panels int
+	bases  []GPVirtual // of rows of A, lda bytes apart
+	lda    GPVirtual
+	b, b3  GPVirtual // panels of B, ps bytes apart
+	ps     GPVirtual
+	acc    []VecVirtual
+	ones   Op
+}
+
+// group loads group u of B, all columns.
+func (p *product) group(u int) (row []VecVirtual) {
+	for q := range p.panels {
+		for v := range p.columns {
+			m := Mem{Base: p.b, Disp: p.width.bytes * (u*p.columns + v)}
+			if q == 3 {
+				m.Base = p.b3
+			} else if q > 0 {
+				m.Index, m.Scale = p.ps, uint8(q)
+			}
+			x := p.reg()
+			VMOVUPS(m, x)
+			row = append(row, x)
+		}
+	}
+	return row
+}
+
+// four spreads group u of row i of A.
+func (p *product) four(i, u int) VecVirtual {
+	x := p.reg()
+	VPBROADCASTD(rowAt(p.bases, p.lda, i, 4*u), x)
+	return x
+}
+
+// one multiplies group u.
+func (p *product) one(u int) {
+	row := p.group(u)
+	n := len(row)
+	for i := range len(p.acc) / n {
+		x := p.four(i, u)
+		for j := range n {
+			if sum := p.acc[i*n+j]; p.vnni {
+				VPDPBUSD(row[j], x, sum)
+			} else {
+				y := p.reg()
+				VPMADDUBSW(x, row[j], y)
+				addWords(y, sum, p.ones)
+			}
+		}
+	}
+}
+
+// two multiplies the first two groups.
+func (p *product) two() {
+	if p.vnni {
+		p.one(0)
+		p.one(1)
+		return
+	}
+	even, odd := p.group(0), p.group(1)
+	n := len(even)
+	for i := range len(p.acc) / n {
+		x, y := p.four(i, 0), p.four(i, 1)
+		for j := range n {
+			s, t := x, y // the last columns need them no longer
+			if j < n-1 {
+				s, t = p.reg(), p.reg()
+			}
+			VPMADDUBSW(x, even[j], s)
+			VPMADDUBSW(y, odd[j], t)
+			VPADDW(t, s, s)
+			addWords(s, p.acc[i*n+j], p.ones)
+		}
+	}
 }
 
 // addWords adds the words of p in pairs to sum; ones has words of 1.
