@@ -326,6 +326,7 @@ func (t *trainer) train(ctx context.Context) error {
 		if err := t.replan(time.Since(began)); err != nil {
 			return err
 		}
+		t.tidy() // the teacher is gone
 	}
 	start, resumed := time.Now(), t.step
 	t.saved, t.training = start, true
