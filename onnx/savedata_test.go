@@ -61,8 +61,8 @@ func TestSaveExternalData(t *testing.T) {
 		o        onnx.SaveOptions
 		external bool
 	}{
-		{"one file", 2 << 30, onnx.SaveOptions{}, false},
-		{"asked for", 2 << 30, onnx.SaveOptions{ExternalData: true}, true},
+		{"one file", 1 << 30, onnx.SaveOptions{}, false},
+		{"asked for", 1 << 30, onnx.SaveOptions{ExternalData: true}, true},
 		{"too long", 1 << 20, onnx.SaveOptions{}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
