@@ -85,20 +85,22 @@ func TestDevLossChooses(t *testing.T) {
 		t.Error("measuring changes the training")
 	}
 	c.Checkpoint = filepath.Join(t.TempDir(), "cp")
-	ctx, stopped := stopAfter(c, 5)
-	if _, _, err := distill.Run(ctx, m, stopped); err == nil {
-		t.Fatal("it was not stopped")
-	}
-	again, second := run(t, m, c)
-	if again.Hash() != out.Hash() || !slices.Equal(second.Evaluations, report.Evaluations) || second.Resumed == 0 {
-		t.Errorf("stopped and gone on: %+v, want %+v", second, report)
+	for _, steps := range []int{5, 8} { // the second between the last step and what it is measured by
+		ctx, stopped := stopAfter(c, steps)
+		if _, _, err := distill.Run(ctx, m, stopped); err == nil {
+			t.Fatal("it was not stopped")
+		}
+		again, second := run(t, m, c)
+		if again.Hash() != out.Hash() || !slices.Equal(second.Evaluations, report.Evaluations) || second.Resumed != steps {
+			t.Errorf("stopped after %d and gone on: %+v, want %+v", steps, second, report)
+		}
+		if err := distill.RemoveCheckpoint(c.Checkpoint); err != nil {
+			t.Fatal(err)
+		}
 	}
 	other := c
 	other.DevLoss = docs(t, 10, 24)
-	if err := distill.RemoveCheckpoint(c.Checkpoint); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stopped = stopAfter(c, 5)
+	ctx, stopped := stopAfter(c, 5)
 	if _, _, err := distill.Run(ctx, m, stopped); err == nil {
 		t.Fatal("it was not stopped")
 	}

@@ -318,7 +318,9 @@ func (t *trainer) train(ctx context.Context) error {
 	if t.log, err = openJournal(t.cfg.Log, t.run, t.cfg.Stage, t.cfg.warn); err != nil {
 		return err
 	}
-	if t.step < t.steps && !t.exhausted() {
+	// Losses on dev data want the teacher once more where the run was cut off
+	// between its last step and what that is measured by.
+	if t.step < t.steps && !t.exhausted() || t.cfg.DevLoss != nil && t.pending() {
 		began := time.Now()
 		if err := t.listen(ctx, t.planned()*t.cfg.Accumulate); err != nil {
 			return err
