@@ -159,14 +159,7 @@ func TestTwoMaskedLMs(t *testing.T) {
 	c := inside(t, distill.SoftLabels{Temperature: 2, Tokens: true}, distill.HiddenMSE{On: distill.Masked, From: 1})
 	c.Teacher = fresh(t, "2x32x2", student.MaskedLM(), 7)
 	c.MoreTeachers = []*onnx.Model{fresh(t, "2x32x2", student.MaskedLM(), 6)}
-	_, both := run(t, m, c)
-	for i, term := range c.Loss {
-		alone := c
-		alone.Loss = distill.Sum{term}
-		if _, report := run(t, m, alone); math.Abs(report.Losses[0].Value-both.Losses[i].Value) > 1e-6 {
-			t.Errorf("%s is %v alone and %v together", term.Loss.Name(), report.Losses[0].Value, both.Losses[i].Value)
-		}
-	}
+	eachAsAlone(t, m, c)
 }
 
 // What is fed of a second teacher is part of the estimate.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/internal/files"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/tagger"
 	"github.com/litekit/lite/teacher"
 )
@@ -94,7 +95,7 @@ func (f *annotateFlags) run(ctx context.Context, args []string) error {
 func inTheWay(err error) error {
 	var other *corpus.RunError
 	if errors.As(err, &other) {
-		return usagef("--out: %w", err)
+		return misfit.Errorf("--out: %w", err)
 	}
 	return err
 }
@@ -216,10 +217,10 @@ func (f *annotateFlags) report(r tagger.Report) error {
 // fileOutput refuses a file that cannot be written, before the work begins.
 func fileOutput(path string) error {
 	if path == corpus.Stdin {
-		return usagef("--out -: leave --out out for standard output")
+		return misfit.Errorf("--out -: leave --out out for standard output")
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return usagef("--out: %s is a directory; name a file", path)
+		return misfit.Errorf("--out: %s is a directory; name a file", path)
 	}
 	dir := filepath.Dir(path)
 	if err := exist("--out", dir); err != nil {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
 	"github.com/litekit/lite/internal/kernel"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 )
 
@@ -42,22 +42,6 @@ func newApp(in io.Reader, out, errs io.Writer) *app {
 	return &app{in: in, out: out, err: errs, progress: newProgress(errs)}
 }
 
-// usageError is a command line that cannot be carried out as written: exit code 2.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
-
-// asUsage marks the error of a room's check of its settings.
-func asUsage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &usageError{err}
-}
-
 // command makes a cobra command of a function. Errors before it is called are
 // usage errors, whatever they are.
 func (a *app) command(cmd *cobra.Command, do func(ctx context.Context, args []string) error) *cobra.Command {
@@ -65,7 +49,7 @@ func (a *app) command(cmd *cobra.Command, do func(ctx context.Context, args []st
 		a.started = time.Now()
 		a.progress.quiet = a.quiet
 		if a.threads < 0 {
-			return usagef("--threads %d: give a positive number, or 0 for all cores", a.threads)
+			return misfit.Errorf("--threads %d: give a positive number, or 0 for all cores", a.threads)
 		}
 		kernel.SetThreads(a.threads)
 		err := onnx.Guard(func() error { return do(c.Context(), args) })
@@ -83,12 +67,11 @@ func (a *app) exit(ctx context.Context, cmd *cobra.Command, err error) int {
 	if err == nil {
 		return exitDone
 	}
-	var usage *usageError
-	var misfit *distill.MisfitError
+	var usage *misfit.Error
 	code := exitFailed
 	message := err.Error()
 	switch {
-	case a.started.IsZero() || errors.As(err, &usage) || errors.As(err, &misfit):
+	case a.started.IsZero() || errors.As(err, &usage):
 		code = exitUsage
 		if a.started.IsZero() {
 			message += "\nTry: " + cmd.CommandPath() + " --help"

@@ -9,6 +9,7 @@ import (
 
 	"github.com/litekit/lite/augment"
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // augmentFlags say how examples are augmented.
@@ -60,7 +61,7 @@ func (f *augmentFlags) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if f.cfg.Probability == 0 {
-		return usagef("--probability 0: nothing would be replaced; give a number above 0")
+		return misfit.Errorf("--probability 0: nothing would be replaced; give a number above 0")
 	}
 	if err := exist("--data", f.train...); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/student"
 )
 
@@ -43,7 +44,7 @@ func (b *batchFlags) register(g group, batch int) {
 func (b *batchFlags) check(cmd *cobra.Command) error {
 	if b.lengths.longest > 0 {
 		if cmd.Flags().Changed("seq") {
-			return usagef("--seq and --lengths both say how long sequences are; give one")
+			return misfit.Errorf("--seq and --lengths both say how long sequences are; give one")
 		}
 		b.seq = b.lengths.longest
 	}
@@ -51,7 +52,7 @@ func (b *batchFlags) check(cmd *cobra.Command) error {
 		return err
 	}
 	if b.batch > maxTokens/b.seq {
-		return usagef("--batch %d of %d tokens is more than the %d tokens that are run at once", b.batch, b.seq, maxTokens)
+		return misfit.Errorf("--batch %d of %d tokens is more than the %d tokens that are run at once", b.batch, b.seq, maxTokens)
 	}
 	return nil
 }
@@ -120,7 +121,7 @@ and the optimiser. Let nothing else run meanwhile.`,
 			return err
 		}
 		if err := s.Defaults().Validate(); err != nil {
-			return asUsage(err)
+			return misfit.Of(err)
 		}
 		o.Batch, o.Length, o.Shortest = b.batch, b.seq, b.lengths.shortest
 		speed, err := distill.BenchStep(ctx, o)

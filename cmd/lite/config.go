@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/student"
 )
 
@@ -195,15 +196,15 @@ func flagValue(data []byte) ([]string, error) {
 // and over them those of the stage, which may be any of losses and training.
 func (t *training) configure(head student.Kind, teacher bool) error {
 	if t.cfg.TimeBudget > 0 {
-		return usagef("--time-budget is for one stage, and there are %d; give each its own in a file of stages (--config)", len(t.parts))
+		return misfit.Errorf("--time-budget is for one stage, and there are %d; give each its own in a file of stages (--config)", len(t.parts))
 	}
 	for i, part := range t.parts {
 		c, err := t.configureStage(part, head, teacher)
 		if err != nil {
-			return usagef("--config: stage %s: %w", part.name, err)
+			return misfit.Errorf("--config: stage %s: %w", part.name, err)
 		}
 		if i > 0 && slices.ContainsFunc(t.stages, func(o distill.Config) bool { return o.Stage == c.Stage }) {
-			return usagef("--config: two stages are called %s", c.Stage)
+			return misfit.Errorf("--config: two stages are called %s", c.Stage)
 		}
 		t.stages = append(t.stages, *c)
 	}

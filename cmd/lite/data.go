@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // dataFlags say how text files are read.
@@ -71,7 +72,7 @@ func exist(what string, paths ...string) error {
 			if found, bad := filepath.Glob(p); bad == nil && len(found) > 0 {
 				continue
 			}
-			return usagef("%s: %w", what, err)
+			return misfit.Errorf("%s: %w", what, err)
 		}
 	}
 	return nil
@@ -87,7 +88,7 @@ type count struct {
 func atLeast(least int, counts ...count) error {
 	for _, c := range counts {
 		if c.value < least {
-			return usagef("%s %d: give a whole number of at least %d", c.flag, c.value, least)
+			return misfit.Errorf("%s %d: give a whole number of at least %d", c.flag, c.value, least)
 		}
 	}
 	return nil

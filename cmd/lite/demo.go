@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/internal/demo"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 func demoCommand(a *app) *cobra.Command {
@@ -35,7 +36,7 @@ A demo that is interrupted goes on in its training step when it runs again.`,
 
 func (a *app) demo(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return asUsage(fmt.Errorf("--out: %w", err))
+		return misfit.Of(fmt.Errorf("--out: %w", err))
 	}
 	if err := demo.Unpack(dir); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -31,7 +32,7 @@ func (s *start) choose() (student.Layers, error) {
 	}
 	layers, err := student.ParseLayers(s.layers)
 	if err != nil {
-		return nil, usagef("--init: %w", err)
+		return nil, misfit.Errorf("--init: %w", err)
 	}
 	return layers, nil
 }
@@ -41,7 +42,7 @@ func (s *start) choose() (student.Layers, error) {
 func (s *start) student(shape string, teacher *onnx.Model) (out distill.Student, err error) {
 	if namesModel(shape) {
 		if *s != (start{}) {
-			return out, usagef("--student %s is a model and starts from its own weights; leave out --init, --from, --narrow and --fresh", shape)
+			return out, misfit.Errorf("--student %s is a model and starts from its own weights; leave out --init, --from, --narrow and --fresh", shape)
 		}
 		out.Graph, err = openModel("--student", shape)
 		return out, err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -70,20 +71,20 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if e.opts.MaskRate == 0 {
-		return usagef("--mask-rate 0: nothing would be masked; give a share above 0")
+		return misfit.Errorf("--mask-rate 0: nothing would be masked; give a share above 0")
 	}
 	if e.maxDrop != nil && len(args) < 2 {
-		return usagef("--max-drop compares with the first model; name at least two")
+		return misfit.Errorf("--max-drop compares with the first model; name at least two")
 	}
 	for _, h := range e.heads {
 		if !slices.Contains(kinds, student.Kind(h)) {
-			return usagef("--heads: %q is none of %v", h, kinds)
+			return misfit.Errorf("--heads: %q is none of %v", h, kinds)
 		}
 		e.opts.Heads = append(e.opts.Heads, student.Kind(h))
 	}
 	for _, m := range e.opts.Metrics {
 		if !slices.Contains(metricNames(), m) {
-			return usagef("--metric: %q is none of %v", m, metricNames())
+			return misfit.Errorf("--metric: %q is none of %v", m, metricNames())
 		}
 	}
 	var entries []eval.Entry
@@ -126,14 +127,14 @@ func (e *evalFlags) run(ctx context.Context, args []string) error {
 func (e *evalFlags) has(path string, m, first *onnx.Model) error {
 	list, err := student.HeadsOf(m.Config)
 	if a, b := primaryKind(first), primaryKind(m); len(e.opts.Heads) == 0 && a != "" && b != "" && a != b {
-		return usagef("%s has a %s head, and the first model, which it is compared with, a %s head; measure them one by one", path, b, a)
+		return misfit.Errorf("%s has a %s head, and the first model, which it is compared with, a %s head; measure them one by one", path, b, a)
 	}
 	if err != nil || len(list) == 0 {
 		return nil // what such a model predicts, eval finds out
 	}
 	for _, h := range e.opts.Heads {
 		if !slices.ContainsFunc(list, func(x student.Head) bool { return x.Kind == h }) {
-			return usagef("--heads: %s has no %s head; its heads are listed by lite inspect", path, h)
+			return misfit.Errorf("--heads: %s has no %s head; its heads are listed by lite inspect", path, h)
 		}
 	}
 	return nil

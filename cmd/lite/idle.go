@@ -7,6 +7,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/student"
 )
 
@@ -46,7 +47,7 @@ func (o *objectives) idle(given map[string]bool, kind student.Kind) error {
 	} {
 		for _, f := range rule.flags {
 			if given[f] && !rule.read {
-				return usagef("--%s belongs to %s, which is not given", f, rule.without)
+				return misfit.Errorf("--%s belongs to %s, which is not given", f, rule.without)
 			}
 		}
 	}

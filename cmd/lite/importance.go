@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/student"
@@ -41,7 +42,7 @@ func (t *pruneFlags) scoring(m *onnx.Model) (*distill.Config, error) {
 		return ok && !slices.ContainsFunc(heads, func(h student.Head) bool { return h.Kind == kind })
 	})
 	if len(c.Loss) == 0 {
-		return nil, usagef("--criterion %s: none of the losses is one that %s has a head for", t.criterion, t.model)
+		return nil, misfit.Errorf("--criterion %s: none of the losses is one that %s has a head for", t.criterion, t.model)
 	}
 	return &c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/student"
 )
 
@@ -74,11 +75,11 @@ func (f *insideFlags) terms(mlm bool) (distill.Sum, error) {
 	}
 	for i, name := range f.taps {
 		if slices.Contains(f.taps[:i], name) {
-			return nil, usagef("--tap %s is given twice", name)
+			return nil, misfit.Errorf("--tap %s is given twice", name)
 		}
 		t, err := distill.ParseTap(name)
 		if err != nil {
-			return nil, usagef("--tap %s: write the name of a value of both graphs, or STUDENT=TEACHER, and @2 behind it for the second teacher", name)
+			return nil, misfit.Errorf("--tap %s: write the name of a value of both graphs, or STUDENT=TEACHER, and @2 behind it for the second teacher", name)
 		}
 		t.On = on
 		sum = append(sum, distill.Scale(f.tap, t))
@@ -117,7 +118,7 @@ func ofTeacher[T any](flag string, values []T, n int) (out T, err error) {
 	case len(values) == 0:
 		return out, nil
 	case n >= len(values):
-		return out, usagef("%s is given for %d teachers, and there is a weight for %d; give one for all, or one for each", flag, len(values), n+1)
+		return out, misfit.Errorf("%s is given for %d teachers, and there is a weight for %d; give one for all, or one for each", flag, len(values), n+1)
 	}
 	return values[n], nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/inspect"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
 	"github.com/litekit/lite/teacher"
@@ -48,7 +49,7 @@ keep a model from running.`,
 		Args: cobra.ExactArgs(1),
 	}, func(ctx context.Context, args []string) error {
 		if o.Batch < 0 || o.Seq < 0 {
-			return usagef("--batch and --seq count from 1")
+			return misfit.Errorf("--batch and --seq count from 1")
 		}
 		if err := exist(args[0], args[0]); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/teacher"
 )
 
@@ -28,7 +29,7 @@ func (f *teacherFlags) register(g group) {
 // open opens the teachers.
 func (f *teacherFlags) open(c *distill.Config) error {
 	if f.weights != nil && len(f.weights) != len(f.paths) {
-		return usagef("--teacher-weight: %d shares for %d teachers; give one for each", len(f.weights), len(f.paths))
+		return misfit.Errorf("--teacher-weight: %d shares for %d teachers; give one for each", len(f.weights), len(f.paths))
 	}
 	c.MoreTeachers, c.TeacherWeights = nil, f.weights
 	for i, path := range f.paths {
@@ -61,7 +62,7 @@ func (t *training) unread(paths []string) error {
 			return c.Loss.Reads(i) || labels(&t.cfg, i) && slices.ContainsFunc(c.Loss, func(l distill.Term) bool { _, ok := l.Loss.(distill.Taught); return ok })
 		})
 		if !read {
-			return usagef("--teacher %s: no loss reads this teacher; give it a share of the soft labels (--teacher-weight, --alpha-kd), or a weight behind the first teacher's (--alpha-hidden 0,1), or leave it out", paths[i])
+			return misfit.Errorf("--teacher %s: no loss reads this teacher; give it a share of the soft labels (--teacher-weight, --alpha-kd), or a weight behind the first teacher's (--alpha-hidden 0,1), or leave it out", paths[i])
 		}
 	}
 	return nil
@@ -130,7 +131,7 @@ var errDry = errors.New("only planned")
 func (l *labelFlags) run(ctx context.Context, _ []string) error {
 	c := &l.cfg
 	if slices.Contains(l.teachers.weights, 0) {
-		return usagef("--teacher-weight: a teacher of weight 0 gives no labels; leave it out")
+		return misfit.Errorf("--teacher-weight: a teacher of weight 0 gives no labels; leave it out")
 	}
 	if err := l.teachers.open(c); err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // maskFlags say how text is masked.
@@ -21,7 +22,7 @@ func (m *maskFlags) register(g group) {
 // check refuses zeros, which would stand for the usual values.
 func (m *maskFlags) check(rate float64) error {
 	if rate == 0 || m.loss.SpanP == 0 {
-		return usagef("--mask-rate %v and --span-p %v must be above 0", rate, m.loss.SpanP)
+		return misfit.Errorf("--mask-rate %v and --span-p %v must be above 0", rate, m.loss.SpanP)
 	}
 	return atLeast(1, count{"--mask-ngram", m.loss.NGram}, count{"--span-max", m.loss.SpanMax})
 }

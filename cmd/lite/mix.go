@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // mixFlags say what is made of the training data once it is read.
@@ -21,20 +22,20 @@ func (x *mixFlags) register(g group) {
 func (x *mixFlags) check(files, dev []string) error {
 	switch {
 	case x.split > 0 && len(dev) > 0:
-		return usagef("--dev-split and --dev exclude each other: give one of them")
+		return misfit.Errorf("--dev-split and --dev exclude each other: give one of them")
 	case x.split >= 1:
-		return usagef("--dev-split %v leaves nothing to train on; give a share like 0.05", x.split)
+		return misfit.Errorf("--dev-split %v leaves nothing to train on; give a share like 0.05", x.split)
 	case len(files) == 0 && (x.split > 0 || x.dedupe || len(x.weights) > 0):
-		return usagef("--dev-split, --dedupe and --data-weights need --data")
+		return misfit.Errorf("--dev-split, --dedupe and --data-weights need --data")
 	case len(x.weights) > 0 && len(x.weights) != len(files):
-		return usagef("--data-weights has %d numbers for %d of --data; give one for each", len(x.weights), len(files))
+		return misfit.Errorf("--data-weights has %d numbers for %d of --data; give one for each", len(x.weights), len(files))
 	}
 	if len(x.weights) > 0 && !anyWeight(x.weights) {
-		return usagef("--data-weights: every file has the weight 0, which leaves nothing to train on; give one a weight above 0")
+		return misfit.Errorf("--data-weights: every file has the weight 0, which leaves nothing to train on; give one a weight above 0")
 	}
 	for _, w := range x.weights {
 		if !(w >= 0 && w <= 1000) {
-			return usagef("--data-weights %v: give numbers from 0 to 1000", w)
+			return misfit.Errorf("--data-weights %v: give numbers from 0 to 1000", w)
 		}
 	}
 	return nil
@@ -86,7 +87,7 @@ func (x *mixFlags) open(a *app, data *dataFlags, files []string, seed uint64) (t
 	}
 	if x.split > 0 {
 		if dev.Len() == 0 || train.Len() == 0 {
-			return nil, nil, usagef("--dev-split %v: %d examples to train on and %d to measure on; give another share or more data", x.split, train.Len(), dev.Len())
+			return nil, nil, misfit.Errorf("--dev-split %v: %d examples to train on and %d to measure on; give another share or more data", x.split, train.Len(), dev.Len())
 		}
 		a.progress.note("data: %d examples to train on, %d to measure on", train.Len(), dev.Len())
 	}

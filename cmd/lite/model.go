@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/litekit/lite/internal/files"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -96,28 +97,28 @@ func (o *output) model() string {
 // something else, before the work begins. inputs are the models read.
 func (o *output) check(inputs ...string) error {
 	if o.safetensors && o.bare() {
-		return usagef("--safetensors goes with a directory; %s is a bare file", o.path)
+		return misfit.Errorf("--safetensors goes with a directory; %s is a bare file", o.path)
 	}
 	info, err := os.Stat(o.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return writable(filepath.Dir(filepath.Clean(o.path)))
 	case err != nil:
-		return usagef("--out: %w", err)
+		return misfit.Errorf("--out: %w", err)
 	case o.bare() && info.IsDir():
-		return usagef("--out: %s is a directory; a name that ends in .onnx is for a bare model file", o.path)
+		return misfit.Errorf("--out: %s is a directory; a name that ends in .onnx is for a bare model file", o.path)
 	case !o.bare() && !info.IsDir():
-		return usagef("--out: %s is a file; name a directory, or a file that ends in .onnx", o.path)
+		return misfit.Errorf("--out: %s is a file; name a directory, or a file that ends in .onnx", o.path)
 	}
 	if o.force {
 		return nil
 	}
 	for _, in := range inputs {
 		if other, err := os.Stat(in); err == nil && os.SameFile(info, other) && o.file != int8File {
-			return usagef("--out: %s is the model that is read; choose another directory, or give --force to replace it", o.path)
+			return misfit.Errorf("--out: %s is the model that is read; choose another directory, or give --force to replace it", o.path)
 		}
 		if o.replaces(in) {
-			return usagef("--out: %s is the file of the model that is read; choose another one, or give --force to replace it", o.model())
+			return misfit.Errorf("--out: %s is the file of the model that is read; choose another one, or give --force to replace it", o.model())
 		}
 	}
 	if o.bare() {
@@ -144,11 +145,11 @@ func (o *output) replaces(in string) bool {
 func (o *output) checkDirectory(dir fs.FileInfo, inputs []string) error {
 	entries, err := os.ReadDir(o.path)
 	if err != nil {
-		return usagef("--out: %w", err)
+		return misfit.Errorf("--out: %w", err)
 	}
 	for _, e := range entries {
 		if e.Name() != "onnx" && !modelFile(e.Name()) {
-			return usagef("--out: %s holds %s, which is no part of a model; choose another directory, or give --force", o.path, e.Name())
+			return misfit.Errorf("--out: %s holds %s, which is no part of a model; choose another directory, or give --force", o.path, e.Name())
 		}
 	}
 	if o.file != int8File {
@@ -163,7 +164,7 @@ func (o *output) checkDirectory(dir fs.FileInfo, inputs []string) error {
 	}
 	for _, f := range []string{filepath.Join(o.path, "onnx", floatFile), filepath.Join(o.path, floatFile)} {
 		if _, err := os.Stat(f); err == nil {
-			return usagef("--out: %s is there and would be opened in place of %s; choose another directory, or give --force", f, int8File)
+			return misfit.Errorf("--out: %s is there and would be opened in place of %s; choose another directory, or give --force", f, int8File)
 		}
 	}
 	return nil
@@ -192,14 +193,14 @@ func writable(dir string) error {
 			continue
 		}
 		if err != nil {
-			return usagef("--out: %w", err)
+			return misfit.Errorf("--out: %w", err)
 		}
 		if !info.IsDir() {
-			return usagef("--out: %s is a file, not a directory", dir)
+			return misfit.Errorf("--out: %s is a file, not a directory", dir)
 		}
 		f, err := os.CreateTemp(dir, ".lite-*.tmp")
 		if err != nil {
-			return usagef("--out: nothing can be written in %s: %w", dir, err)
+			return misfit.Errorf("--out: nothing can be written in %s: %w", dir, err)
 		}
 		f.Close()
 		return os.Remove(f.Name())

@@ -5,6 +5,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 	"github.com/litekit/lite/synonym"
@@ -29,13 +30,13 @@ func (s *softFlags) register(g group) {
 func (s *softFlags) softLabels(tokens bool) (distill.SoftLabels, error) {
 	l := s.loss
 	if l.Tokens = tokens; tokens && l.Positions != "" {
-		return l, usagef("--kd-positions is for token classifiers; a masked LM's labels are learned at the masked tokens")
+		return l, misfit.Errorf("--kd-positions is for token classifiers; a masked LM's labels are learned at the masked tokens")
 	}
 	if !(l.Temperature > 0) {
-		return l, usagef("--temperature %v: give a number above 0", l.Temperature)
+		return l, misfit.Errorf("--temperature %v: give a number above 0", l.Temperature)
 	}
 	if !(l.TemperatureEnd >= 0) {
-		return l, usagef("--temperature-end %v: give a number above 0", l.TemperatureEnd)
+		return l, misfit.Errorf("--temperature-end %v: give a number above 0", l.TemperatureEnd)
 	}
 	return l, nil
 }
@@ -75,7 +76,7 @@ func (n *noiseFlags) terms(mlm *distill.Term) (distill.Sum, error) {
 		return nil, n.unused("--instance-regularization and --true-negatives", "ir-weight", "synonyms", "negatives-weight", "negatives-top")
 	}
 	if mlm.Weight == 0 {
-		return nil, usagef("--instance-regularization and --true-negatives belong to masked language modelling; give --alpha-mlm a weight")
+		return nil, misfit.Errorf("--instance-regularization and --true-negatives belong to masked language modelling; give --alpha-mlm a weight")
 	}
 	l, ok := mlm.Loss.(distill.Denoise)
 	if !ok {
@@ -91,7 +92,7 @@ func (n *noiseFlags) terms(mlm *distill.Term) (distill.Sum, error) {
 	switch n.negatives {
 	case soft:
 		if n.top < 1 {
-			return nil, usagef("--negatives-top %d: give a number above 0", n.top)
+			return nil, misfit.Errorf("--negatives-top %d: give a number above 0", n.top)
 		}
 		sum = append(sum, distill.Scale(n.softWeight, distill.SoftNegatives{Top: n.top}))
 	case hard:
@@ -121,7 +122,7 @@ func (n *noiseFlags) terms(mlm *distill.Term) (distill.Sum, error) {
 func (n *noiseFlags) unused(without string, flags ...string) error {
 	for _, f := range flags {
 		if n.g.Changed(f) {
-			return usagef("--%s belongs to %s, which is not given", f, without)
+			return misfit.Errorf("--%s belongs to %s, which is not given", f, without)
 		}
 	}
 	return nil
@@ -130,23 +131,23 @@ func (n *noiseFlags) unused(without string, flags ...string) error {
 // table is the table of synonyms by the student's tokens.
 func (n *noiseFlags) table() (*synonym.IDs, error) {
 	if n.student == nil {
-		return nil, usagef("--true-negatives hard is for training; leave it out here")
+		return nil, misfit.Errorf("--true-negatives hard is for training; leave it out here")
 	}
 	var table *synonym.Table
 	var err error
 	switch n.synonyms {
 	case "":
-		return nil, usagef("--true-negatives hard needs to know which words mean the same; name a table with --synonyms, or teacher or student for the neighbours among their embeddings")
+		return nil, misfit.Errorf("--true-negatives hard needs to know which words mean the same; name a table with --synonyms, or teacher or student for the neighbours among their embeddings")
 	case "teacher":
 		if n.teacherModel == nil {
-			return nil, usagef("--synonyms teacher: there is no teacher; name a table, or student")
+			return nil, misfit.Errorf("--synonyms teacher: there is no teacher; name a table, or student")
 		}
 		table, err = neighbours(n.teacherModel)
 	case "student":
 		table, err = neighbours(n.student)
 	default:
 		if err := exist("--synonyms", n.synonyms); err != nil {
-			return nil, asUsage(err)
+			return nil, misfit.Of(err)
 		}
 		table, err = synonym.Open(n.synonyms)
 	}

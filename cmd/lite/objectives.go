@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/litekit/lite/distill"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/student"
 )
 
@@ -89,10 +90,10 @@ func (o *objectives) sum(kind student.Kind, teacher bool) (distill.Sum, error) {
 	}
 	ce := o.weight("alpha-ce", o.ce, !teacher && !mlm && kind != student.KindEmbedding)
 	if ce > 0 && kind == student.KindEmbedding {
-		return nil, usagef("--alpha-ce is for labels, and a model without a head has none")
+		return nil, misfit.Errorf("--alpha-ce is for labels, and a model without a head has none")
 	}
 	if ce > 0 && mlm {
-		return nil, usagef("--alpha-ce is for labels, and a masked LM has none; its own loss is --alpha-mlm")
+		return nil, misfit.Errorf("--alpha-ce is for labels, and a masked LM has none; its own loss is --alpha-mlm")
 	}
 	if err := o.mask.check(o.maskRate); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/predict"
 	"github.com/litekit/lite/student"
 )
@@ -58,7 +59,7 @@ answer is an object on a line.`,
 
 func (p *predictFlags) run(ctx context.Context, args []string) error {
 	if p.top < 1 || p.batch < 1 {
-		return usagef("--top-k and --batch must be at least 1")
+		return misfit.Errorf("--top-k and --batch must be at least 1")
 	}
 	if p.maxLength != 0 {
 		if err := atLeast(leastLength, count{"--max-length", p.maxLength}); err != nil {
@@ -171,7 +172,7 @@ func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts [
 		for i, text := range texts {
 			a, b, ok := strings.Cut(text, "\t")
 			if !ok {
-				return usagef("--pairs: %s: no tab in %.60q", from.of(i), text)
+				return misfit.Errorf("--pairs: %s: no tab in %.60q", from.of(i), text)
 			}
 			in[i] = predict.Text{Text: a, Pair: b}
 		}
@@ -180,7 +181,7 @@ func (p *predictFlags) answer(ctx context.Context, r *predict.Predictor, texts [
 	case student.KindMaskedLM:
 		answers, err := r.Fill(ctx, in)
 		if err = from.at(err); errors.Is(err, predict.ErrNoMask) {
-			err = asUsage(err)
+			err = misfit.Of(err)
 		}
 		return show(p.app, answers, err, filledLine)
 	case student.KindPOS, student.KindNER:
@@ -204,7 +205,7 @@ func (p *predictFlags) vectors(ctx context.Context, r *predict.Predictor, in []p
 	}
 	for i, t := range in {
 		if t.Pair == "" {
-			return usagef("--pairs: %s: no text behind the tab of %.60q; the cosine is of two", from.of(i), t.Text)
+			return misfit.Errorf("--pairs: %s: no text behind the tab of %.60q; the cosine is of two", from.of(i), t.Text)
 		}
 	}
 	answers, err := r.Compare(ctx, in)
@@ -214,12 +215,12 @@ func (p *predictFlags) vectors(ctx context.Context, r *predict.Predictor, in []p
 // idText reads one object with token ids; where names it in errors.
 func idText(line, where string) (predict.Text, error) {
 	if strings.TrimSpace(line) == "" {
-		return predict.Text{}, usagef("--ids: %s is empty; give an object with \"input_ids\"", where)
+		return predict.Text{}, misfit.Errorf("--ids: %s is empty; give an object with \"input_ids\"", where)
 	}
 	c, err := corpus.Read(strings.NewReader(line), "--ids", corpus.Options{Format: corpus.JSONL, Columns: corpus.Columns{Text: "input_ids"}})
 	if err != nil {
 		reason := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "corpus: --ids: "), "line 1: ") // it is the only line
-		return predict.Text{}, usagef("--ids: %s: %s", where, reason)
+		return predict.Text{}, misfit.Errorf("--ids: %s: %s", where, reason)
 	}
 	e, err := c.At(0)
 	return predict.Text{Text: strings.Trim(fmt.Sprint(e.Tokens.IDs), "[]"), Tokens: e.Tokens}, err

@@ -12,6 +12,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/prune"
 	"github.com/litekit/lite/student"
@@ -93,13 +94,13 @@ func (t *pruneFlags) check() error {
 	}
 	switch {
 	case c.Sparsity == 0 && c.Pattern == (prune.Pattern{}) && len(c.Drop) == 0:
-		return usagef("how much to remove? give --sparsity, or a --pattern of weights, or the layers to --drop")
+		return misfit.Errorf("how much to remove? give --sparsity, or a --pattern of weights, or the layers to --drop")
 	case t.recovers() && len(t.task)+len(t.text) == 0:
-		return usagef("recovery training needs data; name it with --data or --text")
+		return misfit.Errorf("recovery training needs data; name it with --data or --text")
 	case (t.criterion == "activation" || t.gradients()) && len(t.task)+len(t.text) == 0:
-		return usagef("--criterion %s looks at data; name it with --data", t.criterion)
+		return misfit.Errorf("--criterion %s looks at data; name it with --data", t.criterion)
 	case t.gradients() && (c.Unit == prune.Weights || c.Unit == prune.Layers):
-		return usagef("--criterion %s scores heads and neurons, not %s", t.criterion, c.Unit)
+		return misfit.Errorf("--criterion %s scores heads and neurons, not %s", t.criterion, c.Unit)
 	}
 	if err := t.idle(); err != nil {
 		return err
@@ -111,11 +112,11 @@ func (t *pruneFlags) check() error {
 func (t *pruneFlags) idle() error {
 	for i, layer := range t.cfg.Drop {
 		if slices.Contains(t.cfg.Drop[:i], layer) {
-			return usagef("--drop names layer %d twice; name each layer once", layer)
+			return misfit.Errorf("--drop names layer %d twice; name each layer once", layer)
 		}
 	}
 	if t.keep != "" && t.cfg.Unit != prune.Layers {
-		return usagef("--keep chooses layers, for --unit layers; leave it out, or add --unit layers")
+		return misfit.Errorf("--keep chooses layers, for --unit layers; leave it out, or add --unit layers")
 	}
 	if t.recovers() {
 		return nil
@@ -132,7 +133,7 @@ func (t *pruneFlags) idle() error {
 		t.loss.g.VisitAll(look)
 	}
 	if idle != "" {
-		return usagef("--%s is for the training after pruning; ask for it with --recover-epochs or --recover-steps", idle)
+		return misfit.Errorf("--%s is for the training after pruning; ask for it with --recover-epochs or --recover-steps", idle)
 	}
 	return nil
 }
@@ -229,7 +230,7 @@ func (t *pruneFlags) prune(ctx context.Context, m *onnx.Model) (*onnx.Model, *pr
 	var err error
 	if t.keep != "" {
 		if t.cfg.Keep, err = student.ParseLayers(t.keep); err != nil {
-			return nil, nil, usagef("--keep: %w", err)
+			return nil, nil, misfit.Errorf("--keep: %w", err)
 		}
 	}
 	return t.cfg.Run(ctx, m)

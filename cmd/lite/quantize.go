@@ -8,6 +8,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/quantize"
 	"github.com/litekit/lite/student"
@@ -87,7 +88,7 @@ func (q *quantizeFlags) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if q.cfg.Mode == quantize.Static && len(q.calibration) == 0 {
-		return usagef("--mode static learns ranges from text; name it with --calibration, or use --mode dynamic")
+		return misfit.Errorf("--mode static learns ranges from text; name it with --calibration, or use --mode dynamic")
 	}
 	if err := q.idle(); err != nil {
 		return err
@@ -130,7 +131,7 @@ func (q *quantizeFlags) idle() error {
 	}
 	for _, name := range []string{"calibration-method", "calibration", "num-samples"} {
 		if q.calibrate.Changed(name) && (q.dev.maxDrop == nil || name == "calibration-method") {
-			return usagef("--%s is for --mode static, and the mode is %s; leave it out, or add --mode static", name, q.cfg.Mode)
+			return misfit.Errorf("--%s is for --mode static, and the mode is %s; leave it out, or add --mode static", name, q.cfg.Mode)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/spf13/cobra"
 )
 
@@ -67,7 +68,7 @@ func helpCommand(a *app, root *cobra.Command) *cobra.Command {
 			err = fmt.Errorf("unknown command %q for %q", rest[0], c.CommandPath())
 		}
 		if err != nil {
-			return asUsage(err)
+			return misfit.Of(err)
 		}
 		c.InitDefaultHelpFlag()
 		return c.Help()

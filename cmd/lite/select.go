@@ -12,6 +12,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -55,9 +56,9 @@ func (s *selection) apply(c *distill.Config, d *devFlags, m *onnx.Model) error {
 	case !s.selects():
 		return nil
 	case d.corpus == nil:
-		return usagef("--eval-every, --patience and --best-metric need labelled data to measure on; name it with --dev, or take it from --data with --dev-split")
+		return misfit.Errorf("--eval-every, --patience and --best-metric need labelled data to measure on; name it with --dev, or take it from --data with --dev-split")
 	case s.patience < 0:
-		return usagef("--patience %d: give a number of measurements", s.patience)
+		return misfit.Errorf("--patience %d: give a number of measurements", s.patience)
 	}
 	p := d.app.progress
 	c.EvalEvery, c.Patience = s.every, s.patience
@@ -79,7 +80,7 @@ func (s *selection) apply(c *distill.Config, d *devFlags, m *onnx.Model) error {
 	measure := eval.Evaluator(d.corpus, o)
 	if o.Metrics[0] == "cosine" {
 		if c.Teacher == nil {
-			return usagef("--eval-every: the vectors of a model without a head are measured by their cosine with a teacher's, and there is none; give --dev pairs of texts with a score")
+			return misfit.Errorf("--eval-every: the vectors of a model without a head are measured by their cosine with a teacher's, and there is none; give --dev pairs of texts with a score")
 		}
 		measure = eval.EvaluatorAgainst(c.Teacher, d.corpus, o)
 	}
@@ -103,7 +104,7 @@ func (s *selection) options(d *devFlags, m *onnx.Model, maxLength int) (eval.Opt
 	}
 	fit := eval.MetricsFor(kind)
 	if len(fit) == 0 {
-		return o, usagef("--eval-every: there is no metric of a %s head; take --best-metric loss", kind)
+		return o, misfit.Errorf("--eval-every: there is no metric of a %s head; take --best-metric loss", kind)
 	}
 	if len(o.Metrics) == 0 {
 		o.Metrics = fit[:1]
@@ -118,7 +119,7 @@ func (s *selection) options(d *devFlags, m *onnx.Model, maxLength int) (eval.Opt
 		}
 	}
 	if !slices.Contains(fit, o.Metrics[0]) {
-		return o, usagef("--best-metric: %s does not fit a %s head; choose one of %v", o.Metrics[0], kind, fit)
+		return o, misfit.Errorf("--best-metric: %s does not fit a %s head; choose one of %v", o.Metrics[0], kind, fit)
 	}
 	return o, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -35,16 +36,16 @@ func studentShape(text string, from *onnx.Model) (student.Shape, error) {
 	if !slices.Contains(words, halfDepth) && !slices.Contains(words, halfWidth) {
 		s, err := student.ParseShape(text)
 		if err != nil {
-			return s, usagef("--student: %w; nor is there a model of that name", err)
+			return s, misfit.Errorf("--student: %w; nor is there a model of that name", err)
 		}
 		return s, nil
 	}
 	if from == nil {
-		return student.Shape{}, usagef("--student %s: there is no model whose half it could be; give layers×width, such as 4x312x12", text)
+		return student.Shape{}, misfit.Errorf("--student %s: there is no model whose half it could be; give layers×width, such as 4x312x12", text)
 	}
 	s, err := student.Measure(from)
 	if err != nil {
-		return s, usagef("--student %s: the teacher's sizes are not known (%w); give layers×width×heads×ffn, such as 4x312x12x1200", text, err)
+		return s, misfit.Errorf("--student %s: the teacher's sizes are not known (%w); give layers×width×heads×ffn, such as 4x312x12x1200", text, err)
 	}
 	var fields []string
 	for _, w := range words {
@@ -56,7 +57,7 @@ func studentShape(text string, from *onnx.Model) (student.Shape, error) {
 		case strings.Contains(w, "="):
 			fields = append(fields, w)
 		default:
-			return s, usagef("--student %s: %q cannot stand beside half-depth and half-width", text, w)
+			return s, misfit.Errorf("--student %s: %q cannot stand beside half-depth and half-width", text, w)
 		}
 	}
 	if len(fields) == 0 {
@@ -64,7 +65,7 @@ func studentShape(text string, from *onnx.Model) (student.Shape, error) {
 	}
 	own, err := student.ParseShape(strings.Join(fields, ","))
 	if err != nil {
-		return s, usagef("--student: %w", err)
+		return s, misfit.Errorf("--student: %w", err)
 	}
 	return own.Or(s), nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/corpus"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/student"
 	"github.com/litekit/lite/synonym"
 )
@@ -59,10 +60,10 @@ func (s *synonymFlags) run(context.Context, []string) error {
 		return err
 	}
 	if !(s.opts.MinCosine >= -1 && s.opts.MinCosine <= 1) {
-		return usagef("--min-cosine %v: give a number from −1 to 1", s.opts.MinCosine)
+		return misfit.Errorf("--min-cosine %v: give a number from −1 to 1", s.opts.MinCosine)
 	}
 	if len(s.corpus) == 0 && s.least != 1 {
-		return usagef("--min-count is of the tokens in --corpus, which is not given; give it, or leave --min-count out")
+		return misfit.Errorf("--min-count is of the tokens in --corpus, which is not given; give it, or leave --min-count out")
 	}
 	if s.out != "" {
 		if err := fileOutput(s.out); err != nil {
@@ -74,7 +75,7 @@ func (s *synonymFlags) run(context.Context, []string) error {
 		return err
 	}
 	if len(m.Files) == 0 {
-		return usagef("--model: %s has no tokenizer beside it; name a directory with tokenizer.json or vocab.txt", s.model)
+		return misfit.Errorf("--model: %s has no tokenizer beside it; name a directory with tokenizer.json or vocab.txt", s.model)
 	}
 	tok, err := corpus.LoadTokenizer(m.Files)
 	if err != nil {

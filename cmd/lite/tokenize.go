@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litekit/lite/corpus/tokenizer"
+	"github.com/litekit/lite/internal/misfit"
 )
 
 // tokenizeFlags say how lines are tokenized.
@@ -53,7 +54,7 @@ func (t *tokenizeFlags) run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	if t.stride > 0 && t.stride >= t.maxLength {
-		return usagef("--stride %d: windows share fewer tokens than --max-length has, which is %d; give a smaller stride, or a greater --max-length", t.stride, t.maxLength)
+		return misfit.Errorf("--stride %d: windows share fewer tokens than --max-length has, which is %d; give a smaller stride, or a greater --max-length", t.stride, t.maxLength)
 	}
 	path := t.model + t.file
 	if err := exist("tokenizer", path); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -73,13 +74,13 @@ again, and ends in the same bytes.`,
 
 func (t *trainFlags) run(ctx context.Context, _ []string) error {
 	if t.model == "" && t.shape == "" && t.from.from == "" {
-		return usagef("name a model to go on with (--model), or the shape of a new one (--student)")
+		return misfit.Errorf("name a model to go on with (--model), or the shape of a new one (--student)")
 	}
 	switch {
 	case t.from.layers != "" && t.from.from == "":
-		return usagef("--init chooses layers of the model of --from, which is not given; give it, or leave --init out")
+		return misfit.Errorf("--init chooses layers of the model of --from, which is not given; give it, or leave --init out")
 	case t.cased && t.vocabulary == 0:
-		return usagef("--cased is for the vocabulary of --train-vocab, which is not given; give it, or leave --cased out")
+		return misfit.Errorf("--cased is for the vocabulary of --train-vocab, which is not given; give it, or leave --cased out")
 	}
 	if err := exist("--tokenizer", t.tokenizer); err != nil {
 		return err
@@ -207,16 +208,16 @@ func (t *trainFlags) kind() student.Kind {
 func (t *trainFlags) head() (student.Head, error) {
 	kind := t.kind()
 	if kind != student.KindMaskedLM && t.cfg.Task == nil {
-		return student.Head{}, usagef("--task %s: name labelled data with --data", kind)
+		return student.Head{}, misfit.Errorf("--task %s: name labelled data with --data", kind)
 	}
 	switch kind {
 	case student.KindClassification:
 		labels := t.cfg.Task.Labels()
 		if len(labels) == 0 {
-			return student.Head{}, usagef("--task classification: the data has no labels; is the right column named (--label-column)?")
+			return student.Head{}, misfit.Errorf("--task classification: the data has no labels; is the right column named (--label-column)?")
 		}
 		if len(labels) == 1 {
-			return student.Head{}, usagef("every label of the data is %q; a classifier needs two classes (is the right column named? --label-column)", labels[0])
+			return student.Head{}, misfit.Errorf("every label of the data is %q; a classifier needs two classes (is the right column named? --label-column)", labels[0])
 		}
 		return student.Classification(labels), nil
 	case student.KindRegression:
@@ -226,7 +227,7 @@ func (t *trainFlags) head() (student.Head, error) {
 	case student.KindNER:
 		tags, err := corpus.NERTags(t.cfg.Task)
 		if err == nil && len(tags) == 0 {
-			err = usagef("--task ner: the data has no entities; give BIO or annotated files, or --annotate")
+			err = misfit.Errorf("--task ner: the data has no entities; give BIO or annotated files, or --annotate")
 		}
 		return student.NER(tags), err
 	}
@@ -240,7 +241,7 @@ func (t *trainFlags) newTokenizer() (*corpus.Tokenizer, error) {
 		return corpus.TrainWordPiece(t.texts, t.vocabulary, corpus.TrainOptions{Lowercase: !t.cased})
 	}
 	if t.tokenizer == "" {
-		return nil, usagef("a new model needs a tokenizer: name one with --tokenizer, or learn one with --train-vocab")
+		return nil, misfit.Errorf("a new model needs a tokenizer: name one with --tokenizer, or learn one with --train-vocab")
 	}
 	tok, err := corpus.OpenTokenizer(t.tokenizer)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/distill"
 	"github.com/litekit/lite/eval"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/onnx"
 	"github.com/litekit/lite/student"
 )
@@ -93,19 +94,19 @@ func (t *training) stepsGroup(prefix string) group {
 // open reads the data that the flags name; tags says that the task is to tag words.
 func (t *training) open(ctx context.Context, tags bool) (err error) {
 	if err := errors.Join(exist("--data", t.task...), exist("--text", t.text...), exist("--dev", t.dev.files...)); err != nil {
-		return asUsage(err)
+		return misfit.Of(err)
 	}
 	if t.limitLabels < 0 {
-		return usagef("--limit-labels %d: give the number of examples whose labels count", t.limitLabels)
+		return misfit.Errorf("--limit-labels %d: give the number of examples whose labels count", t.limitLabels)
 	}
 	if err := t.places(); err != nil {
 		return err
 	}
 	if t.cfg.KeepCheckpoints == 0 && t.steps.FlagSet != nil {
-		return usagef("--keep-checkpoints 0: give a number of at least 1")
+		return misfit.Errorf("--keep-checkpoints 0: give a number of at least 1")
 	}
 	if len(t.task)+len(t.text) == 0 {
-		return usagef("nothing to train on; name files with --data or --text")
+		return misfit.Errorf("nothing to train on; name files with --data or --text")
 	}
 	if err := t.mix.check(t.task, t.dev.files); err != nil {
 		return err
@@ -115,7 +116,7 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 			return err
 		}
 		if t.limitLabels > 0 && len(t.cfg.Task.Labels()) == 0 {
-			return usagef("--limit-labels %d: the data of --data has no labels", t.limitLabels)
+			return misfit.Errorf("--limit-labels %d: the data of --data has no labels", t.limitLabels)
 		}
 	}
 	if len(t.text) > 0 {
@@ -147,14 +148,14 @@ func (t *training) open(ctx context.Context, tags bool) (err error) {
 func (t *training) places() error {
 	for _, d := range []struct{ flag, path string }{{"--checkpoint", t.cfg.Checkpoint}, {"--cache", t.cfg.Cache}} {
 		if info, err := os.Stat(d.path); err == nil && !info.IsDir() {
-			return usagef("%s: %s is a file; name a directory", d.flag, d.path)
+			return misfit.Errorf("%s: %s is a file; name a directory", d.flag, d.path)
 		}
 	}
 	if t.cfg.Log == "" {
 		return nil
 	}
 	if info, err := os.Stat(t.cfg.Log); err == nil && info.IsDir() {
-		return usagef("--log: %s is a directory; name a file", t.cfg.Log)
+		return misfit.Errorf("--log: %s is a directory; name a file", t.cfg.Log)
 	}
 	return exist("--log", filepath.Dir(t.cfg.Log))
 }
@@ -178,11 +179,11 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 		}
 	}
 	if t.cfg.LayerDecay == 0 {
-		return usagef("--layer-decay 0: give a factor above 0, up to 1, which lets all layers learn alike")
+		return misfit.Errorf("--layer-decay 0: give a factor above 0, up to 1, which lets all layers learn alike")
 	}
 	t.cfg.LearnWeights = t.loss.learn
 	if len(t.cfg.Loss) == 0 {
-		return usagef("every loss has weight 0; give one of the --alpha flags a weight")
+		return misfit.Errorf("every loss has weight 0; give one of the --alpha flags a weight")
 	}
 	if reads(t.cfg.Loss, distill.Clean) && t.cfg.Task == nil {
 		t.cfg.Task = t.cfg.Text // soft labels need no hard ones
@@ -194,10 +195,10 @@ func (t *training) objectives(head student.Kind, teacher bool) (err error) {
 			}
 		}
 		if _, hard := term.Loss.(distill.HardLabels); hard && head == student.KindClassification && len(t.cfg.Task.Labels()) == 0 {
-			return usagef("--alpha-ce: the labels of the examples are to be learned, but the data has none; give labelled data with --data (and --label-column)")
+			return misfit.Errorf("--alpha-ce: the labels of the examples are to be learned, but the data has none; give labelled data with --data (and --label-column)")
 		}
 	}
-	return asUsage(t.cfg.Validate())
+	return misfit.Of(t.cfg.Validate())
 }
 
 // hasScores refuses data without a number to predict.
@@ -207,7 +208,7 @@ func hasScores(c corpus.Corpus) error {
 			return err
 		}
 	}
-	return usagef("the scores of the examples are to be learned, but the data has none; give data with a score (a column or member \"score\", or the one that --score-column names)")
+	return misfit.Errorf("the scores of the examples are to be learned, but the data has none; give data with a score (a column or member \"score\", or the one that --score-column names)")
 }
 
 // prepare completes the configurations of the stages for the training of m; the
@@ -303,9 +304,9 @@ func metricNames() (names []string) {
 
 // asMetricUsage makes a metric that does not fit a usage error.
 func asMetricUsage(err error) error {
-	var misfit *eval.MetricError
-	if errors.As(err, &misfit) {
-		return usagef("--metric: %w", err)
+	var unknown *eval.MetricError
+	if errors.As(err, &unknown) {
+		return misfit.Errorf("--metric: %w", err)
 	}
 	return err
 }
@@ -318,10 +319,10 @@ func (d *devFlags) open(ctx context.Context, language string) (err error) {
 	}
 	if len(d.files) == 0 {
 		if d.maxDrop != nil {
-			return usagef("--max-drop needs labelled data to measure on; name it with --dev")
+			return misfit.Errorf("--max-drop needs labelled data to measure on; name it with --dev")
 		}
 		if d.metric != "" {
-			return usagef("--metric %s needs labelled data to measure on; name it with --dev", d.metric)
+			return misfit.Errorf("--metric %s needs labelled data to measure on; name it with --dev", d.metric)
 		}
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/litekit/lite/corpus"
 	"github.com/litekit/lite/corpus/tokenizer"
+	"github.com/litekit/lite/internal/misfit"
 	"github.com/litekit/lite/prune"
 )
 
@@ -88,7 +89,7 @@ func learn(kind vocabKind, texts iter.Seq[string], size int, opts tokenizer.Trai
 // writeTokenizer writes a tokenizer's files into a directory of their own.
 func writeTokenizer(dir string, tok *tokenizer.Tokenizer) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return usagef("--out: %w", err)
+		return misfit.Errorf("--out: %w", err)
 	}
 	for name, data := range tok.Files() {
 		if err := writeFile(filepath.Join(dir, name), func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {

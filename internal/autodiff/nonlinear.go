@@ -138,21 +138,13 @@ func (c *extreme) forward(o *forward) error {
 }
 
 func (c *extreme) backward(g *backward) error {
-	a, b, dy := g.o.in[0].f32(), g.o.in[1].f32(), g.dy()
-	for k := range 2 {
-		dx := g.into(k)
-		if dx == nil {
-			continue
+	a, b := g.o.in[0].f32(), g.o.in[1].f32()
+	g.route(0, c.side[:], func(i int) int {
+		if c.first(a[c.side[0].at(i)], b[c.side[1].at(i)]) {
+			return 0
 		}
-		if g.to[k].first {
-			clear(dx)
-		}
-		for i, d := range dy {
-			if c.first(a[c.side[0].at(i)], b[c.side[1].at(i)]) == (k == 0) {
-				dx[c.side[k].at(i)] += d
-			}
-		}
-	}
+		return 1
+	})
 	return nil
 }
 

@@ -52,20 +52,33 @@ func (c *choose) forward(o *forward) error {
 }
 
 func (c *choose) backward(g *backward) error {
-	cond, dy := g.o.in[0].f32(), g.dy()
-	for k := 1; k < 3; k++ {
-		dx := g.into(k)
+	cond := g.o.in[0].f32()
+	g.route(1, c.side[1:], func(i int) int {
+		if cond[c.side[0].at(i)] != 0 {
+			return 0
+		}
+		return 1
+	})
+	return nil
+}
+
+// route adds the gradient of every element to that of the operand it was taken
+// from: picked numbers those that are spread by sides, of which input first of the
+// operation is the first.
+func (g *backward) route(first int, sides []spread, picked func(i int) int) {
+	dy := g.dy()
+	for k, side := range sides {
+		dx := g.into(first + k)
 		if dx == nil {
 			continue
 		}
-		if g.to[k].first {
+		if g.to[first+k].first {
 			clear(dx)
 		}
 		for i, d := range dy {
-			if (cond[c.side[0].at(i)] != 0) == (k == 1) {
-				dx[c.side[k].at(i)] += d
+			if picked(i) == k {
+				dx[side.at(i)] += d
 			}
 		}
 	}
-	return nil
 }
